@@ -1,0 +1,112 @@
+/* backend.h: what a backend is: a table of functions over tensors on its devices.
+ *
+ * Slots are declared with the signatures of the public operations (tally/tensor.h says what each computes); arguments are
+ * checked before, slots trust them. The table of an accelerated backend starts as a copy of the reference's and
+ * overwrites what it has. Before a slot runs, supports() is asked; where the device cannot take the shape, the
+ * dispatch maps the tensors and runs the reference's function on them, and the device counts it as a fallback.
+ */
+#ifndef TALLY_BACKEND_BACKEND_H
+#define TALLY_BACKEND_BACKEND_H
+
+#include <stdatomic.h>
+#include <tally/device.h>
+#include <tally/tensor.h>
+
+typedef enum tl_op {
+    TL_OP_GEMM,
+    TL_OP_BIAS,
+    TL_OP_REDUCE,
+    TL_OP_ADD,
+    TL_OP_COPY,
+    TL_OP_FILL,
+    TL_OP_LSTM_GATES,
+    TL_OP_LSTM_GATES_BACKWARD,
+    TL_OP_SOFTMAX_LOSS,
+    TL_OP_SOFTMAX_LOSS_BACKWARD,
+    TL_OP_ADAM,
+    TL_OP_LSTM_FORWARD,
+    TL_OP_LSTM_BACKWARD,
+    TL_OP_COUNT
+} tl_op;
+
+/* A device's memory. A backend embeds this as the first member of its own. */
+typedef struct tl_storage {
+    tally_device *device;
+    size_t bytes;
+    void *host; /* where the host sees it now: always on the C path, while mapped elsewhere; else NULL */
+} tl_storage;
+
+typedef struct tl_backend {
+    const char *name;
+
+    void (*close)(tally_device *device);
+    /* Zero-filled; bytes at least 1. Aligned to 64 bytes where the host sees it. */
+    tally_status (*storage_new)(tally_device *device, size_t bytes, tl_storage **storage);
+    void (*storage_free)(tl_storage *storage);
+    /* Makes storage->host valid for reading and writing, after all work before is done; and gives it back. Not nested. */
+    tally_status (*storage_map)(tl_storage *storage);
+    tally_status (*storage_unmap)(tl_storage *storage);
+    /* Contiguous bytes from and to the host; both wait until done. */
+    tally_status (*write)(tl_storage *storage, size_t offset, const void *data, size_t bytes);
+    tally_status (*read)(tl_storage *storage, size_t offset, void *data, size_t bytes);
+
+    /* Whether the slot takes these tensors, given in the order of the public signature (absent ones NULL). */
+    bool (*supports)(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count);
+    /* Elements of tally_lstm_state.scratch, at least 1. */
+    size_t (*lstm_scratch)(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
+
+    tally_status (*gemm)(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a, const tally_tensor *b,
+                         float beta, const tally_tensor *c);
+    tally_status (*bias)(const tally_tensor *bias, const tally_tensor *y);
+    tally_status (*reduce)(const tally_tensor *x, float beta, const tally_tensor *out);
+    tally_status (*add)(const tally_tensor *src, const tally_tensor *dst);
+    tally_status (*copy)(const tally_tensor *src, const tally_tensor *dst);
+    tally_status (*fill)(const tally_tensor *tensor, float value);
+    tally_status (*lstm_gates)(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                               const tally_tensor *tanh_c, const tally_tensor *h);
+    tally_status (*lstm_gates_backward)(const tally_tensor *gates, const tally_tensor *c_prev,
+                                        const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
+    tally_status (*softmax_loss)(const tally_tensor *logits, const tally_tensor *labels,
+                                 const tally_tensor *probabilities, const tally_tensor *loss);
+    tally_status (*softmax_loss_backward)(const tally_tensor *probabilities, const tally_tensor *labels,
+                                          const tally_tensor *dlogits);
+    tally_status (*adam)(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
+                         const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
+                         const tally_tensor *faults);
+    tally_status (*lstm_forward)(const tally_lstm_weights *weights, const tally_tensor *x,
+                                 const tally_lstm_state *state);
+    tally_status (*lstm_backward)(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                  const tally_lstm_state *state, const tally_lstm_weights *gradients,
+                                  const tally_tensor *dx);
+} tl_backend;
+
+/* A backend embeds this as the first member of its own device. */
+struct tally_device {
+    const tl_backend *backend;
+    tally_device_info info;
+    unsigned workers;
+    size_t slice_columns;
+    atomic_uint_fast64_t fallbacks;
+    atomic_uint fallback_ops; /* bit 1 << tl_op for each op that fell back */
+};
+
+/* The reference C path. */
+tally_status tl_cpu_describe(tally_device_info *info, unsigned threads);
+tally_status tl_cpu_open(unsigned threads, tally_device **device);
+/* Its table, from which others start and to which the dispatch falls back. */
+const tl_backend *tl_cpu_backend(void);
+
+/* OpenCL. infos: *count entries, which the caller frees with free(); none, and note says why, without a driver or
+ * when built without OpenCL. */
+tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size);
+tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_device **device);
+
+/* The whole-sequence operations composed of a table's own gemm, bias, fill, gates and reduce: the readable form, for backends without
+ * one of their own. Same order of arithmetic as tally/tensor.h states wherever the table's gemm has it. */
+tally_status tl_lstm_forward_composed(const tally_lstm_weights *weights, const tally_tensor *x,
+                                      const tally_lstm_state *state);
+tally_status tl_lstm_backward_composed(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                       const tally_lstm_state *state, const tally_lstm_weights *gradients,
+                                       const tally_tensor *dx);
+
+#endif

@@ -1,0 +1,29 @@
+/* philox.h: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw 2011): random numbers as a function of key and counter, so that
+ * a seed means the same numbers on every machine and in any order of drawing. */
+#ifndef TALLY_CORE_PHILOX_H
+#define TALLY_CORE_PHILOX_H
+
+#include <stdint.h>
+
+/* Ten rounds of counter under key. */
+void tl_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/* What a stream of numbers is for: streams of one seed do not overlap. */
+enum { TL_STREAM_SHUFFLE = 1, TL_STREAM_INIT = 2, TL_STREAM_EPOCH = 3 };
+
+typedef struct tl_random {
+    uint32_t key[2], counter[4], block[4];
+    unsigned used; /* of block */
+} tl_random;
+
+/* substream: the epoch, the parameter, ...; 0 if there is one only. */
+void tl_random_start(tl_random *random, uint64_t seed, uint32_t stream, uint32_t substream);
+uint32_t tl_random_u32(tl_random *random);
+/* Uniform over 0 to bound - 1 without bias (Lemire 2019); bound at least 1. */
+uint32_t tl_random_below(tl_random *random, uint32_t bound);
+/* Uniform in [0, 1), a multiple of 2^-24. */
+float tl_random_unit(tl_random *random);
+/* Normal(0, 1) cut off at two standard deviations, by rejection under exp(-x^2/2) with the shared exp. */
+float tl_random_truncated_normal(tl_random *random);
+
+#endif

@@ -1,0 +1,76 @@
+/* device.h: where tensors live and operations run.
+ *
+ * Two backends: "cpu", the reference C path, always there; and "opencl", where the library was built with it and a
+ * driver is installed. Thread-safety: a device may be used from several threads only where
+ * tally_device_workers() is above 1, and then at most by that many at a time, on tensors they do not share for writing.
+ */
+#ifndef TALLY_DEVICE_H
+#define TALLY_DEVICE_H
+
+#include <stdbool.h>
+#include <tally/core.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tally_device tally_device;
+
+typedef enum tally_device_type {
+    TALLY_DEVICE_CPU,
+    TALLY_DEVICE_GPU,
+    TALLY_DEVICE_ACCELERATOR,
+    TALLY_DEVICE_OTHER
+} tally_device_type;
+
+typedef struct tally_device_info {
+    char selector[24];  /* what opens exactly this device: "cpu", or "P:D" (platform and device number) */
+    char backend[16];   /* "cpu" or "opencl" */
+    char name[192];     /* the device's name */
+    char platform[128]; /* the OpenCL platform's name, or the instruction set of the C path */
+    char driver[128];   /* driver version, or "" */
+    char version[128];  /* OpenCL version, or "" */
+    tally_device_type type;
+    unsigned compute_units; /* threads of the C path */
+    uint64_t memory_bytes;  /* global memory; 0 where unknown */
+} tally_device_info;
+
+typedef struct tally_device_list {
+    tally_device_info *devices; /* the C path first, then OpenCL platforms and devices in the loader's order */
+    size_t count;
+    char opencl_note[256]; /* why there is no OpenCL device, "" if there is one */
+} tally_device_list;
+
+/* Every device of every platform. The caller frees the list. A missing driver is no error: see opencl_note. */
+TALLY_API tally_status tally_device_list_new(tally_device_list *list);
+TALLY_API void tally_device_list_free(tally_device_list *list);
+
+typedef struct tally_device_options {
+    unsigned threads; /* of the C path; 0: one for each processor this process may use */
+} tally_device_options;
+
+/* Opens a device: "auto" (a GPU if there is one, else the C path), "cpu", "opencl" (the first GPU, else the first
+ * device), "P:D", or a part of a device's or platform's name, whatever its case. What is not there is TALLY_DEVICE and
+ * the text lists what is; nothing is ever replaced silently. options may be NULL. */
+TALLY_API tally_status tally_device_open(const char *selector, const tally_device_options *options,
+                                         tally_device **device);
+/* Frees the device. Free all its tensors and models first. NULL is allowed. */
+TALLY_API void tally_device_close(tally_device *device);
+
+TALLY_API const tally_device_info *tally_device_get_info(const tally_device *device);
+
+/* How many threads may call operations on this device at the same time. */
+TALLY_API unsigned tally_device_workers(const tally_device *device);
+
+/* How many columns (sequences) a batch is cut into at a time; a multiple of 16. It is part of the C path's
+ * arithmetic (gradients are summed slice by slice), so it is fixed and the same on every machine. */
+TALLY_API size_t tally_device_slice_columns(const tally_device *device);
+
+/* How many operations the device could not take and the C path did instead, since it was opened; and their names,
+ * comma-separated ("" if none). */
+TALLY_API uint64_t tally_device_fallbacks(const tally_device *device, const char **names);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

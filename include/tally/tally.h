@@ -1,0 +1,13 @@
+/* tally.h: everything. See the headers below for what each has. */
+#ifndef TALLY_TALLY_H
+#define TALLY_TALLY_H
+
+#include <tally/core.h>
+#include <tally/data.h>
+#include <tally/device.h>
+#include <tally/nn.h>
+#include <tally/store.h>
+#include <tally/tensor.h>
+#include <tally/train.h>
+
+#endif

@@ -1,0 +1,151 @@
+/* tensor.h: tensors, views, and the operations on them.
+ *
+ * A tensor is a view (shape, strides, offset) of a device's storage. The struct is passed by address and copied freely;
+ * only the one from tally_tensor_new owns its storage and is freed, views of it are not. Fields are for reading.
+ * Activations are feature-major, [feature][time][column], a column being one sequence of the batch.
+ *
+ * Operations check shapes, types and devices once and then run on the tensors' device. They may return before the
+ * device is done; tally_tensor_read waits. Outputs must not overlap inputs unless said otherwise. On an
+ * error no output is to be relied on. Errors: TALLY_USAGE for wrong shapes, TALLY_DEVICE from a driver, TALLY_MEMORY.
+ */
+#ifndef TALLY_TENSOR_H
+#define TALLY_TENSOR_H
+
+#include <tally/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum tally_dtype { TALLY_F32, TALLY_I32 } tally_dtype;
+
+enum { TALLY_MAX_DIMS = 3 };
+
+typedef struct tally_tensor {
+    tally_device *device;
+    struct tl_storage *storage; /* NULL: no tensor */
+    tally_dtype dtype;
+    int ndim;
+    size_t shape[TALLY_MAX_DIMS];
+    size_t stride[TALLY_MAX_DIMS]; /* in elements */
+    size_t offset;                 /* in elements */
+} tally_tensor;
+
+/* A new tensor of zeros, row-major, 1 to 3 dimensions, each of at least 1. The caller frees it. */
+TALLY_API tally_status tally_tensor_new(tally_device *device, tally_dtype dtype, int ndim, const size_t *shape,
+                                        tally_tensor *tensor);
+/* Frees the storage and clears the struct; views of it are dead. A cleared struct is allowed. */
+TALLY_API void tally_tensor_free(tally_tensor *tensor);
+
+TALLY_API size_t tally_tensor_elements(const tally_tensor *tensor);
+
+/* Views. They borrow the storage: the owner must outlive them. */
+TALLY_API tally_status tally_tensor_slice(const tally_tensor *tensor, int dim, size_t start, size_t length,
+                                          tally_tensor *view);
+TALLY_API tally_status tally_tensor_select(const tally_tensor *tensor, int dim, size_t index, tally_tensor *view);
+TALLY_API tally_status tally_tensor_transpose(const tally_tensor *tensor, int dim0, int dim1, tally_tensor *view);
+/* The first elements of a contiguous tensor as another shape, row-major; it may use fewer than the tensor has. */
+TALLY_API tally_status tally_tensor_reshape(const tally_tensor *tensor, int ndim, const size_t *shape,
+                                            tally_tensor *view);
+
+/* Between a view and an ordinary array, row-major in the view's shape; count is the array's number of elements and must
+ * be the view's. Both wait until the transfer is done. */
+TALLY_API tally_status tally_tensor_write(const tally_tensor *tensor, const void *array, size_t count);
+TALLY_API tally_status tally_tensor_read(const tally_tensor *tensor, void *array, size_t count);
+
+/* C = alpha op(A) op(B) + beta C, op(A) [M, K], op(B) [K, N], C [M, N]; beta 0 does not read C.
+ * Any strides; a transposed view is the same as a transpose flag.
+ * Order of the exact arithmetic. B not transposed: each element is one chain from beta C, k ascending, acc = fma(alpha a, b, acc),
+ * alpha a rounded first. B transposed: 16 lanes, k belongs to lane k mod 16, ascending, the lanes are then
+ * halved 8, 4, 2, 1, and C = fma(beta, C, sum). CLBlast sums in its own order, within gamma(K + 2). */
+TALLY_API tally_status tally_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a,
+                                  const tally_tensor *b, float beta, const tally_tensor *c);
+
+/* Y[m][n] += bias[m]. */
+TALLY_API tally_status tally_bias(const tally_tensor *bias, const tally_tensor *y);
+
+/* out[m] = beta out[m] + sum over n of X[m][n], in the 16 lanes of tally_gemm. */
+TALLY_API tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
+
+/* dst[...] += src[...], same shapes. */
+TALLY_API tally_status tally_add(const tally_tensor *src, const tally_tensor *dst);
+
+/* dst = src, same shapes and types, any strides. */
+TALLY_API tally_status tally_copy(const tally_tensor *src, const tally_tensor *dst);
+
+/* Every element of a float tensor. */
+TALLY_API tally_status tally_fill(const tally_tensor *tensor, float value);
+
+/* The LSTM cell without peepholes (Hochreiter & Schmidhuber 1997, Gers et al. 2000), gates in PyTorch's order i, f, g, o.
+ * gates [4H, N]: pre-activations, replaced by i = sigmoid, f = sigmoid, g = tanh, o = sigmoid.
+ * c = f c_prev + i g;  tanh_c = tanh(c);  h = o tanh_c;  all [H, N]. */
+TALLY_API tally_status tally_lstm_gates(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                                        const tally_tensor *tanh_c, const tally_tensor *h);
+/* Backward of it. gates [4H, N]: activated gates, replaced by the gradients of the pre-activations.
+ * dh [H, N]: gradient of h. dc [H, N]: gradient of c from later steps, replaced by that of c_prev. */
+TALLY_API tally_status tally_lstm_gates_backward(const tally_tensor *gates, const tally_tensor *c_prev,
+                                                 const tally_tensor *tanh_c, const tally_tensor *dh,
+                                                 const tally_tensor *dc);
+
+/* Softmax over classes and cross-entropy. logits [C, N], labels I32 [N] (0 to C-1, or below 0: the column is ignored, its loss
+ * and gradient are 0), probabilities [C, N] (may be logits itself), loss [N] = -log(max(p[label], 1e-10)). A label
+ * above C-1 gives a NaN loss. */
+TALLY_API tally_status tally_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
+                                          const tally_tensor *probabilities, const tally_tensor *loss);
+/* dlogits [C, N] = probabilities - one_hot(labels); may be probabilities itself. */
+TALLY_API tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
+                                                   const tally_tensor *dlogits);
+
+/* Adam (Kingma & Ba 2015), with the bias corrections applied as PyTorch does:
+ *   m = m + (1 - beta1)(g - m);  v = beta2 v + (1 - beta2) g g
+ *   w = w - (rate / (1 - beta1^step)) m / (sqrt(v) / sqrt(1 - beta2^step) + epsilon)
+ * All tensors 1-D, contiguous, of the same length. faults I32 [1] is increased by at least 1 if any new weight is not finite. */
+typedef struct tally_adam_options {
+    double rate, beta1, beta2, epsilon;
+} tally_adam_options;
+TALLY_API tally_status tally_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
+                                  const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
+                                  const tally_tensor *faults);
+
+/* A whole sequence through an LSTM layer: I inputs, H hidden, T steps, N columns. */
+typedef struct tally_lstm_weights {
+    tally_tensor w_ih; /* [4H, I] */
+    tally_tensor w_hh; /* [4H, H] */
+    tally_tensor bias; /* [4H] */
+} tally_lstm_weights;
+
+/* What forward leaves for backward. All contiguous. */
+typedef struct tally_lstm_state {
+    tally_tensor gates;   /* [4H, T, N] activated gates; backward: gradients of the pre-activations */
+    tally_tensor c;       /* [H, T + 1, N]; step 0 is the initial cell state, which the caller sets */
+    tally_tensor h;       /* [H, T + 1, N]; step 0 is the initial hidden state, which the caller sets */
+    tally_tensor tanh_c;  /* [H, T, N] */
+    tally_tensor dh;      /* [H, N]: gradient of the last h in, of the initial h out */
+    tally_tensor dc;      /* [H, N]: gradient of the last c in, of the initial c out */
+    tally_tensor scratch; /* 1-D, the backend's own */
+} tally_lstm_state;
+
+/* A zeroed state, in storage of its own. The caller frees it. */
+TALLY_API tally_status tally_lstm_state_new(tally_device *device, size_t inputs, size_t hidden, size_t steps,
+                                            size_t columns, tally_lstm_state *state);
+TALLY_API void tally_lstm_state_free(tally_lstm_state *state);
+/* The same storage seen as a state of fewer columns; contents are undefined until written. */
+TALLY_API tally_status tally_lstm_state_narrow(const tally_lstm_state *state, size_t columns, tally_lstm_state *view);
+
+/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], then the cell; x [I, T, N] contiguous.
+ * Exact order of a pre-activation: 0 + bias, then inputs ascending, then hidden ascending, one fma each. */
+TALLY_API tally_status tally_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
+                                          const tally_lstm_state *state);
+/* Backpropagation through time. dy [H, T, N] contiguous: gradient of h at every step, or NULL for none. state->dh, state->dc: the
+ * gradients at the last step, replaced by those of the initial states. The gradients of weights are added to
+ * those in gradients. dx [I, T, N] contiguous, overwritten, or NULL.
+ * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma from 0 over the 4H rows ascending; weight gradients are
+ * the product of transposed B in tally_gemm (beta 1) over K = T N, bias gradients its tally_reduce. */
+TALLY_API tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x,
+                                           const tally_tensor *dy, const tally_lstm_state *state,
+                                           const tally_lstm_weights *gradients, const tally_tensor *dx);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
