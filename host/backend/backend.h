@@ -8,6 +8,7 @@
 #ifndef TALLY_BACKEND_BACKEND_H
 #define TALLY_BACKEND_BACKEND_H
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <tally/device.h>
 #include <tally/tensor.h>

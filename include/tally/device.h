@@ -66,9 +66,9 @@ TALLY_API unsigned tally_device_workers(const tally_device *device);
  * arithmetic (gradients are summed slice by slice), so it is fixed and the same on every machine. */
 TALLY_API size_t tally_device_slice_columns(const tally_device *device);
 
-/* How many operations the device could not take and the C path did instead, since it was opened; and their names,
- * comma-separated ("" if none). */
-TALLY_API uint64_t tally_device_fallbacks(const tally_device *device, const char **names);
+/* How many operations the device could not take and the C path did instead, since it was opened. Their names go to
+ * names, comma-separated ("" if there are none), cut off at size bytes; names may be NULL. */
+TALLY_API uint64_t tally_device_fallbacks(const tally_device *device, char *names, size_t size);
 
 #ifdef __cplusplus
 }

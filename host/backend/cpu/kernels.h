@@ -1,0 +1,53 @@
+/* kernels.h: the operations of the C path for one instruction set. */
+#ifndef TALLY_BACKEND_CPU_KERNELS_H
+#define TALLY_BACKEND_CPU_KERNELS_H
+
+#include "backend/backend.h"
+#include "backend/cpu/simd.h"
+#include "backend/view.h"
+
+/* The slots; see backend.h. */
+#define tl_isa_gemm TL_ISA_NAME(gemm)
+#define tl_isa_bias TL_ISA_NAME(bias)
+#define tl_isa_reduce TL_ISA_NAME(reduce)
+#define tl_isa_add TL_ISA_NAME(add)
+#define tl_isa_copy TL_ISA_NAME(copy)
+#define tl_isa_fill TL_ISA_NAME(fill)
+#define tl_isa_lstm_gates TL_ISA_NAME(lstm_gates)
+#define tl_isa_lstm_gates_backward TL_ISA_NAME(lstm_gates_backward)
+#define tl_isa_softmax_loss TL_ISA_NAME(softmax_loss)
+#define tl_isa_softmax_loss_backward TL_ISA_NAME(softmax_loss_backward)
+#define tl_isa_adam TL_ISA_NAME(adam)
+#define tl_isa_lstm_scratch TL_ISA_NAME(lstm_scratch)
+#define tl_isa_lstm_forward TL_ISA_NAME(lstm_forward)
+#define tl_isa_lstm_backward TL_ISA_NAME(lstm_backward)
+#define tl_isa_backend TL_ISA_NAME(backend)
+
+extern const tl_backend tl_isa_backend;
+
+tally_status tl_isa_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a, const tally_tensor *b,
+                         float beta, const tally_tensor *c);
+tally_status tl_isa_bias(const tally_tensor *bias, const tally_tensor *y);
+tally_status tl_isa_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
+tally_status tl_isa_add(const tally_tensor *src, const tally_tensor *dst);
+tally_status tl_isa_copy(const tally_tensor *src, const tally_tensor *dst);
+tally_status tl_isa_fill(const tally_tensor *tensor, float value);
+tally_status tl_isa_lstm_gates(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                               const tally_tensor *tanh_c, const tally_tensor *h);
+tally_status tl_isa_lstm_gates_backward(const tally_tensor *gates, const tally_tensor *c_prev,
+                                        const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
+tally_status tl_isa_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
+                                 const tally_tensor *probabilities, const tally_tensor *loss);
+tally_status tl_isa_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
+                                          const tally_tensor *dlogits);
+tally_status tl_isa_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
+                         const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
+                         const tally_tensor *faults);
+size_t tl_isa_lstm_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
+tally_status tl_isa_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
+                                 const tally_lstm_state *state);
+tally_status tl_isa_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                  const tally_lstm_state *state, const tally_lstm_weights *gradients,
+                                  const tally_tensor *dx);
+
+#endif

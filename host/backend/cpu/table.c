@@ -1,0 +1,39 @@
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/memory.h"
+
+#include <stdlib.h>
+
+static void close_device(tally_device *device) {
+    free(device);
+}
+
+static bool supports(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count) {
+    (void)device, (void)op, (void)tensors, (void)count;
+    return true;
+}
+
+const tl_backend tl_isa_backend = {
+    .name = "cpu",
+    .close = close_device,
+    .storage_new = tl_cpu_storage_new,
+    .storage_free = tl_cpu_storage_free,
+    .storage_map = tl_cpu_storage_map,
+    .storage_unmap = tl_cpu_storage_unmap,
+    .write = tl_cpu_write,
+    .read = tl_cpu_read,
+    .supports = supports,
+    .lstm_scratch = tl_isa_lstm_scratch,
+    .gemm = tl_isa_gemm,
+    .bias = tl_isa_bias,
+    .reduce = tl_isa_reduce,
+    .add = tl_isa_add,
+    .copy = tl_isa_copy,
+    .fill = tl_isa_fill,
+    .lstm_gates = tl_isa_lstm_gates,
+    .lstm_gates_backward = tl_isa_lstm_gates_backward,
+    .softmax_loss = tl_isa_softmax_loss,
+    .softmax_loss_backward = tl_isa_softmax_loss_backward,
+    .adam = tl_isa_adam,
+    .lstm_forward = tl_isa_lstm_forward,
+    .lstm_backward = tl_isa_lstm_backward,
+};

@@ -1,0 +1,221 @@
+#include "core/fail.h"
+#include "tensor/dispatch.h"
+#include "tensor/shapes.h"
+
+#include <math.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static size_t rows_of(const tally_tensor *t) {
+    return t ? t->shape[0] : 0;
+}
+
+static size_t columns_of(const tally_tensor *t) {
+    return t ? t->shape[1] : 0;
+}
+
+/* A matrix whose rows lie along the inner dimension is its transpose read the other way. */
+static tally_tensor normalised(const tally_tensor *matrix, bool *transpose) {
+    tally_tensor view = *matrix;
+    if (matrix->stride[1] != 1 && matrix->stride[0] == 1) {
+        for (int d = 0; d < 2; d++) {
+            view.shape[d] = matrix->shape[1 - d];
+            view.stride[d] = matrix->stride[1 - d];
+        }
+        *transpose = !*transpose;
+    }
+    return view;
+}
+
+tally_status tally_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a, const tally_tensor *b,
+                        float beta, const tally_tensor *c) {
+    size_t m = c ? c->shape[0] : 0, n = columns_of(c), k = a ? a->shape[transpose_a ? 0 : 1] : 0;
+    const tl_expected expected[] = {
+        {"A", a, TALLY_F32, 2, {transpose_a ? k : m, transpose_a ? m : k}, false},
+        {"B", b, TALLY_F32, 2, {transpose_b ? n : k, transpose_b ? k : n}, false},
+        {"C", c, TALLY_F32, 2, {m, n}, false},
+    };
+    tally_status status = tl_check_tensors("tally_gemm", expected, COUNT(expected));
+    if (status)
+        return status;
+    tally_tensor a_view = normalised(a, &transpose_a), b_view = normalised(b, &transpose_b);
+    const tally_tensor *tensors[] = {&a_view, &b_view, c};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_GEMM, tensors, COUNT(tensors));
+    return status ? status
+                  : tl_run_end(&run, run.table->gemm(transpose_a, transpose_b, alpha, &a_view, &b_view, beta, c));
+}
+
+tally_status tally_bias(const tally_tensor *bias, const tally_tensor *y) {
+    const tl_expected expected[] = {
+        {"bias", bias, TALLY_F32, 1, {rows_of(y)}, false},
+        {"Y", y, TALLY_F32, 2, {0, 0}, false},
+    };
+    tally_status status = tl_check_tensors("tally_bias", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {bias, y};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_BIAS, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->bias(bias, y));
+}
+
+tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor *out) {
+    const tl_expected expected[] = {
+        {"X", x, TALLY_F32, 2, {0, 0}, false},
+        {"out", out, TALLY_F32, 1, {rows_of(x)}, false},
+    };
+    tally_status status = tl_check_tensors("tally_reduce", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {x, out};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_REDUCE, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->reduce(x, beta, out));
+}
+
+/* src and dst of one type, number of dimensions and shape. */
+static tally_status check_pair(const char *operation, const tally_tensor *src, const tally_tensor *dst,
+                               tally_dtype dtype) {
+    if (!src || !src->storage)
+        return tl_fail(TALLY_USAGE, "%s: no source given", operation);
+    tl_expected expected[] = {
+        {"the source", src, dtype, src->ndim, {0}, false},
+        {"the destination", dst, dtype, src->ndim, {0}, false},
+    };
+    for (int d = 0; d < src->ndim; d++)
+        expected[1].shape[d] = src->shape[d];
+    return tl_check_tensors(operation, expected, COUNT(expected));
+}
+
+tally_status tally_add(const tally_tensor *src, const tally_tensor *dst) {
+    tally_status status = check_pair("tally_add", src, dst, TALLY_F32);
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {src, dst};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_ADD, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->add(src, dst));
+}
+
+tally_status tally_copy(const tally_tensor *src, const tally_tensor *dst) {
+    tally_status status = check_pair("tally_copy", src, dst, src ? src->dtype : TALLY_F32);
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {src, dst};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_COPY, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->copy(src, dst));
+}
+
+tally_status tally_fill(const tally_tensor *tensor, float value) {
+    const tl_expected expected[] = {{"tensor", tensor, TALLY_F32, tensor ? tensor->ndim : 1, {0}, false}};
+    tally_status status = tl_check_tensors("tally_fill", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {tensor};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_FILL, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->fill(tensor, value));
+}
+
+tally_status tally_lstm_gates(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                              const tally_tensor *tanh_c, const tally_tensor *h) {
+    size_t units = rows_of(h), n = columns_of(h);
+    const tl_expected expected[] = {
+        {"h", h, TALLY_F32, 2, {0, 0}, false},
+        {"gates", gates, TALLY_F32, 2, {4 * units, n}, false},
+        {"c_prev", c_prev, TALLY_F32, 2, {units, n}, false},
+        {"c", c, TALLY_F32, 2, {units, n}, false},
+        {"tanh_c", tanh_c, TALLY_F32, 2, {units, n}, false},
+    };
+    tally_status status = tl_check_tensors("tally_lstm_gates", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {gates, c_prev, c, tanh_c, h};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_LSTM_GATES, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->lstm_gates(gates, c_prev, c, tanh_c, h));
+}
+
+tally_status tally_lstm_gates_backward(const tally_tensor *gates, const tally_tensor *c_prev,
+                                       const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc) {
+    size_t units = rows_of(dh), n = columns_of(dh);
+    const tl_expected expected[] = {
+        {"dh", dh, TALLY_F32, 2, {0, 0}, false},
+        {"gates", gates, TALLY_F32, 2, {4 * units, n}, false},
+        {"c_prev", c_prev, TALLY_F32, 2, {units, n}, false},
+        {"tanh_c", tanh_c, TALLY_F32, 2, {units, n}, false},
+        {"dc", dc, TALLY_F32, 2, {units, n}, false},
+    };
+    tally_status status = tl_check_tensors("tally_lstm_gates_backward", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {gates, c_prev, tanh_c, dh, dc};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_LSTM_GATES_BACKWARD, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->lstm_gates_backward(gates, c_prev, tanh_c, dh, dc));
+}
+
+tally_status tally_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
+                                const tally_tensor *probabilities, const tally_tensor *loss) {
+    size_t classes = rows_of(logits), n = columns_of(logits);
+    const tl_expected expected[] = {
+        {"logits", logits, TALLY_F32, 2, {0, 0}, false},
+        {"labels", labels, TALLY_I32, 1, {n}, false},
+        {"probabilities", probabilities, TALLY_F32, 2, {classes, n}, false},
+        {"loss", loss, TALLY_F32, 1, {n}, false},
+    };
+    tally_status status = tl_check_tensors("tally_softmax_loss", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {logits, labels, probabilities, loss};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_SOFTMAX_LOSS, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->softmax_loss(logits, labels, probabilities, loss));
+}
+
+tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
+                                         const tally_tensor *dlogits) {
+    size_t classes = rows_of(probabilities), n = columns_of(probabilities);
+    const tl_expected expected[] = {
+        {"probabilities", probabilities, TALLY_F32, 2, {0, 0}, false},
+        {"labels", labels, TALLY_I32, 1, {n}, false},
+        {"dlogits", dlogits, TALLY_F32, 2, {classes, n}, false},
+    };
+    tally_status status = tl_check_tensors("tally_softmax_loss_backward", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {probabilities, labels, dlogits};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_SOFTMAX_LOSS_BACKWARD, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->softmax_loss_backward(probabilities, labels, dlogits));
+}
+
+tally_status tally_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
+                        const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
+                        const tally_tensor *faults) {
+    if (!options || step == 0)
+        return tl_fail(TALLY_USAGE, "tally_adam: %s", options ? "steps are counted from 1" : "no options given");
+    if (!(isfinite(options->rate) && options->beta1 >= 0 && options->beta1 < 1 && options->beta2 >= 0 &&
+          options->beta2 < 1 && isfinite(options->epsilon) && options->epsilon >= 0))
+        return tl_fail(TALLY_USAGE,
+                       "tally_adam: rate %g, beta1 %g, beta2 %g, epsilon %g: the betas must be in [0, 1), the others "
+                       "finite, epsilon not negative",
+                       options->rate, options->beta1, options->beta2, options->epsilon);
+    size_t n = rows_of(weights);
+    const tl_expected expected[] = {
+        {"weights", weights, TALLY_F32, 1, {0}, true},
+        {"gradient", gradient, TALLY_F32, 1, {n}, true},
+        {"m", m, TALLY_F32, 1, {n}, true},
+        {"v", v, TALLY_F32, 1, {n}, true},
+        {"faults", faults, TALLY_I32, 1, {1}, false},
+    };
+    tally_status status = tl_check_tensors("tally_adam", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {gradient, weights, m, v, faults};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_ADAM, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->adam(options, step, gradient, weights, m, v, faults));
+}
