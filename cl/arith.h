@@ -6,6 +6,7 @@
  *   TL_DIV(a, b), TL_SQRT(a)     correctly rounded
  *   TL_PICK_LESS(x, y, a, b)     x < y ? a : b in each lane; b where x or y is NaN
  *   TL_AS_I(f), TL_AS_F(i)       the same bits
+ *   TL_EXPONENT(i, bias)         (i + bias) << 23, wrapping around
  *   TL_TO_F(i)                   small integers, exact
  *   TL_SPLAT(c), TL_SPLAT_I(c)   all lanes
  * + - * are single roundings: contraction is off wherever this is compiled. NaN in gives NaN out.
@@ -40,7 +41,7 @@ TL_FN TL_F TL_NAME(exp_negative)(TL_F x) {
     x = TL_PICK_LESS(x, TL_SPLAT(-104.0f), TL_SPLAT(-104.0f), x);
     TL_F rounded = TL_FMA(x, TL_SPLAT(TL_LOG2_E), TL_SPLAT(TL_ROUNDER));
     TL_F p = TL_NAME(exp_reduced)(x, rounded) + TL_SPLAT(1.0f);
-    TL_F up = TL_AS_F((TL_AS_I(rounded) + TL_SPLAT_I(127 + 64)) << 23);
+    TL_F up = TL_AS_F(TL_EXPONENT(TL_AS_I(rounded), 127 + 64));
     return p * up * TL_SPLAT(0x1p-64f);
 }
 
@@ -57,7 +58,7 @@ TL_FN TL_F TL_NAME(tanh)(TL_F x) {
     y = TL_PICK_LESS(y, TL_SPLAT(-20.0f), TL_SPLAT(-20.0f), y);
     TL_F rounded = TL_FMA(y, TL_SPLAT(TL_LOG2_E), TL_SPLAT(TL_ROUNDER));
     TL_F p = TL_NAME(exp_reduced)(y, rounded);
-    TL_F scale = TL_AS_F((TL_AS_I(rounded) + TL_SPLAT_I(127)) << 23);
+    TL_F scale = TL_AS_F(TL_EXPONENT(TL_AS_I(rounded), 127));
     TL_F m = TL_FMA(scale, p, scale - TL_SPLAT(1.0f));
     TL_F t = TL_DIV(m, TL_SPLAT(-2.0f) - m);
     return TL_AS_F((TL_AS_I(t) & TL_SPLAT_I(0x7fffffff)) | (TL_AS_I(x) & TL_SPLAT_I((int)0x80000000)));

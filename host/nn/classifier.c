@@ -1,0 +1,163 @@
+#include "nn/classifier.h"
+
+#include "core/fail.h"
+#include "core/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LANES = 16 };
+
+static tally_status make_tensors(tl_classifier *c) {
+    const tally_model_config *config = &c->model->config;
+    tally_device *device = c->model->device;
+    size_t columns = c->capacity, one = 1;
+    tally_status status = tally_tensor_new(device, TALLY_F32, 3, (size_t[]){config->inputs, c->steps, columns}, &c->x);
+    if (!status)
+        status = tally_tensor_new(device, TALLY_I32, 1, &columns, &c->labels);
+    if (!status)
+        status = tally_tensor_new(device, TALLY_F32, 2, (size_t[]){config->classes, columns}, &c->probabilities);
+    if (!status)
+        status = tally_tensor_new(device, TALLY_F32, 1, &columns, &c->loss);
+    if (!status)
+        status = tally_tensor_new(device, TALLY_F32, 1, &one, &c->loss_sum);
+    if (!status)
+        status = tally_lstm_state_new(device, config->inputs, config->hidden, c->steps, columns, &c->state);
+    if (!status)
+        status = tl_model_flat_new(c->model, &c->gradient);
+    if (!status)
+        status = tl_model_views(c->model, &c->model->weights, &c->weights);
+    if (!status)
+        status = tl_model_views(c->model, &c->gradient, &c->gradients);
+    return status;
+}
+
+tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, tl_classifier *classifier) {
+    memset(classifier, 0, sizeof *classifier);
+    classifier->model = model;
+    classifier->steps = steps;
+    if (!tl_size_add(columns, LANES - 1, &classifier->capacity))
+        return tl_fail(TALLY_MEMORY, "%zu columns do not fit a size", columns);
+    classifier->capacity -= classifier->capacity % LANES;
+    tally_status status = make_tensors(classifier);
+    if (!status) { /* the tensors' sizes fit, so these do */
+        classifier->x_columns = malloc(tally_tensor_elements(&classifier->x) * sizeof(float));
+        classifier->label_columns = malloc(classifier->capacity * sizeof(int32_t));
+        if (!classifier->x_columns || !classifier->label_columns)
+            status = tl_fail(TALLY_MEMORY, "no memory left for %zu columns of %zu steps", columns, steps);
+    }
+    if (status)
+        tl_classifier_free(classifier);
+    return status;
+}
+
+void tl_classifier_free(tl_classifier *classifier) {
+    tally_tensor_free(&classifier->gradient);
+    tally_lstm_state_free(&classifier->state);
+    tally_tensor_free(&classifier->x);
+    tally_tensor_free(&classifier->labels);
+    tally_tensor_free(&classifier->probabilities);
+    tally_tensor_free(&classifier->loss);
+    tally_tensor_free(&classifier->loss_sum);
+    free(classifier->x_columns);
+    free(classifier->label_columns);
+    memset(classifier, 0, sizeof *classifier);
+}
+
+tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, tl_slice *slice) {
+    const tally_model_config *config = &classifier->model->config;
+    size_t columns = (count + LANES - 1) / LANES * LANES;
+    slice->of = classifier;
+    slice->count = count;
+    tally_status status = tally_lstm_state_narrow(&classifier->state, columns, &slice->state);
+    if (!status)
+        status =
+            tally_tensor_reshape(&classifier->x, 3, (size_t[]){config->inputs, classifier->steps, columns}, &slice->x);
+    if (!status)
+        status = tally_tensor_reshape(&classifier->labels, 1, &columns, &slice->labels);
+    if (!status)
+        status = tally_tensor_reshape(&classifier->probabilities, 2, (size_t[]){config->classes, columns},
+                                      &slice->probabilities);
+    if (!status)
+        status = tally_tensor_reshape(&classifier->loss, 1, &columns, &slice->loss);
+    return status;
+}
+
+tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels) {
+    size_t inputs = slice->x.shape[0], steps = slice->x.shape[1], columns = slice->x.shape[2];
+    float *to = slice->of->x_columns;
+    for (size_t i = 0; i < inputs; i++)
+        for (size_t t = 0; t < steps; t++)
+            for (size_t n = 0; n < columns; n++)
+                *to++ = n < slice->count ? x[(n * steps + t) * inputs + i] : 0.0f;
+    int32_t *padded = slice->of->label_columns;
+    for (size_t n = 0; n < columns; n++)
+        padded[n] = labels && n < slice->count ? labels[n] : -1;
+    tally_status status = tally_tensor_write(&slice->x, slice->of->x_columns, inputs * steps * columns);
+    return status ? status : tally_tensor_write(&slice->labels, padded, columns);
+}
+
+tally_status tl_slice_forward(const tl_slice *slice) {
+    const tl_parameters *weights = &slice->of->weights;
+    tally_tensor h_first, c_first, h_last;
+    tally_status status = tally_tensor_select(&slice->state.h, 1, 0, &h_first);
+    if (!status)
+        status = tally_tensor_select(&slice->state.c, 1, 0, &c_first);
+    if (!status)
+        status = tally_tensor_select(&slice->state.h, 1, slice->of->steps, &h_last);
+    if (!status)
+        status = tally_fill(&h_first, 0.0f);
+    if (!status)
+        status = tally_fill(&c_first, 0.0f);
+    if (!status)
+        status = tally_lstm_forward(&weights->lstm, &slice->x, &slice->state);
+    if (!status)
+        status = tally_fill(&slice->probabilities, 0.0f);
+    if (!status)
+        status = tally_bias(&weights->head_bias, &slice->probabilities);
+    if (!status)
+        status = tally_gemm(false, false, 1.0f, &weights->head_weight, &h_last, 1.0f, &slice->probabilities);
+    if (!status)
+        status = tally_softmax_loss(&slice->probabilities, &slice->labels, &slice->probabilities, &slice->loss);
+    return status;
+}
+
+tally_status tl_slice_loss(const tl_slice *slice, float *sum) {
+    tally_tensor row;
+    size_t shape[2] = {1, slice->loss.shape[0]};
+    tally_status status = tally_tensor_reshape(&slice->loss, 2, shape, &row);
+    if (!status)
+        status = tally_reduce(&row, 0.0f, &slice->of->loss_sum);
+    return status ? status : tally_tensor_read(&slice->of->loss_sum, sum, 1);
+}
+
+tally_status tl_slice_backward(const tl_slice *slice) {
+    const tl_parameters *weights = &slice->of->weights, *gradients = &slice->of->gradients;
+    const tally_tensor *dlogits = &slice->probabilities;
+    tally_tensor h_last;
+    tally_status status = tally_tensor_select(&slice->state.h, 1, slice->of->steps, &h_last);
+    if (!status)
+        status = tally_fill(&slice->of->gradient, 0.0f);
+    if (!status)
+        status = tally_softmax_loss_backward(&slice->probabilities, &slice->labels, dlogits);
+    if (!status)
+        status = tally_gemm(false, true, 1.0f, dlogits, &h_last, 0.0f, &gradients->head_weight);
+    if (!status)
+        status = tally_reduce(dlogits, 0.0f, &gradients->head_bias);
+    if (!status)
+        status = tally_gemm(true, false, 1.0f, &weights->head_weight, dlogits, 0.0f, &slice->state.dh);
+    if (!status)
+        status = tally_fill(&slice->state.dc, 0.0f);
+    if (!status)
+        status = tally_lstm_backward(&weights->lstm, &slice->x, NULL, &slice->state, &gradients->lstm, NULL);
+    return status;
+}
+
+tally_status tl_slice_probabilities(const tl_slice *slice, float *columns, float *rows) {
+    size_t classes = slice->probabilities.shape[0], padded = slice->probabilities.shape[1];
+    tally_status status = tally_tensor_read(&slice->probabilities, columns, classes * padded);
+    for (size_t n = 0; n < slice->count && !status; n++)
+        for (size_t k = 0; k < classes; k++)
+            rows[n * classes + k] = columns[k * padded + n];
+    return status;
+}

@@ -1,0 +1,48 @@
+/* classifier.h: one slice of a batch through a model, forward and backward. */
+#ifndef TALLY_NN_CLASSIFIER_H
+#define TALLY_NN_CLASSIFIER_H
+
+#include "nn/model.h"
+
+/* What one slice needs; each worker has one. Made for a number of columns, used for any up to it. */
+typedef struct tl_classifier {
+    const tally_model *model;
+    size_t steps, capacity;
+    tl_parameters weights;
+    tally_tensor gradient; /* flat, like the model's weights */
+    tl_parameters gradients;
+    tally_lstm_state state;
+    tally_tensor x;             /* [I, T, N] */
+    tally_tensor labels;        /* I32 [N] */
+    tally_tensor probabilities; /* [C, N]; logits before, their gradient after */
+    tally_tensor loss;          /* [N] */
+    tally_tensor loss_sum;      /* [1] */
+    float *x_columns;           /* host side of x */
+    int32_t *label_columns;     /* host side of labels */
+} tl_classifier;
+
+/* training: with what backward needs. */
+tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, tl_classifier *classifier);
+void tl_classifier_free(tl_classifier *classifier);
+
+/* The same, seen as the size of one slice: columns rounded up to whole lanes. Borrows from the whole. */
+typedef struct tl_slice {
+    const tl_classifier *of;
+    size_t count; /* sequences; the columns beyond are padding and ignored */
+    tally_lstm_state state;
+    tally_tensor x, labels, probabilities, loss;
+} tl_slice;
+tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, tl_slice *slice);
+
+/* x row-major [count, T, I]; labels [count], or NULL: all ignored. */
+tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels);
+/* From zero states to probabilities and loss. */
+tally_status tl_slice_forward(const tl_slice *slice);
+/* Adds up the losses of the slice's sequences. Waits for the device. */
+tally_status tl_slice_loss(const tl_slice *slice, float *sum);
+/* Leaves the slice's gradient in the classifier's, overwriting it. */
+tally_status tl_slice_backward(const tl_slice *slice);
+/* Row-major [count, C]. columns: C times the slice's padded columns, for reading into. */
+tally_status tl_slice_probabilities(const tl_slice *slice, float *columns, float *rows);
+
+#endif

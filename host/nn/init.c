@@ -1,0 +1,46 @@
+#include "core/fail.h"
+#include "core/philox.h"
+#include "nn/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One random stream for each parameter, so that the numbers of one do not depend on the size of another. */
+static void fill_parameter(const tally_model_config *config, const tally_parameter *parameter, uint32_t number,
+                           uint64_t seed, float *values) {
+    tl_random random;
+    tl_random_start(&random, seed, TL_STREAM_INIT, number);
+    size_t hidden = config->hidden;
+    float limit = (float)sqrt(6.0 / (double)(config->inputs + hidden + 4 * hidden));
+    bool head_weight = strcmp(parameter->name, "head.weight") == 0;
+    bool head_bias = strcmp(parameter->name, "head.bias") == 0;
+    bool cell_bias = strcmp(parameter->name, "rnn.bias_ih_l0") == 0;
+    for (size_t i = 0; i < parameter->elements; i++) {
+        if (head_weight)
+            values[i] = tl_random_truncated_normal(&random);
+        else if (head_bias)
+            values[i] = 0.1f;
+        else if (parameter->ndim == 1) /* rows hidden to 2 hidden - 1 are the forget gate's */
+            values[i] = cell_bias && i / hidden == 1 ? 1.0f : 0.0f;
+        else
+            values[i] = (tl_random_unit(&random) * 2.0f - 1.0f) * limit;
+    }
+}
+
+tally_status tally_model_init(tally_model *model, uint64_t seed) {
+    if (!model)
+        return tl_fail(TALLY_USAGE, "tally_model_init: no model given");
+    tally_status status = TALLY_OK;
+    for (size_t i = 0; i < tally_model_parameters(model) && !status; i++) {
+        tally_parameter parameter = tally_model_parameter(model, i);
+        float *values = malloc(parameter.elements * sizeof *values);
+        if (!values)
+            return tl_fail(TALLY_MEMORY, "no memory left for %zu weights", parameter.elements);
+        fill_parameter(&model->config, &parameter, (uint32_t)i, seed, values);
+        /* bias_hh comes before bias_ih, which replaces what it added to. */
+        status = tally_model_set(model, i, values, parameter.elements);
+        free(values);
+    }
+    return status;
+}

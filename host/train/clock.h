@@ -1,0 +1,13 @@
+/* clock.h: time for reports; no result depends on it. */
+#ifndef TALLY_TRAIN_CLOCK_H
+#define TALLY_TRAIN_CLOCK_H
+
+#include <time.h>
+
+static inline double tl_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,75 @@
+#include "train/crew.h"
+
+#include "core/fail.h"
+#include "core/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static tally_status hand_new(const tally_model *model, size_t steps, size_t columns, tl_hand *hand) {
+    tally_status status = tl_classifier_new(model, steps, columns, &hand->classifier);
+    if (status)
+        return status;
+    /* The classifier's tensors have as many elements or more, so these sizes fit. */
+    size_t capacity = hand->classifier.capacity, classes = tally_model_get_config(model)->classes;
+    hand->x = malloc(tally_tensor_elements(&hand->classifier.x) * sizeof *hand->x);
+    hand->labels = malloc(capacity * sizeof *hand->labels);
+    hand->probability_columns = malloc(capacity * classes * sizeof(float));
+    hand->probability_rows = malloc(capacity * classes * sizeof(float));
+    if (!hand->x || !hand->labels || !hand->probability_columns || !hand->probability_rows)
+        return tl_fail(TALLY_MEMORY, "no memory left for a slice of %zu sequences", columns);
+    return TALLY_OK;
+}
+
+tally_status tl_crew_new(const tally_model *model, size_t steps, size_t batch, tl_crew *crew) {
+    tally_device *device = tally_model_device(model);
+    memset(crew, 0, sizeof *crew);
+    crew->slice_columns = tally_device_slice_columns(device);
+    size_t slices = tl_crew_slices(crew, batch);
+    unsigned workers = tally_device_workers(device);
+    crew->workers = slices < workers ? (unsigned)slices : workers;
+    size_t columns = batch < crew->slice_columns ? batch : crew->slice_columns;
+    crew->hands = calloc(crew->workers, sizeof *crew->hands);
+    tally_status status =
+        crew->hands ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %u workers", crew->workers);
+    for (unsigned i = 0; i < crew->workers && !status; i++)
+        status = hand_new(model, steps, columns, &crew->hands[i]);
+    if (!status)
+        status = tl_slices_new(crew->workers, &crew->slices);
+    if (status)
+        tl_crew_free(crew);
+    return status;
+}
+
+void tl_crew_free(tl_crew *crew) {
+    tl_slices_free(crew->slices);
+    for (unsigned i = 0; crew->hands && i < crew->workers; i++) {
+        tl_hand *hand = &crew->hands[i];
+        tl_classifier_free(&hand->classifier);
+        free(hand->x);
+        free(hand->labels);
+        free(hand->probability_columns);
+        free(hand->probability_rows);
+    }
+    free(crew->hands);
+    memset(crew, 0, sizeof *crew);
+}
+
+tally_status tl_check_data(const char *what, const tally_model *model, const tally_dataset *data) {
+    if (!model || !data || !data->read)
+        return tl_fail(TALLY_USAGE, "%s: no model or no data given", what);
+    const tally_model_config *config = tally_model_get_config(model);
+    if (data->inputs != config->inputs || data->classes != config->classes || data->steps < 1)
+        return tl_fail(TALLY_USAGE, "%s: data of %zu inputs, %zu classes and %zu steps for a model of %zu and %zu",
+                       what, data->inputs, data->classes, data->steps, config->inputs, config->classes);
+    return TALLY_OK;
+}
+
+size_t tl_crew_slices(const tl_crew *crew, size_t count) {
+    return count / crew->slice_columns + (count % crew->slice_columns != 0);
+}
+
+size_t tl_crew_slice_size(const tl_crew *crew, size_t count, size_t slice) {
+    size_t left = count - slice * crew->slice_columns;
+    return left < crew->slice_columns ? left : crew->slice_columns;
+}
