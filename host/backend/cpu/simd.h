@@ -58,12 +58,10 @@ TL_INLINE void tl_v_store(float *p, tl_vf v) {
 
 #else
 
-/* Any machine: vectors of four, and a fused multiply-add that needs no instruction for it. */
+/* Any machine: vectors of four; x86-64 alone has no fused multiply-add. */
 enum { TL_W = 4 };
 typedef float tl_vf __attribute__((vector_size(16)));
 typedef int32_t tl_vi __attribute__((vector_size(16)));
-typedef double tl_vd __attribute__((vector_size(32)));
-typedef int64_t tl_vl __attribute__((vector_size(32)));
 TL_INLINE tl_vf tl_v_load(const float *p) {
     tl_vf v;
     memcpy(&v, p, sizeof v);
@@ -78,21 +76,37 @@ TL_INLINE tl_vf tl_v_splat(float c) {
 TL_INLINE tl_vi tl_v_splat_i(int c) {
     return (tl_vi){c, c, c, c};
 }
-/* The product is exact in double. The sum is rounded to odd there (Boldo & Melquiond 2008: the exact error of the sum
- * says which neighbour), so that rounding it to float is the only rounding. */
-TL_INLINE tl_vf tl_v_fma(tl_vf a, tl_vf b, tl_vf c) {
-    tl_vd p = __builtin_convertvector(a, tl_vd) * __builtin_convertvector(b, tl_vd);
-    tl_vd d = __builtin_convertvector(c, tl_vd);
-    tl_vd s = p + d;
-    tl_vd back = s - p;
-    tl_vd error = (p - (s - back)) + (d - back);
-    tl_vl bits = (tl_vl)s;
-    tl_vl inexact = (tl_vl)(error < 0.0) | (tl_vl)(error > 0.0); /* neither where s is not finite */
-    tl_vl even = (bits & 1) - 1;
-    tl_vl outwards = 1 + 2 * (((tl_vl)error ^ bits) >> 63); /* 1 or -1 */
-    bits += inexact & even & outwards;
-    return __builtin_convertvector((tl_vd)bits, tl_vf);
+#if defined(__SSE2__)
+#include <emmintrin.h>
+/* Two lanes of a b + c. The product is exact in double. The sum is rounded to odd there (Boldo & Melquiond 2008): the
+ * exact error of the sum says which neighbour is odd and nearer, so that rounding it to float is the only rounding. */
+TL_INLINE __m128d tl_v_fma_odd(__m128d a, __m128d b, __m128d c) {
+    __m128d p = a * b;
+    __m128d s = p + c;
+    __m128d back = s - p;
+    __m128d error = (p - (s - back)) + (c - back);
+    __m128i below = _mm_castpd_si128(_mm_cmplt_pd(error, _mm_setzero_pd()));
+    __m128i above = _mm_castpd_si128(_mm_cmpgt_pd(error, _mm_setzero_pd())); /* neither where s is not finite */
+    __m128i negative = _mm_castpd_si128(_mm_cmplt_pd(s, _mm_setzero_pd()));
+    __m128i one = _mm_set1_epi64x(1), bits = _mm_castpd_si128(s);
+    __m128i even = _mm_sub_epi64(_mm_and_si128(bits, one), one);
+    __m128i outwards = _mm_or_si128(_mm_xor_si128(below, negative), one); /* 1 or -1 */
+    __m128i step = _mm_and_si128(_mm_and_si128(_mm_or_si128(below, above), even), outwards);
+    return _mm_castsi128_pd(_mm_add_epi64(bits, step));
 }
+TL_INLINE tl_vf tl_v_fma(tl_vf a, tl_vf b, tl_vf c) {
+    __m128 low = _mm_cvtpd_ps(tl_v_fma_odd(_mm_cvtps_pd(a), _mm_cvtps_pd(b), _mm_cvtps_pd(c)));
+    __m128 high = _mm_cvtpd_ps(tl_v_fma_odd(_mm_cvtps_pd(_mm_movehl_ps(a, a)), _mm_cvtps_pd(_mm_movehl_ps(b, b)),
+                                            _mm_cvtps_pd(_mm_movehl_ps(c, c))));
+    return _mm_movelh_ps(low, high);
+}
+#else
+TL_INLINE tl_vf tl_v_fma(tl_vf a, tl_vf b, tl_vf c) {
+    for (int l = 0; l < TL_W; l++)
+        c[l] = __builtin_fmaf(a[l], b[l], c[l]);
+    return c;
+}
+#endif
 TL_INLINE tl_vf tl_v_sqrt(tl_vf a) {
     for (int l = 0; l < TL_W; l++)
         a[l] = __builtin_sqrtf(a[l]);
