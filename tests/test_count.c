@@ -1,0 +1,138 @@
+/* The counting experiment's strings. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tally/tally.h>
+
+static tally_count *make(tally_count_options options) {
+    tally_count *count;
+    if (tally_count_new(&options, &count))
+        fail_msg("%s", tally_error_text());
+    return count;
+}
+
+/* The string a sequence is, and that x and the label say the same. */
+static uint32_t string_of(const tally_dataset *data, size_t number) {
+    float x[24];
+    int32_t label;
+    assert_int_equal(data->read(data, &number, 1, x, &label), TALLY_OK);
+    uint32_t string = 0;
+    int32_t ones = 0;
+    for (size_t t = 0; t < data->steps; t++) {
+        assert_true(x[t] == 0.0f || x[t] == 1.0f);
+        string = string << 1 | (x[t] == 1.0f);
+        ones += x[t] == 1.0f;
+    }
+    assert_int_equal(ones, label);
+    return string;
+}
+
+static void each_string_is_in_one_part_once(void **state) {
+    (void)state;
+    for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_EVEN; draw++)
+        for (unsigned length = 1; length <= 10; length += 3) {
+            size_t total = (size_t)1 << length;
+            tally_count *count = make((tally_count_options){length, total / 2, 7, (tally_draw)draw});
+            const tally_dataset *parts[] = {tally_count_train(count), tally_count_test(count)};
+            assert_int_equal(parts[0]->size, total / 2);
+            assert_int_equal(parts[1]->size, total - total / 2);
+            unsigned char *seen = calloc(total, 1);
+            for (int p = 0; p < 2; p++)
+                for (size_t i = 0; i < parts[p]->size; i++)
+                    assert_int_equal(seen[string_of(parts[p], i)]++, 0);
+            free(seen);
+            tally_count_free(count);
+        }
+}
+
+static void a_seed_means_the_same_data_everywhere(void **state) {
+    (void)state;
+    tally_count *count = make(tally_count_defaults());
+    tally_count_options other = tally_count_defaults();
+    other.seed = 2;
+    tally_count *second = make(other);
+    /* FNV-1a over the training strings in order: written down once, the same on every machine. */
+    uint32_t hash = 2166136261u, other_hash = 2166136261u;
+    for (size_t i = 0; i < 10000; i++) {
+        hash = (hash ^ string_of(tally_count_train(count), i)) * 16777619u;
+        other_hash = (other_hash ^ string_of(tally_count_train(second), i)) * 16777619u;
+    }
+    assert_int_equal(hash, 0x78847c14u);
+    assert_int_not_equal(hash, other_hash);
+    tally_count_free(count);
+    tally_count_free(second);
+}
+
+static void an_even_draw_takes_all_of_the_scarce_counts(void **state) {
+    (void)state;
+    tally_count_options options = tally_count_defaults();
+    options.draw = TALLY_DRAW_EVEN;
+    tally_count *count = make(options);
+    size_t drawn[21] = {0};
+    for (size_t i = 0; i < 10000; i++)
+        drawn[__builtin_popcount(string_of(tally_count_train(count), i))]++;
+    const size_t all[3] = {1, 20, 190};
+    for (int k = 0; k < 3; k++) {
+        assert_int_equal(drawn[k], all[k]);
+        assert_int_equal(drawn[20 - k], all[k]);
+    }
+    /* The other 15 counts have more strings than their share of what is left. */
+    size_t share = (10000 - 2 * (1 + 20 + 190)) / 15;
+    for (int k = 3; k <= 17; k++)
+        assert_in_range(drawn[k], share, share + 1);
+    tally_count_free(count);
+}
+
+static void strings_of_a_count_keep_their_shuffled_order(void **state) {
+    (void)state;
+    /* Strings of one count come in the shuffled order in both draws. */
+    tally_count_options options = {8, 100, 3, TALLY_DRAW_RANDOM};
+    tally_count *random = make(options);
+    options.draw = TALLY_DRAW_EVEN;
+    tally_count *even = make(options);
+    for (int k = 0; k <= 8; k++) {
+        uint32_t first_even = UINT32_MAX, first_random = UINT32_MAX;
+        for (size_t i = 0; i < 100 && first_even == UINT32_MAX; i++)
+            if (__builtin_popcount(string_of(tally_count_train(even), i)) == k)
+                first_even = string_of(tally_count_train(even), i);
+        for (size_t i = 0; i < 100 && first_random == UINT32_MAX; i++)
+            if (__builtin_popcount(string_of(tally_count_train(random), i)) == k)
+                first_random = string_of(tally_count_train(random), i);
+        assert_int_not_equal(first_even, UINT32_MAX);
+        if (first_random != UINT32_MAX)
+            assert_int_equal(first_even, first_random);
+    }
+    tally_count_free(random);
+    tally_count_free(even);
+}
+
+static void expect_usage(tally_count_options options, const char *part) {
+    tally_count *count;
+    assert_int_equal(tally_count_new(&options, &count), TALLY_USAGE);
+    assert_null(count);
+    assert_non_null(strstr(tally_error_text(), part));
+}
+
+static void wrong_sizes_are_refused(void **state) {
+    (void)state;
+    expect_usage((tally_count_options){0, 1, 1, TALLY_DRAW_RANDOM}, "0 bits");
+    expect_usage((tally_count_options){25, 1, 1, TALLY_DRAW_RANDOM}, "25 bits");
+    expect_usage((tally_count_options){4, 17, 1, TALLY_DRAW_RANDOM}, "17 training strings");
+    expect_usage((tally_count_options){4, 0, 1, TALLY_DRAW_EVEN}, "0 training strings");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_string_is_in_one_part_once),
+        cmocka_unit_test(a_seed_means_the_same_data_everywhere),
+        cmocka_unit_test(an_even_draw_takes_all_of_the_scarce_counts),
+        cmocka_unit_test(strings_of_a_count_keep_their_shuffled_order),
+        cmocka_unit_test(wrong_sizes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

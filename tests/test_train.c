@@ -1,0 +1,273 @@
+/* Training: what does not change its result, how it stops, what it keeps. The device is TALLY_TEST_DEVICE, cpu if that is not set. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tally/tally.h>
+
+static const char *device_name(void) {
+    const char *name = getenv("TALLY_TEST_DEVICE");
+    return name ? name : "cpu";
+}
+
+typedef struct experiment {
+    tally_device *device;
+    tally_count *count;
+    tally_model *model;
+    tally_train_options options;
+} experiment;
+
+static void check(tally_status status) {
+    if (status)
+        fail_msg("%s", tally_error_text());
+}
+
+/* 9 bits, 7 hidden, 301 training strings: slices and batches that do not come out even. */
+static experiment start(unsigned threads) {
+    experiment e = {.options = tally_train_defaults()};
+    e.options.epochs = 5;
+    e.options.batch = 150;
+    e.options.adam.rate = 0.01;
+    tally_count_options data = {.length = 9, .train_size = 301, .seed = 5, .draw = TALLY_DRAW_RANDOM};
+    tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10};
+    check(tally_device_open(device_name(), &(tally_device_options){.threads = threads}, &e.device));
+    check(tally_count_new(&data, &e.count));
+    check(tally_model_new(e.device, &config, &e.model));
+    check(tally_model_init(e.model, 5));
+    return e;
+}
+
+static void end(experiment *e) {
+    tally_model_free(e->model);
+    tally_count_free(e->count);
+    tally_device_close(e->device);
+}
+
+static tally_status train(experiment *e, const tally_observer *observer, tally_train_result *result) {
+    return tally_train(e->model, tally_count_train(e->count), &e->options, observer, result);
+}
+
+static void digest_after(size_t epochs, unsigned threads, bool shuffle, char hex[65]) {
+    experiment e = start(threads);
+    e.options.epochs = epochs;
+    e.options.shuffle = shuffle;
+    tally_train_result result;
+    check(train(&e, NULL, &result));
+    assert_int_equal(result.epochs, epochs);
+    assert_int_equal(result.kept_epoch, epochs);
+    assert_int_equal(result.steps, 3 * epochs);
+    check(tally_model_digest(e.model, hex));
+    end(&e);
+}
+
+static void runs_and_threads_do_not_change_a_bit(void **state) {
+    (void)state;
+    char first[65], other[65];
+    for (int shuffle = 0; shuffle < 2; shuffle++) {
+        digest_after(4, 1, shuffle, first);
+        for (unsigned threads = 1; threads <= 4; threads++) {
+            digest_after(4, threads, shuffle, other);
+            assert_string_equal(first, other);
+        }
+    }
+    digest_after(4, 1, false, first);
+    digest_after(4, 1, true, other);
+    assert_string_not_equal(first, other);
+}
+
+/* Only the C path reads TALLY_CPU; sets this processor lacks are left out. */
+static void instruction_sets_do_not_change_a_bit(void **state) {
+    (void)state;
+    if (strcmp(device_name(), "cpu") != 0)
+        skip();
+    char first[65], other[65];
+    check(setenv("TALLY_CPU", "baseline", 1) ? TALLY_MEMORY : TALLY_OK);
+    digest_after(4, 2, false, first);
+    const char *const sets[] = {"avx2", "avx512"};
+    for (size_t i = 0; i < 2; i++) {
+        setenv("TALLY_CPU", sets[i], 1);
+        tally_device *device;
+        if (tally_device_open("cpu", NULL, &device)) {
+            print_message("%s\n", tally_error_text());
+            continue;
+        }
+        tally_device_close(device);
+        digest_after(4, 2, false, other);
+        assert_string_equal(first, other);
+    }
+    setenv("TALLY_CPU", "sse9", 1);
+    tally_device *device;
+    assert_int_equal(tally_device_open("cpu", NULL, &device), TALLY_DEVICE);
+    assert_non_null(strstr(tally_error_text(), "sse9"));
+    unsetenv("TALLY_CPU");
+}
+
+typedef struct stop_at {
+    size_t step;
+    double losses[64]; /* of epochs */
+} stop_at;
+
+static bool watch(void *context, const tally_progress *progress) {
+    stop_at *stop = context;
+    if (progress->epoch_done)
+        stop->losses[progress->epoch - 1] = progress->epoch_loss;
+    return progress->step != stop->step;
+}
+
+static void stopping_leaves_the_last_whole_epoch(void **state) {
+    (void)state;
+    char whole[65], stopped[65];
+    digest_after(2, 0, false, whole);
+    experiment e = start(0);
+    stop_at stop = {.step = 8}; /* the second step of the third epoch */
+    tally_train_result result;
+    assert_int_equal(train(&e, &(tally_observer){watch, &stop}, &result), TALLY_STOPPED);
+    assert_int_equal(result.epochs, 2);
+    assert_int_equal(result.steps, 8);
+    check(tally_model_digest(e.model, stopped));
+    assert_string_equal(whole, stopped);
+    end(&e);
+}
+
+static void stopping_before_an_epoch_leaves_the_start(void **state) {
+    (void)state;
+    char before[65], after[65];
+    experiment e = start(0);
+    check(tally_model_digest(e.model, before));
+    stop_at stop = {.step = 1};
+    tally_train_result result;
+    assert_int_equal(train(&e, &(tally_observer){watch, &stop}, &result), TALLY_STOPPED);
+    assert_int_equal(result.kept_epoch, 0);
+    assert_true(isnan(result.loss));
+    check(tally_model_digest(e.model, after));
+    assert_string_equal(before, after);
+    end(&e);
+}
+
+static void best_keeps_the_epoch_of_the_lowest_loss(void **state) {
+    (void)state;
+    experiment e = start(0);
+    e.options.epochs = 40;
+    e.options.keep = TALLY_KEEP_BEST;
+    e.options.adam.rate = 1.0; /* too large: the loss goes up and down */
+    stop_at never = {.step = 0};
+    tally_train_result result;
+    check(train(&e, &(tally_observer){watch, &never}, &result));
+    size_t best = 0;
+    for (size_t i = 1; i < 40; i++)
+        if (never.losses[i] < never.losses[best])
+            best = i;
+    assert_int_equal(result.kept_epoch, best + 1);
+    assert_true(result.loss == never.losses[best]);
+    assert_true(best + 1 < 40); /* else this shows nothing */
+    char kept[65], again[65];
+    check(tally_model_digest(e.model, kept));
+    end(&e);
+
+    e = start(0);
+    e.options.epochs = best + 1;
+    e.options.adam.rate = 1.0;
+    check(train(&e, NULL, &result));
+    check(tally_model_digest(e.model, again));
+    assert_string_equal(kept, again);
+    end(&e);
+}
+
+static void a_nan_stops_in_its_step_and_is_named(void **state) {
+    (void)state;
+    experiment e = start(0);
+    size_t count = tally_model_parameter(e.model, 1).elements;
+    float *weights = calloc(count, sizeof *weights);
+    weights[3] = NAN;
+    check(tally_model_set(e.model, 1, weights, count));
+    free(weights);
+    tally_train_result result;
+    assert_int_equal(train(&e, NULL, &result), TALLY_NUMBERS);
+    assert_int_equal(result.steps, 1);
+    assert_non_null(strstr(tally_error_text(), "step 1 (epoch 1, batch 1): the loss became"));
+    end(&e);
+}
+
+static void an_infinite_weight_is_named(void **state) {
+    (void)state;
+    experiment e = start(0);
+    e.options.adam.rate = 3e38; /* the second step's sum of two such is too large */
+    tally_train_result result;
+    assert_int_equal(train(&e, NULL, &result), TALLY_NUMBERS);
+    assert_in_range(result.steps, 1, 3);
+    char part[64];
+    snprintf(part, sizeof part, "step %zu (epoch 1, batch %zu): ", result.steps, result.steps);
+    assert_non_null(strstr(tally_error_text(), part));
+    end(&e);
+}
+
+static void training_lowers_the_loss_and_testing_counts(void **state) {
+    (void)state;
+    experiment e = start(0);
+    e.options.epochs = 60;
+    stop_at never = {.step = 0};
+    tally_train_result result;
+    check(train(&e, &(tally_observer){watch, &never}, &result));
+    assert_true(never.losses[59] < 0.5 * never.losses[0]);
+
+    const tally_dataset *test = tally_count_test(e.count);
+    size_t tested_of[10], mistakes_of[10], tested = 0, mistakes = 0, by_hand = 0;
+    tally_test_result all = {.tested_of_class = tested_of, .mistakes_of_class = mistakes_of};
+    check(tally_test(e.model, test, 0, test->size, NULL, &all));
+    for (int k = 0; k < 10; k++) {
+        tested += tested_of[k];
+        mistakes += mistakes_of[k];
+    }
+    assert_int_equal(all.tested, 512 - 301);
+    assert_int_equal(tested, all.tested);
+    assert_int_equal(mistakes, all.mistakes);
+    /* The same by one prediction at a time. */
+    for (size_t i = 0; i < test->size; i++) {
+        float x[9], p[10], sum = 0;
+        int32_t label;
+        check(test->read(test, &i, 1, x, &label));
+        check(tally_predict(e.model, x, 1, 9, p));
+        int best = 0;
+        for (int k = 0; k < 10; k++) {
+            sum += p[k];
+            best = p[k] > p[best] ? k : best;
+        }
+        assert_true(fabsf(sum - 1.0f) <= 10 * 0x1p-23f); /* ten roundings of numbers up to 1 */
+        by_hand += best != label;
+    }
+    assert_int_equal(by_hand, all.mistakes);
+    end(&e);
+}
+
+static void data_of_another_shape_is_refused(void **state) {
+    (void)state;
+    experiment e = start(0);
+    tally_dataset wrong = *tally_count_train(e.count);
+    wrong.classes = 11;
+    assert_int_equal(tally_train(e.model, &wrong, &e.options, NULL, NULL), TALLY_USAGE);
+    assert_non_null(strstr(tally_error_text(), "11 classes"));
+    tally_test_result result = {0};
+    assert_int_equal(tally_test(e.model, tally_count_test(e.count), 200, 100, NULL, &result), TALLY_USAGE);
+    end(&e);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_and_threads_do_not_change_a_bit),
+        cmocka_unit_test(instruction_sets_do_not_change_a_bit),
+        cmocka_unit_test(stopping_leaves_the_last_whole_epoch),
+        cmocka_unit_test(stopping_before_an_epoch_leaves_the_start),
+        cmocka_unit_test(best_keeps_the_epoch_of_the_lowest_loss),
+        cmocka_unit_test(a_nan_stops_in_its_step_and_is_named),
+        cmocka_unit_test(an_infinite_weight_is_named),
+        cmocka_unit_test(training_lowers_the_loss_and_testing_counts),
+        cmocka_unit_test(data_of_another_shape_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
