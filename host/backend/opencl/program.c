@@ -1,0 +1,89 @@
+#include "backend/opencl/kernels.h"
+#include "backend/opencl/opencl.h"
+#include "core/fail.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
+    [TL_CL_ADD] = "tally_add",
+    [TL_CL_COPY] = "tally_copy",
+    [TL_CL_FILL] = "tally_fill",
+    [TL_CL_BIAS] = "tally_bias",
+    [TL_CL_REDUCE] = "tally_reduce",
+    [TL_CL_LSTM_GATES] = "tally_lstm_gates",
+    [TL_CL_LSTM_GATES_BACKWARD] = "tally_lstm_gates_backward",
+    [TL_CL_SOFTMAX_LOSS] = "tally_softmax_loss",
+    [TL_CL_SOFTMAX_LOSS_BACKWARD] = "tally_softmax_loss_backward",
+    [TL_CL_ADAM] = "tally_adam",
+};
+
+static tally_status build_failed(const tl_cl_device *device, cl_program program, const char *file, cl_int error) {
+    size_t size = 0;
+    char *log = NULL;
+    if (clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) == CL_SUCCESS && size > 0)
+        log = calloc(1, size + 1);
+    if (log && clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) != CL_SUCCESS)
+        log[0] = '\0';
+    tally_status status =
+        tl_fail(TALLY_DEVICE, "%s: cl/%s does not build: %s (%d)\n%s", device->base.info.name, file,
+                tl_cl_error_name(error), (int)error, log && log[0] ? log : "the driver gives no build log");
+    free(log);
+    return status;
+}
+
+static const char *build_options(const tl_cl_device *device) {
+    cl_device_fp_config single = 0;
+    if (clGetDeviceInfo(device->id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof single, &single, NULL) == CL_SUCCESS &&
+        single & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT)
+        return "-cl-std=CL1.2 -cl-fp32-correctly-rounded-divide-sqrt";
+    return "-cl-std=CL1.2";
+}
+
+static tally_status make_kernels(tl_cl_device *device, cl_program program) {
+    for (int k = 0; k < TL_CL_KERNELS; k++) {
+        if (device->kernels[k])
+            continue;
+        cl_int error;
+        cl_kernel kernel = clCreateKernel(program, KERNEL_NAMES[k], &error);
+        if (error == CL_INVALID_KERNEL_NAME) /* it is in another file */
+            continue;
+        tally_status status = tl_cl_check(device, "clCreateKernel", error);
+        if (status)
+            return status;
+        device->kernels[k] = kernel;
+    }
+    return TALLY_OK;
+}
+
+tally_status tl_cl_programs_new(tl_cl_device *device) {
+    if (tl_kernel_file_count > TL_MAX_PROGRAMS)
+        return tl_fail(TALLY_DEVICE, "%zu kernel files, but room for %d", tl_kernel_file_count, TL_MAX_PROGRAMS);
+    for (size_t i = 0; i < tl_kernel_file_count; i++) {
+        const tl_kernel_file *file = &tl_kernel_files[i];
+        const char *text = file->text;
+        cl_int error;
+        cl_program program = clCreateProgramWithSource(device->context, 1, &text, NULL, &error);
+        tally_status status = tl_cl_check(device, "clCreateProgramWithSource", error);
+        if (status)
+            return status;
+        device->programs[i] = program;
+        error = clBuildProgram(program, 1, &device->id, build_options(device), NULL, NULL);
+        status = error == CL_SUCCESS ? make_kernels(device, program) : build_failed(device, program, file->name, error);
+        if (status)
+            return status;
+    }
+    for (int k = 0; k < TL_CL_KERNELS; k++)
+        if (!device->kernels[k])
+            return tl_fail(TALLY_DEVICE, "%s: no kernel %s in what was built", device->base.info.name, KERNEL_NAMES[k]);
+    return TALLY_OK;
+}
+
+void tl_cl_programs_free(tl_cl_device *device) {
+    for (int k = 0; k < TL_CL_KERNELS; k++)
+        if (device->kernels[k])
+            clReleaseKernel(device->kernels[k]);
+    for (int p = 0; p < TL_MAX_PROGRAMS; p++)
+        if (device->programs[p])
+            clReleaseProgram(device->programs[p]);
+}
