@@ -103,10 +103,10 @@ TL_FN void TL_NAME(lstm_cell_backward)(TL_F gate[4], TL_F c_prev, TL_F tanh_c, T
     TL_F one = TL_SPLAT(1.0f);
     TL_F i = gate[0], f = gate[1], g = gate[2], o = gate[3];
     TL_F dcell = TL_FMA(dh * o, TL_FMA(-tanh_c, tanh_c, one), *dc);
-    gate[0] = dcell * g * (i * (one - i));
-    gate[1] = dcell * c_prev * (f * (one - f));
+    gate[0] = dcell * g * TL_FMA(-i, i, i);
+    gate[1] = dcell * c_prev * TL_FMA(-f, f, f);
     gate[2] = dcell * i * TL_FMA(-g, g, one);
-    gate[3] = dh * tanh_c * (o * (one - o));
+    gate[3] = dh * tanh_c * TL_FMA(-o, o, o);
     *dc = dcell * f;
 }
 
