@@ -13,11 +13,12 @@ extern "C" {
 #endif
 
 /* Writes to a temporary file beside path, syncs it, renames it over path and syncs the folder: path holds the old file
- * or the new one, whole. TALLY_IO names the file and the reason. */
+ * or the new one, whole. TALLY_IO names the file and the reason; TALLY_NUMBERS the parameter that is not finite, for
+ * such a file would not be read again. The note "format" is always "pt". */
 TALLY_API tally_status tally_model_save(const tally_model *model, const char *path);
 
-/* Checks every rule of the format before anything is taken from the file. TALLY_IO: cannot be read. TALLY_MODEL: is not a model
- * file, and why. rnn.bias_ih_l0 and rnn.bias_hh_l0 are added. The caller frees the model. */
+/* Checks every rule of the format before anything is taken from the file. TALLY_IO: cannot be read. TALLY_MODEL: is not
+ * a model file, and why. rnn.bias_ih_l0 and rnn.bias_hh_l0 are added. The caller frees the model. */
 TALLY_API tally_status tally_model_load(tally_device *device, const char *path, tally_model **model);
 
 #ifdef __cplusplus

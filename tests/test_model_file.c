@@ -1,0 +1,374 @@
+/* Model files: round trip, the fixture that PyTorch wrote, and files that are no models. With --write PATH, writes the
+ * model that torch_reads_model.py checks. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <tally/tally.h>
+
+#include "scratch.h"
+
+#include "store/safetensors.h"
+
+enum { INPUTS = 3, HIDDEN = 5, CLASSES = 4, PARTS = 6, BIAS_HH = 2, BIAS_IH = 3, MOST = 4 * HIDDEN * HIDDEN };
+
+static tally_device *device;
+
+static void assert_error(const char *part) {
+    if (!strstr(tally_error_text(), part))
+        fail_msg("\"%s\" does not have \"%s\"", tally_error_text(), part);
+}
+
+/* Element e of parameter p; exact, and different everywhere. */
+static float number(size_t p, size_t e) {
+    return (float)(p + 1) + (float)e / 64;
+}
+
+static tally_status numbered_model(tally_model **model) {
+    const tally_model_config config = {INPUTS, HIDDEN, CLASSES};
+    tally_status status = tally_model_new(device, &config, model);
+    for (size_t p = 0; p < PARTS && !status; p++) {
+        float values[MOST];
+        size_t count = tally_model_parameter(*model, p).elements;
+        for (size_t e = 0; e < count; e++)
+            values[e] = number(p, e);
+        if (p != BIAS_HH)
+            status = tally_model_set(*model, p, values, count);
+    }
+    if (!status)
+        status = tally_model_set_note(*model, "task", "count");
+    return status ? status : tally_model_set_note(*model, "letters", "\xc3\xa9\xc3\x9f");
+}
+
+static tally_status write_model(const char *path) {
+    tally_model *model = NULL;
+    tally_status status = numbered_model(&model);
+    if (!status)
+        status = tally_model_save(model, path);
+    tally_model_free(model);
+    if (status)
+        fprintf(stderr, "%s\n", tally_error_text());
+    return status;
+}
+
+static void test_round_trip(void **state) {
+    const char *path = scratch_path(*state, "model.safetensors");
+    tally_model *model, *loaded;
+    assert_int_equal(numbered_model(&model), TALLY_OK);
+    assert_int_equal(tally_model_save(model, path), TALLY_OK);
+    if (tally_model_load(device, path, &loaded))
+        fail_msg("%s", tally_error_text());
+    assert_memory_equal(tally_model_get_config(loaded), tally_model_get_config(model), sizeof(tally_model_config));
+    char before[65], after[65];
+    assert_int_equal(tally_model_digest(model, before), TALLY_OK);
+    assert_int_equal(tally_model_digest(loaded, after), TALLY_OK);
+    assert_string_equal(before, after);
+    assert_string_equal(tally_model_note(loaded, "task"), "count");
+    assert_string_equal(tally_model_note(loaded, "letters"), "\xc3\xa9\xc3\x9f");
+    assert_string_equal(tally_model_note(loaded, "format"), "pt");
+
+    /* and again: the same file, byte for byte */
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    size_t bytes = (size_t)info.st_size;
+    char *first = malloc(bytes);
+    assert_non_null(first);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(first, 1, bytes, file), bytes);
+    fclose(file);
+    const char *second = scratch_path(*state, "again.safetensors");
+    assert_int_equal(tally_model_save(loaded, second), TALLY_OK);
+    assert_file_holds(second, first, bytes);
+    free(first);
+    tally_model_free(model);
+    tally_model_free(loaded);
+}
+
+/* Names, types, order and bytes as they stand in the file. */
+static void test_contents(void **state) {
+    const char *path = scratch_path(*state, "model.safetensors");
+    assert_int_equal(write_model(path), TALLY_OK);
+    static const struct {
+        const char *name;
+        size_t ndim, shape[2], elements;
+    } expected[PARTS] = {
+        {"head.bias", 1, {CLASSES}, CLASSES},
+        {"head.weight", 2, {CLASSES, HIDDEN}, CLASSES * HIDDEN},
+        {"rnn.bias_hh_l0", 1, {4 * HIDDEN}, 4 * HIDDEN},
+        {"rnn.bias_ih_l0", 1, {4 * HIDDEN}, 4 * HIDDEN},
+        {"rnn.weight_hh_l0", 2, {4 * HIDDEN, HIDDEN}, 4 * HIDDEN * HIDDEN},
+        {"rnn.weight_ih_l0", 2, {4 * HIDDEN, INPUTS}, 4 * HIDDEN * INPUTS},
+    };
+    tl_safetensors file;
+    assert_int_equal(tl_safetensors_read(path, &file), TALLY_OK);
+    assert_int_equal(file.count, PARTS);
+    for (size_t p = 0; p < PARTS; p++) {
+        const tl_saved_tensor *tensor = &file.tensors[p];
+        assert_string_equal(tensor->name, expected[p].name);
+        assert_string_equal(tensor->dtype, "F32");
+        assert_int_equal(tensor->ndim, expected[p].ndim);
+        assert_memory_equal(tensor->shape, expected[p].shape, tensor->ndim * sizeof(size_t));
+        assert_int_equal(tensor->bytes, expected[p].elements * 4);
+    }
+    /* head.bias[1] = 1 + 1/64 = 0x3f820000 */
+    assert_memory_equal(file.tensors[0].data + 4, "\x00\x00\x82\x3f", 4);
+    const unsigned char zeros[4 * HIDDEN * 4] = {0};
+    assert_memory_equal(file.tensors[BIAS_HH].data, zeros, sizeof zeros);
+    tl_safetensors_free(&file);
+}
+
+static void test_file_from_torch(void **state) {
+    (void)state;
+    tally_model *model;
+    if (tally_model_load(device, TALLY_FIXTURES "/torch_model.safetensors", &model))
+        fail_msg("%s", tally_error_text());
+    const tally_model_config *config = tally_model_get_config(model);
+    assert_int_equal(config->inputs, 2);
+    assert_int_equal(config->hidden, 3);
+    assert_int_equal(config->classes, 4);
+    assert_string_equal(tally_model_note(model, "trained with"), "torch");
+    for (size_t p = 0; p < PARTS; p++) {
+        float values[MOST];
+        size_t count = tally_model_parameter(model, p).elements;
+        assert_int_equal(tally_model_get(model, p, values, count), TALLY_OK);
+        for (size_t e = 0; e < count; e++) {
+            /* the two biases are added on reading; their sum is exact here */
+            float expected = p == BIAS_IH ? number(BIAS_IH, e) + number(BIAS_HH, e) : p == BIAS_HH ? 0 : number(p, e);
+            assert_true(values[e] == expected);
+        }
+    }
+    tally_model_free(model);
+}
+
+static const char *const names[PARTS] = {"head.bias",      "head.weight",      "rnn.bias_hh_l0",
+                                         "rnn.bias_ih_l0", "rnn.weight_hh_l0", "rnn.weight_ih_l0"};
+
+/* A file to be broken: a model's six tensors and room for one more. All zeros but what a test writes. */
+typedef struct draft {
+    tl_saved_tensor tensors[PARTS + 1];
+    size_t shapes[PARTS + 1][3];
+    float values[PARTS + 1][MOST];
+    size_t count;
+} draft;
+
+static void set_shape(draft *d, size_t p, size_t ndim, size_t a, size_t b, size_t c) {
+    const size_t shape[3] = {a, b, c};
+    memcpy(d->shapes[p], shape, sizeof shape);
+    size_t elements = 1;
+    for (size_t i = 0; i < ndim; i++)
+        elements *= shape[i];
+    assert_true(elements <= MOST);
+    d->tensors[p].ndim = ndim;
+    d->tensors[p].bytes = elements * 4;
+}
+
+static void start_draft(draft *d) {
+    memset(d, 0, sizeof *d);
+    d->count = PARTS;
+    for (size_t p = 0; p <= PARTS; p++)
+        d->tensors[p] = (tl_saved_tensor){p < PARTS ? names[p] : "extra",      "F32", 0, d->shapes[p],
+                                          (const unsigned char *)d->values[p], 0};
+    set_shape(d, 0, 1, CLASSES, 0, 0);
+    set_shape(d, 1, 2, CLASSES, HIDDEN, 0);
+    set_shape(d, 2, 1, 4 * HIDDEN, 0, 0);
+    set_shape(d, 3, 1, 4 * HIDDEN, 0, 0);
+    set_shape(d, 4, 2, 4 * HIDDEN, HIDDEN, 0);
+    set_shape(d, 5, 2, 4 * HIDDEN, INPUTS, 0);
+    set_shape(d, 6, 1, 1, 0, 0);
+}
+
+static tally_status load_draft(scratch *s, const draft *d) {
+    const char *path = scratch_path(s, "draft.safetensors");
+    assert_int_equal(tl_safetensors_write(path, d->tensors, d->count, NULL), TALLY_OK);
+    tally_model *model;
+    tally_status status = tally_model_load(device, path, &model);
+    if (status) {
+        assert_null(model);
+        assert_error("draft.safetensors: ");
+    }
+    tally_model_free(model);
+    return status;
+}
+
+static void test_draft_is_a_model(void **state) {
+    draft d;
+    start_draft(&d);
+    if (load_draft(*state, &d))
+        fail_msg("%s", tally_error_text());
+}
+
+static void test_missing_tensors(void **state) {
+    for (size_t missing = 0; missing < PARTS; missing++) {
+        draft d;
+        start_draft(&d);
+        d.count--;
+        memmove(&d.tensors[missing], &d.tensors[missing + 1], (PARTS - missing - 1) * sizeof d.tensors[0]);
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        char text[128];
+        snprintf(text, sizeof text, ": there is no tensor %s, which a model needs", names[missing]);
+        assert_error(text);
+    }
+}
+
+static void test_extra_tensor(void **state) {
+    draft d;
+    start_draft(&d);
+    d.count++;
+    assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+    assert_error(": tensor extra is not part of a model");
+}
+
+static void test_other_dtype(void **state) {
+    for (size_t p = 0; p < PARTS; p++) {
+        draft d;
+        start_draft(&d);
+        d.tensors[p].dtype = "I32";
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        char text[128];
+        snprintf(text, sizeof text, ": tensor %s has dtype I32, expected F32", names[p]);
+        assert_error(text);
+    }
+}
+
+static void test_other_shapes(void **state) {
+    static const struct {
+        size_t p, ndim, shape[3];
+        const char *error;
+    } cases[] = {
+        {0, 0, {0}, "head.bias has shape [], expected [C]"},
+        {0, 1, {5}, "head.bias has shape [5], expected [C] = [4]"},
+        {0, 2, {4, 1}, "head.bias has shape [4, 1], expected [C]"},
+        {1, 1, {20}, "head.weight has shape [20], expected [C, H]"},
+        {1, 2, {4, 4}, "head.weight has shape [4, 4], expected [C, H] = [4, 5]"},
+        {1, 2, {5, 5}, "head.bias has shape [4], expected [C] = [5]"},
+        {1,
+         2,
+         {1, 5},
+         "its shapes are those of a model of 3 inputs, 5 hidden units and 1 classes; at least 1, 1 and 2"},
+        {2, 1, {15}, "rnn.bias_hh_l0 has shape [15], expected [4H] = [20]"},
+        {3, 1, {0}, "rnn.bias_ih_l0 has shape [0], expected [4H] = [20]"},
+        {4, 2, {20, 4}, "head.weight has shape [4, 5], expected [C, H] = [4, 4]"},
+        {4, 2, {16, 5}, "rnn.weight_hh_l0 has shape [16, 5], expected [4H, H] = [20, 5]"},
+        {4,
+         2,
+         {20, 0},
+         "its shapes are those of a model of 3 inputs, 0 hidden units and 4 classes; at least 1, 1 and 2"},
+        {4, 2, {0, SIZE_MAX / 4}, "head.weight has shape [4, 5], expected [C, H] = [4, "},
+        {5, 2, {3, 20}, "rnn.weight_ih_l0 has shape [3, 20], expected [4H, I] = [20, 20]"},
+        {5,
+         2,
+         {20, 0},
+         "its shapes are those of a model of 0 inputs, 5 hidden units and 4 classes; at least 1, 1 and 2"},
+        {5, 3, {20, 3, 1}, "rnn.weight_ih_l0 has shape [20, 3, 1], expected [4H, I]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        draft d;
+        start_draft(&d);
+        set_shape(&d, cases[i].p, cases[i].ndim, cases[i].shape[0], cases[i].shape[1], cases[i].shape[2]);
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        assert_error(cases[i].error);
+    }
+}
+
+/* No room for all of its dimensions in a message. */
+static void test_many_dimensions(void **state) {
+    enum { DIMENSIONS = 1000 };
+    size_t shape[DIMENSIONS];
+    for (size_t i = 0; i < DIMENSIONS; i++)
+        shape[i] = 1;
+    draft d;
+    start_draft(&d);
+    d.tensors[0].ndim = DIMENSIONS;
+    d.tensors[0].shape = shape;
+    d.tensors[0].bytes = 4;
+    assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+    assert_error("tensor head.bias has shape [1, 1, ");
+    assert_error("...], expected [C]");
+}
+
+static void test_numbers_that_are_not_finite(void **state) {
+    for (size_t p = 0; p < PARTS; p++) {
+        draft d;
+        start_draft(&d);
+        size_t last = d.tensors[p].bytes / 4 - 1;
+        char text[128];
+
+        d.values[p][last] = -INFINITY;
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        snprintf(text, sizeof text, ": element %zu of tensor %s is -inf", last, names[p]);
+        assert_error(text);
+
+        d.values[p][0] = NAN;
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        snprintf(text, sizeof text, ": element 0 of tensor %s is nan", names[p]);
+        assert_error(text);
+    }
+}
+
+static void test_sum_of_biases_that_is_not_finite(void **state) {
+    draft d;
+    start_draft(&d);
+    d.values[BIAS_IH][7] = d.values[BIAS_HH][7] = 0x1p127f;
+    assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+    assert_error(": the sum of rnn.bias_ih_l0 and rnn.bias_hh_l0 is inf at element 7");
+}
+
+static void test_what_cannot_be_read_again_is_not_written(void **state) {
+    scratch *s = *state;
+    const char *path = scratch_path(s, "model.safetensors");
+    tally_model *model;
+    assert_int_equal(numbered_model(&model), TALLY_OK);
+    assert_int_equal(tally_model_set_note(model, "bad", "\xff"), TALLY_OK);
+    assert_int_equal(tally_model_save(model, path), TALLY_USAGE);
+    assert_error("model.safetensors: the note bad is not valid UTF-8");
+    assert_int_equal(tally_model_set_note(model, "bad", "good"), TALLY_OK);
+
+    float bias[CLASSES] = {0, 0, NAN, 0};
+    assert_int_equal(tally_model_set(model, 0, bias, CLASSES), TALLY_OK);
+    assert_int_equal(tally_model_save(model, path), TALLY_NUMBERS);
+    assert_error("model.safetensors: element 2 of head.bias is nan");
+    assert_int_equal(scratch_entries(s), 0);
+    tally_model_free(model);
+}
+
+static void test_folder_that_is_not_there(void **state) {
+    assert_int_equal(write_model(scratch_path(*state, "no/model.safetensors")), TALLY_IO);
+    assert_error("/no/model.safetensors: its folder ");
+    tally_model *model;
+    assert_int_equal(tally_model_load(device, scratch_path(*state, "no/model.safetensors"), &model), TALLY_IO);
+    assert_null(model);
+    assert_error("/no/model.safetensors: No such file or directory");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
+
+int main(int argc, char **argv) {
+    if (tally_device_open("cpu", NULL, &device)) {
+        fprintf(stderr, "%s\n", tally_error_text());
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        TEST(test_round_trip),
+        TEST(test_contents),
+        TEST(test_file_from_torch),
+        TEST(test_draft_is_a_model),
+        TEST(test_missing_tensors),
+        TEST(test_extra_tensor),
+        TEST(test_other_dtype),
+        TEST(test_other_shapes),
+        TEST(test_many_dimensions),
+        TEST(test_numbers_that_are_not_finite),
+        TEST(test_sum_of_biases_that_is_not_finite),
+        TEST(test_what_cannot_be_read_again_is_not_written),
+        TEST(test_folder_that_is_not_there),
+    };
+    int result = argc == 3 && strcmp(argv[1], "--write") == 0
+                     ? (int)write_model(argv[2])
+                     : cmocka_run_group_tests_name("model file", tests, NULL, NULL);
+    tally_device_close(device);
+    return result;
+}
