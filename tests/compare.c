@@ -1,0 +1,31 @@
+#include "compare.h"
+
+#include "suite.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool holds(double value, double want, double bound) {
+    if (isnan(want))
+        return isnan(value);
+    return isfinite(want) ? fabs(value - want) <= bound : value == want;
+}
+
+void compare_within(const char *name, const float *got, const double *want, const double *bound, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!holds((double)got[i], want[i], bound[i]))
+            suite_fail("%s[%zu] is %.9g, not %.17g within %.3g (off by %.3g)", name, i, (double)got[i], want[i],
+                       bound[i], fabs((double)got[i] - want[i]));
+}
+
+void compare_element(const char *name, const size_t place[3], float got, double want, double bound) {
+    if (!holds((double)got, want, bound))
+        suite_fail("%s[%zu, %zu, %zu] is %.9g, not %.17g within %.3g (off by %.3g)", name, place[0], place[1], place[2],
+                   (double)got, want, bound, fabs((double)got - want));
+}
+
+void compare_bits(const char *name, const float *got, const float *want, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&got[i], &want[i], sizeof *got) != 0 && !(isnan(got[i]) && isnan(want[i])))
+            suite_fail("%s[%zu] is %a, but %a for the other", name, i, (double)got[i], (double)want[i]);
+}

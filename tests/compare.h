@@ -1,0 +1,14 @@
+/* compare.h: results against what they must be. Every function fails the test, naming the case, the tensor and the element. */
+#ifndef TALLY_TESTS_COMPARE_H
+#define TALLY_TESTS_COMPARE_H
+
+#include <stddef.h>
+
+/* |got - want| <= bound; a NaN or an infinity exactly where want has it. */
+void compare_within(const char *name, const float *got, const double *want, const double *bound, size_t count);
+/* The same for one of them, of [.., ..] or [.., .., ..] at these places. */
+void compare_element(const char *name, const size_t place[3], float got, double want, double bound);
+/* The same bits, any NaN being equal to any other: their payload is nobody's contract. */
+void compare_bits(const char *name, const float *got, const float *want, size_t count);
+
+#endif

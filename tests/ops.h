@@ -1,0 +1,23 @@
+/* ops.h: the domains of test_ops.c. Each runs its group of tests and returns how many failed. */
+#ifndef TALLY_TESTS_OPS_H
+#define TALLY_TESTS_OPS_H
+
+#include <stddef.h>
+
+int ops_tensors(void);
+int ops_gemm(void);
+int ops_elementwise(void);
+int ops_cell(void);
+int ops_lstm(void);
+int ops_softmax(void);
+int ops_adam(void);
+int ops_arguments(void);
+int ops_fallbacks(void);
+
+/* The sizes every dimension takes. */
+enum { ODD_SIZES = 7 };
+extern const size_t odd_sizes[ODD_SIZES];
+/* How many of them: fewer for a simulator. */
+size_t odd_sizes_used(void);
+
+#endif

@@ -1,0 +1,241 @@
+/* Arguments that are refused, and what the refusal says. */
+#include "ops.h"
+#include "suite.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { H = 3, N = 7, I = 2, T = 4 };
+
+/* One of each kind; wrong ones are made of these. */
+static tally_tensor matrix, wide, tall, square, gates, vector, row, ints, one, cube;
+
+static tally_tensor made(tally_dtype dtype, int ndim, size_t a, size_t b, size_t c) {
+    tally_tensor t;
+    suite_ok(tally_tensor_new(the.device, dtype, ndim, (size_t[]){a, b, c}, &t));
+    return t;
+}
+
+static int setup(void **state) {
+    (void)state;
+    suite_case("tensors for wrong arguments");
+    matrix = made(TALLY_F32, 2, H, N, 0);
+    wide = made(TALLY_F32, 2, H, N + 1, 0);
+    tall = made(TALLY_F32, 2, H + 1, N, 0);
+    square = made(TALLY_F32, 2, H, H, 0);
+    gates = made(TALLY_F32, 2, 4 * H, N, 0);
+    vector = made(TALLY_F32, 1, H, 0, 0);
+    row = made(TALLY_F32, 1, N, 0, 0);
+    ints = made(TALLY_I32, 1, N, 0, 0);
+    one = made(TALLY_I32, 1, 1, 0, 0);
+    cube = made(TALLY_F32, 3, I, T, N);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    tally_tensor *all[] = {&matrix, &wide, &tall, &square, &gates, &vector, &row, &ints, &one, &cube};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        tally_tensor_free(all[i]);
+    return 0;
+}
+
+/* The status, and a text that has each of the words (NULL: no more). */
+static void refused(tally_status status, tally_status want, const char *operation, const char *word,
+                    const char *other) {
+    const char *words[] = {operation, word, other};
+    suite_case("%s, refused for %s", operation, word ? word : "a reason");
+    if (status != want)
+        suite_fail("status %d, not %d", (int)status, (int)want);
+    for (size_t i = 0; i < 3; i++)
+        if (words[i] && !strstr(tally_error_text(), words[i]))
+            suite_fail("\"%s\" does not say \"%s\"", tally_error_text(), words[i]);
+}
+
+static void wrong_shapes(void **state) {
+    (void)state;
+    const tally_tensor *m = &matrix;
+    refused(tally_gemm(false, false, 1, &square, &tall, 0, m), TALLY_USAGE, "tally_gemm", "[4, 7]", "[3, 7]");
+    refused(tally_gemm(false, true, 1, &square, m, 0, m), TALLY_USAGE, "tally_gemm", "[3, 7]", "[7, 3]");
+    refused(tally_gemm(true, false, 1, m, m, 0, m), TALLY_USAGE, "tally_gemm", "[3, 7]", NULL);
+    refused(tally_gemm(false, false, 1, &vector, m, 0, m), TALLY_USAGE, "tally_gemm", "[3]", NULL);
+    refused(tally_gemm(false, false, 1, &cube, m, 0, m), TALLY_USAGE, "tally_gemm", "[2, 4, 7]", NULL);
+    refused(tally_bias(&row, m), TALLY_USAGE, "tally_bias", "[7]", "[3]");
+    refused(tally_bias(&vector, &vector), TALLY_USAGE, "tally_bias", "[3]", NULL);
+    refused(tally_reduce(m, 0, &row), TALLY_USAGE, "tally_reduce", "[7]", "[3]");
+    refused(tally_add(m, &wide), TALLY_USAGE, "tally_add", "[3, 8]", "[3, 7]");
+    refused(tally_add(m, &vector), TALLY_USAGE, "tally_add", "[3]", "[3, 7]");
+    refused(tally_copy(m, &tall), TALLY_USAGE, "tally_copy", "[4, 7]", "[3, 7]");
+    refused(tally_lstm_gates(m, m, m, m, m), TALLY_USAGE, "tally_lstm_gates", "[3, 7]", "[12, 7]");
+    refused(tally_lstm_gates(&gates, &wide, m, m, m), TALLY_USAGE, "tally_lstm_gates", "c_prev", "[3, 8]");
+    refused(tally_lstm_gates(&gates, m, m, &tall, m), TALLY_USAGE, "tally_lstm_gates", "tanh_c", "[4, 7]");
+    refused(tally_lstm_gates_backward(&gates, m, m, &tall, m), TALLY_USAGE, "tally_lstm_gates_backward", "[12, 7]",
+            "[16, 7]");
+    refused(tally_lstm_gates_backward(&gates, m, m, m, &wide), TALLY_USAGE, "tally_lstm_gates_backward", "dc",
+            "[3, 8]");
+    refused(tally_softmax_loss(m, &one, m, &row), TALLY_USAGE, "tally_softmax_loss", "labels", "[1]");
+    refused(tally_softmax_loss(m, &ints, &wide, &row), TALLY_USAGE, "tally_softmax_loss", "probabilities", "[3, 8]");
+    refused(tally_softmax_loss(m, &ints, m, &vector), TALLY_USAGE, "tally_softmax_loss", "loss", "[3]");
+    refused(tally_softmax_loss_backward(m, &ints, &tall), TALLY_USAGE, "tally_softmax_loss_backward", "[4, 7]",
+            "[3, 7]");
+}
+
+static void wrong_types(void **state) {
+    (void)state;
+    refused(tally_add(&ints, &ints), TALLY_USAGE, "tally_add", "int32", NULL);
+    refused(tally_copy(&ints, &row), TALLY_USAGE, "tally_copy", "int32", "float32");
+    refused(tally_fill(&ints, 0), TALLY_USAGE, "tally_fill", "int32", "float32");
+    refused(tally_softmax_loss(&matrix, &row, &matrix, &row), TALLY_USAGE, "tally_softmax_loss", "labels", "float32");
+    refused(tally_softmax_loss(&matrix, &ints, &matrix, &ints), TALLY_USAGE, "tally_softmax_loss", "loss", "int32");
+}
+
+static void nothing_given(void **state) {
+    (void)state;
+    const tally_tensor none = {0};
+    refused(tally_gemm(false, false, 1, NULL, &matrix, 0, &matrix), TALLY_USAGE, "tally_gemm", "A", NULL);
+    refused(tally_gemm(false, false, 1, &square, NULL, 0, &matrix), TALLY_USAGE, "tally_gemm", "B", NULL);
+    refused(tally_gemm(false, false, 1, &square, &matrix, 0, NULL), TALLY_USAGE, "tally_gemm", "C", NULL);
+    refused(tally_gemm(false, false, 1, &none, &matrix, 0, &matrix), TALLY_USAGE, "tally_gemm", "A", NULL);
+    refused(tally_bias(NULL, &matrix), TALLY_USAGE, "tally_bias", "bias", NULL);
+    refused(tally_bias(&vector, NULL), TALLY_USAGE, "tally_bias", "Y", NULL);
+    refused(tally_reduce(NULL, 0, &vector), TALLY_USAGE, "tally_reduce", "X", NULL);
+    refused(tally_reduce(&matrix, 0, NULL), TALLY_USAGE, "tally_reduce", "out", NULL);
+    refused(tally_add(NULL, &matrix), TALLY_USAGE, "tally_add", "source", NULL);
+    refused(tally_add(&matrix, NULL), TALLY_USAGE, "tally_add", "destination", NULL);
+    refused(tally_copy(&none, &matrix), TALLY_USAGE, "tally_copy", "source", NULL);
+    refused(tally_fill(NULL, 0), TALLY_USAGE, "tally_fill", NULL, NULL);
+    refused(tally_lstm_gates(&gates, &matrix, &matrix, &matrix, NULL), TALLY_USAGE, "tally_lstm_gates", "h", NULL);
+    refused(tally_lstm_gates_backward(NULL, &matrix, &matrix, &matrix, &matrix), TALLY_USAGE,
+            "tally_lstm_gates_backward", "gates", NULL);
+    refused(tally_softmax_loss(&matrix, NULL, &matrix, &row), TALLY_USAGE, "tally_softmax_loss", "labels", NULL);
+    refused(tally_softmax_loss_backward(NULL, &ints, &matrix), TALLY_USAGE, "tally_softmax_loss_backward",
+            "probabilities", NULL);
+    refused(tally_adam(NULL, 1, &row, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", "options", NULL);
+    refused(tally_lstm_forward(NULL, &cube, NULL), TALLY_USAGE, "tally_lstm_forward", NULL, NULL);
+    refused(tally_lstm_backward(NULL, &cube, NULL, NULL, NULL, NULL), TALLY_USAGE, "tally_lstm_backward", NULL, NULL);
+    refused(tally_tensor_write(NULL, &one, 1), TALLY_USAGE, "tally_tensor_write", NULL, NULL);
+    refused(tally_tensor_read(&one, NULL, 1), TALLY_USAGE, "tally_tensor_read", NULL, NULL);
+}
+
+static void two_devices(void **state) {
+    (void)state;
+    tally_tensor elsewhere;
+    suite_ok(tally_tensor_new(the.peer, TALLY_F32, 2, (size_t[]){H, N}, &elsewhere));
+    refused(tally_gemm(false, false, 1, &square, &elsewhere, 0, &matrix), TALLY_USAGE, "tally_gemm", "B is on",
+            tally_device_get_info(the.peer)->name);
+    refused(tally_add(&elsewhere, &matrix), TALLY_USAGE, "tally_add", " on ", NULL);
+    refused(tally_copy(&matrix, &elsewhere), TALLY_USAGE, "tally_copy", " on ", NULL);
+    tally_tensor_free(&elsewhere);
+}
+
+static void wrong_adam(void **state) {
+    (void)state;
+    const tally_adam_options good = {1e-3, 0.9, 0.999, 1e-8};
+    const struct {
+        tally_adam_options options;
+        const char *word;
+    } bad[] = {{{(double)INFINITY, 0.9, 0.999, 1e-8}, "inf"},
+               {{1e-3, 1, 0.999, 1e-8}, "beta1 1"},
+               {{1e-3, 0.9, -0.5, 1e-8}, "beta2 -0.5"},
+               {{1e-3, 0.9, 0.999, -1}, "epsilon -1"},
+               {{1e-3, (double)NAN, 0.999, 1e-8}, "nan"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        refused(tally_adam(&bad[i].options, 1, &row, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", bad[i].word,
+                NULL);
+    refused(tally_adam(&good, 0, &row, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", "from 1", NULL);
+    refused(tally_adam(&good, 1, &vector, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", "[3]", "[7]");
+    refused(tally_adam(&good, 1, &row, &row, &row, &row, &ints), TALLY_USAGE, "tally_adam", "faults", "[7]");
+    tally_tensor column;
+    suite_ok(tally_tensor_select(&matrix, 1, 2, &column));
+    refused(tally_adam(&good, 1, &vector, &column, &vector, &vector, &one), TALLY_USAGE, "tally_adam", "weights",
+            "contiguous");
+}
+
+static void wrong_sequences(void **state) {
+    (void)state;
+    tally_lstm_state lstm;
+    suite_ok(tally_lstm_state_new(the.device, I, H, T, N, &lstm));
+    tally_tensor w_ih = made(TALLY_F32, 2, 4 * H, I, 0), w_hh = made(TALLY_F32, 2, 4 * H, H, 0);
+    tally_tensor bias = made(TALLY_F32, 1, 4 * H, 0, 0), other_x = made(TALLY_F32, 3, I + 1, T, N);
+    tally_tensor longer = made(TALLY_F32, 3, I, T + 1, N), dy = made(TALLY_F32, 3, H, T, N), turned;
+    const tally_lstm_weights good = {w_ih, w_hh, bias};
+    tally_lstm_weights bad = good;
+    bad.w_hh = w_ih;
+    refused(tally_lstm_forward(&bad, &cube, &lstm), TALLY_USAGE, "tally_lstm_forward", "w_hh is [12, 2]", "[12, 3]");
+    refused(tally_lstm_forward(&good, &other_x, &lstm), TALLY_USAGE, "tally_lstm_forward", "[12, 2]", "[12, 3]");
+    refused(tally_lstm_forward(&good, &longer, &lstm), TALLY_USAGE, "tally_lstm_forward", "[3, 5, 7]", "[3, 6, 7]");
+    refused(tally_lstm_backward(&good, &cube, &cube, &lstm, &good, NULL), TALLY_USAGE, "tally_lstm_backward", "dy",
+            "[2, 4, 7]");
+    refused(tally_lstm_backward(&good, &cube, &dy, &lstm, &good, &dy), TALLY_USAGE, "tally_lstm_backward", "dx",
+            "[3, 4, 7]");
+    refused(tally_lstm_backward(&good, &cube, NULL, &lstm, &bad, NULL), TALLY_USAGE, "tally_lstm_backward",
+            "w_hh gradient", "[12, 2]");
+    refused(tally_lstm_backward(&good, &cube, NULL, &lstm, NULL, NULL), TALLY_USAGE, "tally_lstm_backward", "gradients",
+            NULL);
+    tally_tensor_free(&longer);
+    longer = made(TALLY_F32, 3, I, N, T);
+    suite_ok(tally_tensor_transpose(&longer, 1, 2, &turned));
+    refused(tally_lstm_forward(&good, &turned, &lstm), TALLY_USAGE, "tally_lstm_forward", "contiguous", NULL);
+
+    tally_lstm_state narrow;
+    refused(tally_lstm_state_narrow(&lstm, N + 1, &narrow), TALLY_USAGE, "tally_lstm_state_narrow", "8", "7");
+    refused(tally_lstm_state_narrow(&lstm, 0, &narrow), TALLY_USAGE, "tally_lstm_state_narrow", "0", NULL);
+    tally_tensor *all[] = {&w_ih, &w_hh, &bias, &other_x, &longer, &dy};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        tally_tensor_free(all[i]);
+    tally_lstm_state_free(&lstm);
+}
+
+static void wrong_tensors(void **state) {
+    (void)state;
+    tally_tensor t;
+    tally_lstm_state lstm;
+    static const char make[] = "tally_tensor_new";
+    refused(tally_tensor_new(the.device, TALLY_F32, 0, (size_t[]){1}, &t), TALLY_USAGE, make, "0 dimensions", NULL);
+    refused(tally_tensor_new(the.device, TALLY_F32, 4, (size_t[]){1, 1, 1, 1}, &t), TALLY_USAGE, make, "4", NULL);
+    refused(tally_tensor_new(the.device, TALLY_F32, 2, (size_t[]){3, 0}, &t), TALLY_USAGE, make, "dimension 1 is 0",
+            NULL);
+    refused(tally_tensor_new(the.device, (tally_dtype)9, 1, (size_t[]){1}, &t), TALLY_USAGE, make, "type 9", NULL);
+    refused(tally_tensor_new(NULL, TALLY_F32, 1, (size_t[]){1}, &t), TALLY_USAGE, make, "device", NULL);
+    refused(tally_tensor_new(the.device, TALLY_F32, 2, (size_t[]){SIZE_MAX, 2}, &t), TALLY_MEMORY, make, "size", NULL);
+    refused(tally_tensor_new(the.device, TALLY_F32, 1, (size_t[]){SIZE_MAX / 2}, &t), TALLY_MEMORY, make, "do not fit",
+            NULL);
+    refused(tally_tensor_new(the.device, TALLY_F32, 1, (size_t[]){(size_t)1 << 50}, &t), TALLY_MEMORY, "", NULL, NULL);
+    refused(tally_lstm_state_new(the.device, 1, SIZE_MAX / 2, 1, 1, &lstm), TALLY_MEMORY, "tally_lstm_state_new", NULL,
+            NULL);
+    refused(tally_lstm_state_new(the.device, 0, 1, 1, 1, &lstm), TALLY_USAGE, "tally_lstm_state_new", "inputs", NULL);
+
+    refused(tally_tensor_slice(&matrix, 2, 0, 1, &t), TALLY_USAGE, "tally_tensor_slice", "dimension 2", "[3, 7]");
+    refused(tally_tensor_slice(&matrix, -1, 0, 1, &t), TALLY_USAGE, "tally_tensor_slice", "dimension -1", "[3, 7]");
+    refused(tally_tensor_slice(&matrix, 1, 5, 3, &t), TALLY_USAGE, "tally_tensor_slice", "3 elements from 5", "[3, 7]");
+    refused(tally_tensor_slice(&matrix, 1, 2, SIZE_MAX, &t), TALLY_USAGE, "tally_tensor_slice", "[3, 7]", NULL);
+    refused(tally_tensor_slice(&matrix, 1, 2, 0, &t), TALLY_USAGE, "tally_tensor_slice", "0 elements", NULL);
+    refused(tally_tensor_select(&matrix, 0, 3, &t), TALLY_USAGE, "tally_tensor_select", "3", "[3, 7]");
+    refused(tally_tensor_select(&vector, 0, 0, &t), TALLY_USAGE, "tally_tensor_select", "[3]", NULL);
+    refused(tally_tensor_transpose(&matrix, 0, 2, &t), TALLY_USAGE, "tally_tensor_transpose", "dimension 2", "[3, 7]");
+    refused(tally_tensor_reshape(&matrix, 1, (size_t[]){22}, &t), TALLY_USAGE, "tally_tensor_reshape", "22", "[3, 7]");
+    refused(tally_tensor_reshape(&matrix, 2, (size_t[]){SIZE_MAX, 3}, &t), TALLY_MEMORY, "tally_tensor_reshape", "size",
+            NULL);
+    float values[8];
+    refused(tally_tensor_write(&row, values, 8), TALLY_USAGE, "tally_tensor_write", "8", "[7]");
+    refused(tally_tensor_read(&row, values, 6), TALLY_USAGE, "tally_tensor_read", "6", "[7]");
+}
+
+static void wrong_devices(void **state) {
+    (void)state;
+    tally_device *device;
+    refused(tally_device_open("no such thing", NULL, &device), TALLY_DEVICE, "no such thing", "cpu", NULL);
+    assert_null(device);
+    refused(tally_device_open("77:3", NULL, &device), TALLY_DEVICE, "77:3", "cpu", NULL);
+    refused(tally_device_open("", NULL, &device), TALLY_DEVICE, "no device", "cpu", NULL);
+    refused(tally_device_open(NULL, NULL, &device), TALLY_USAGE, "tally_device_open", NULL, NULL);
+}
+
+int ops_arguments(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_shapes),  cmocka_unit_test(wrong_types),   cmocka_unit_test(nothing_given),
+        cmocka_unit_test(two_devices),   cmocka_unit_test(wrong_adam),    cmocka_unit_test(wrong_sequences),
+        cmocka_unit_test(wrong_tensors), cmocka_unit_test(wrong_devices),
+    };
+    return cmocka_run_group_tests_name("arguments", tests, setup, teardown);
+}

@@ -1,0 +1,78 @@
+/* What the device is there for, it does itself: without this the suite might test the C path under another name. */
+#include "ops.h"
+#include "suite.h"
+
+static void nothing_contiguous_falls_back(void **state) {
+    (void)state;
+    suite_case("operations on contiguous tensors");
+    tally_device *device;
+    const tally_device_info *info = tally_device_get_info(the.device);
+    suite_ok(tally_device_open(info->selector, NULL, &device)); /* one that counts from 0 */
+    enum { M = 8, N = 32 };
+    tally_tensor matrix[4], gates, vector[4], row, labels, fault;
+    for (int i = 0; i < 4; i++) {
+        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){M, N}, &matrix[i]));
+        suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){M}, &vector[i]));
+    }
+    suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){4 * M, N}, &gates));
+    suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){N}, &row));
+    suite_ok(tally_tensor_new(device, TALLY_I32, 1, (size_t[]){N}, &labels));
+    suite_ok(tally_tensor_new(device, TALLY_I32, 1, (size_t[]){1}, &fault));
+    tally_tensor square;
+    suite_ok(tally_tensor_reshape(&matrix[1], 2, (size_t[]){M, M}, &square));
+
+    suite_ok(tally_fill(&matrix[0], 0.5f));
+    suite_ok(tally_copy(&matrix[0], &matrix[1]));
+    suite_ok(tally_add(&matrix[0], &matrix[1]));
+    suite_ok(tally_bias(&vector[0], &matrix[1]));
+    suite_ok(tally_reduce(&matrix[1], 0, &vector[1]));
+    suite_ok(tally_gemm(false, false, 1, &square, &matrix[0], 0, &matrix[2]));
+    suite_ok(tally_gemm(true, false, 1, &square, &matrix[0], 0, &matrix[2]));
+    suite_ok(tally_gemm(false, true, 1, &matrix[0], &matrix[2], 1, &square));
+    suite_ok(tally_lstm_gates(&gates, &matrix[0], &matrix[1], &matrix[2], &matrix[3]));
+    suite_ok(tally_lstm_gates_backward(&gates, &matrix[0], &matrix[1], &matrix[2], &matrix[3]));
+    suite_ok(tally_softmax_loss(&matrix[0], &labels, &matrix[1], &row));
+    suite_ok(tally_softmax_loss_backward(&matrix[1], &labels, &matrix[2]));
+    suite_ok(tally_adam(&(tally_adam_options){1e-3, 0.9, 0.999, 1e-8}, 1, &vector[0], &vector[1], &vector[2],
+                        &vector[3], &fault));
+    tally_lstm_state lstm;
+    tally_tensor x[2], bias[2], w_ih[2], w_hh[2]; /* and their gradients */
+    suite_ok(tally_lstm_state_new(device, 1, M, 3, N, &lstm));
+    for (int i = 0; i < 2; i++) {
+        suite_ok(tally_tensor_new(device, TALLY_F32, 3, (size_t[]){1, 3, N}, &x[i]));
+        suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){4 * M}, &bias[i]));
+        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){4 * M, 1}, &w_ih[i]));
+        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){4 * M, M}, &w_hh[i]));
+    }
+    tally_lstm_weights weights = {w_ih[0], w_hh[0], bias[0]}, gradients = {w_ih[1], w_hh[1], bias[1]};
+    suite_ok(tally_lstm_forward(&weights, &x[0], &lstm));
+    suite_ok(tally_lstm_backward(&weights, &x[0], NULL, &lstm, &gradients, &x[1]));
+
+    char names[256];
+    uint64_t fallbacks = tally_device_fallbacks(device, names, sizeof names);
+    if (fallbacks)
+        suite_fail("the C path did %llu of them: %s", (unsigned long long)fallbacks, names);
+    assert_string_equal(names, "");
+
+    tally_tensor *ones[] = {&gates, &row, &labels, &fault};
+    for (int i = 0; i < 4; i++) {
+        tally_tensor_free(ones[i]);
+        tally_tensor_free(&matrix[i]);
+        tally_tensor_free(&vector[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        tally_tensor_free(&x[i]);
+        tally_tensor_free(&bias[i]);
+        tally_tensor_free(&w_ih[i]);
+        tally_tensor_free(&w_hh[i]);
+    }
+    tally_lstm_state_free(&lstm);
+    tally_device_close(device);
+}
+
+int ops_fallbacks(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_contiguous_falls_back),
+    };
+    return cmocka_run_group_tests_name("fallbacks", tests, NULL, NULL);
+}

@@ -1,0 +1,407 @@
+/* The whole sequence. Each step is checked from what the device itself had before it, so that the bounds are those of one step;
+ * on the C path the fused form, the composed one and the baseline give the same bits. */
+#include "backend/backend.h"
+#include "bounded_model.h"
+#include "compare.h"
+#include "guarded.h"
+#include "ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct sizes {
+    size_t inputs, hidden, steps, columns;
+} sizes;
+
+enum { W_IH, W_HH, BIAS, X, C, H, DH, DC, DY, DW_IH, DW_HH, DBIAS, DX, GATES, TANH_C, PARTS };
+static const char *const part_names[PARTS] = {
+    "w_ih",          "w_hh",          "bias",          "x",  "c",     "h",     "dh", "dc", "dy",
+    "w_ih gradient", "w_hh gradient", "bias gradient", "dx", "gates", "tanh_c"};
+
+typedef struct shape {
+    int ndim;
+    size_t dims[3];
+} shape;
+
+static shape shape_of(sizes s, int part) {
+    size_t rows = 4 * s.hidden;
+    const shape shapes[PARTS] = {
+        [W_IH] = {2, {rows, s.inputs}},
+        [W_HH] = {2, {rows, s.hidden}},
+        [BIAS] = {1, {rows}},
+        [X] = {3, {s.inputs, s.steps, s.columns}},
+        [C] = {3, {s.hidden, s.steps + 1, s.columns}},
+        [H] = {3, {s.hidden, s.steps + 1, s.columns}},
+        [DH] = {2, {s.hidden, s.columns}},
+        [DC] = {2, {s.hidden, s.columns}},
+        [DY] = {3, {s.hidden, s.steps, s.columns}},
+        [DW_IH] = {2, {rows, s.inputs}},
+        [DW_HH] = {2, {rows, s.hidden}},
+        [DBIAS] = {1, {rows}},
+        [DX] = {3, {s.inputs, s.steps, s.columns}},
+        [GATES] = {3, {rows, s.steps, s.columns}},
+        [TANH_C] = {3, {s.hidden, s.steps, s.columns}},
+    };
+    return shapes[part];
+}
+
+static size_t count_of(sizes s, int part) {
+    shape is = shape_of(s, part);
+    size_t count = 1;
+    for (int d = 0; d < is.ndim; d++)
+        count *= is.dims[d];
+    return count;
+}
+
+/* Every array of a run at one moment. */
+typedef struct arrays {
+    float *part[PARTS];
+} arrays;
+
+static arrays arrays_new(sizes s) {
+    arrays a;
+    for (int part = 0; part < PARTS; part++)
+        a.part[part] = suite_memory(count_of(s, part), sizeof(float));
+    return a;
+}
+
+static void arrays_free(arrays *a) {
+    for (int part = 0; part < PARTS; part++)
+        free(a->part[part]);
+}
+
+static void randomise(sizes s, arrays *a) {
+    for (int part = 0; part < PARTS; part++)
+        suite_uniforms(a->part[part], count_of(s, part), -0.9f, 0.9f);
+}
+
+typedef struct form {
+    bool with_dy, with_dx, composed;
+} form;
+
+static guarded make(tally_device *device, sizes s, int part, const float *values) {
+    shape is = shape_of(s, part);
+    if (is.ndim == 1)
+        return guarded_vector(device, FLAT, is.dims[0], values);
+    if (is.ndim == 2)
+        return guarded_matrix(device, FLAT, is.dims[0], is.dims[1], values);
+    return guarded_cube(device, FLAT, is.dims, values);
+}
+
+/* forward: what there is between the passes; backward: after both. */
+static void run(tally_device *device, sizes s, form how, const arrays *in, arrays *forward, arrays *backward) {
+    guarded g[PARTS];
+    for (int part = 0; part < PARTS; part++)
+        g[part] = make(device, s, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
+    tally_lstm_state own, state;
+    suite_ok(tally_lstm_state_new(device, s.inputs, s.hidden, s.steps, s.columns, &own));
+    state = (tally_lstm_state){.gates = g[GATES].tensor,
+                               .c = g[C].tensor,
+                               .h = g[H].tensor,
+                               .tanh_c = g[TANH_C].tensor,
+                               .dh = g[DH].tensor,
+                               .dc = g[DC].tensor,
+                               .scratch = own.scratch};
+    tally_lstm_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
+    tally_lstm_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
+    const tally_tensor *dy = how.with_dy ? &g[DY].tensor : NULL, *dx = how.with_dx ? &g[DX].tensor : NULL;
+
+    suite_ok((how.composed ? tl_lstm_forward_composed : tally_lstm_forward)(&weights, &g[X].tensor, &state));
+    for (int part = 0; part < PARTS; part++)
+        if (part == GATES || part == TANH_C || part == C || part == H)
+            guarded_read(&g[part], part_names[part], forward->part[part]);
+        else
+            guarded_unchanged(&g[part], part_names[part]);
+    suite_ok((how.composed ? tl_lstm_backward_composed : tally_lstm_backward)(&weights, &g[X].tensor, dy, &state,
+                                                                              &gradients, dx));
+    for (int part = 0; part < PARTS; part++)
+        guarded_read(&g[part], part_names[part], backward->part[part]);
+    for (int part = W_IH; part <= X; part++)
+        guarded_unchanged(&g[part], part_names[part]);
+    guarded_unchanged(&g[DY], part_names[DY]);
+    if (!dx)
+        guarded_unchanged(&g[DX], part_names[DX]);
+    for (int part = 0; part < PARTS; part++)
+        guarded_free(&g[part]);
+    tally_lstm_state_free(&own);
+}
+
+/* A column of [feature][steps][columns] at one step. */
+static void column_of(sizes s, size_t features, size_t steps, size_t step, size_t column, const float *from,
+                      bounded *out) {
+    for (size_t i = 0; i < features; i++)
+        out[i] = bounded_of((double)from[(i * steps + step) * s.columns + column]);
+}
+
+static void compare_column(sizes s, const char *name, size_t features, size_t steps, size_t step, size_t column,
+                           const float *got, const bounded *want) {
+    for (size_t i = 0; i < features; i++)
+        compare_element(name, (size_t[]){i, step, column}, got[(i * steps + step) * s.columns + column], want[i].v,
+                        want[i].e);
+}
+
+static bounded *bounded_copy(size_t count, const float *from) {
+    bounded *copy = suite_memory(count, sizeof *copy);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = bounded_of((double)from[i]);
+    return copy;
+}
+
+typedef struct room {
+    bounded *x, *h_prev, *c_prev, *gates, *c, *tanh_c, *h, *dh, *dc, *dx;
+} room;
+
+static room room_new(sizes s) {
+    size_t largest = (s.inputs > 4 * s.hidden ? s.inputs : 4 * s.hidden), size = sizeof(bounded);
+    return (room){suite_memory(largest, size), suite_memory(largest, size), suite_memory(largest, size),
+                  suite_memory(largest, size), suite_memory(largest, size), suite_memory(largest, size),
+                  suite_memory(largest, size), suite_memory(largest, size), suite_memory(largest, size),
+                  suite_memory(largest, size)};
+}
+
+static void room_free(room *r) {
+    bounded *all[] = {r->x, r->h_prev, r->c_prev, r->gates, r->c, r->tanh_c, r->h, r->dh, r->dc, r->dx};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+static void check_forward(sizes s, const bounded_layer *layer, const arrays *in, const arrays *got, room *r) {
+    size_t steps = s.steps, hidden = s.hidden;
+    for (size_t n = 0; n < s.columns; n++) {
+        for (size_t u = 0; u < hidden; u++) {
+            size_t first = u * (steps + 1) * s.columns + n;
+            compare_bits("initial h", &got->part[H][first], &in->part[H][first], 1);
+            compare_bits("initial c", &got->part[C][first], &in->part[C][first], 1);
+        }
+        for (size_t t = 0; t < steps; t++) {
+            column_of(s, s.inputs, steps, t, n, in->part[X], r->x);
+            column_of(s, hidden, steps + 1, t, n, got->part[H], r->h_prev);
+            column_of(s, hidden, steps + 1, t, n, got->part[C], r->c_prev);
+            bounded_step(layer, r->x, r->h_prev, r->c_prev, r->gates, r->c, r->tanh_c, r->h);
+            compare_column(s, "gates", 4 * hidden, steps, t, n, got->part[GATES], r->gates);
+            compare_column(s, "c", hidden, steps + 1, t + 1, n, got->part[C], r->c);
+            compare_column(s, "tanh_c", hidden, steps, t, n, got->part[TANH_C], r->tanh_c);
+            compare_column(s, "h", hidden, steps + 1, t + 1, n, got->part[H], r->h);
+        }
+    }
+}
+
+/* The gradients of gates are kept for every step, those of cells are not: their bound is carried along. */
+static void check_through_time(sizes s, const bounded_layer *layer, form how, const arrays *in, const arrays *forward,
+                               const arrays *got, room *r) {
+    size_t steps = s.steps, hidden = s.hidden;
+    for (size_t n = 0; n < s.columns; n++) {
+        column_of(s, hidden, 1, 0, n, in->part[DH], r->dh);
+        column_of(s, hidden, 1, 0, n, in->part[DC], r->dc);
+        for (size_t t = steps; t-- > 0;) {
+            column_of(s, 4 * hidden, steps, t, n, forward->part[GATES], r->gates);
+            column_of(s, hidden, steps + 1, t, n, forward->part[C], r->c_prev);
+            column_of(s, hidden, steps, t, n, forward->part[TANH_C], r->tanh_c);
+            for (size_t u = 0; u < hidden && how.with_dy; u++)
+                r->dh[u] = bounded_add(r->dh[u], bounded_of((double)in->part[DY][(u * steps + t) * s.columns + n]));
+            bounded_step_backward(layer, r->c_prev, r->tanh_c, r->dh, r->gates, r->dc);
+            compare_column(s, "gate gradients", 4 * hidden, steps, t, n, got->part[GATES], r->gates);
+            column_of(s, 4 * hidden, steps, t, n, got->part[GATES], r->gates);
+            bounded_through(4 * hidden, hidden, layer->w_hh, r->gates, r->dh);
+            if (how.with_dx) {
+                bounded_through(4 * hidden, s.inputs, layer->w_ih, r->gates, r->dx);
+                compare_column(s, "dx", s.inputs, steps, t, n, got->part[DX], r->dx);
+            }
+        }
+        compare_column(s, "dh", hidden, 1, 0, n, got->part[DH], r->dh);
+        compare_column(s, "dc", hidden, 1, 0, n, got->part[DC], r->dc);
+    }
+}
+
+/* Row row of the gate gradients times row j of right, [features][right_steps][columns], over the first steps; NULL for ones. */
+static void check_weight(sizes s, const char *name, size_t row, size_t j, const arrays *got, const float *right,
+                         size_t right_steps, float before, float after) {
+    bounded_sum sum = bounded_sum_start(bounded_of((double)before));
+    const float *left = got->part[GATES] + row * s.steps * s.columns;
+    for (size_t p = 0; p < s.steps * s.columns; p++)
+        bounded_sum_product(&sum, bounded_of((double)left[p]),
+                            bounded_of(right ? (double)right[j * right_steps * s.columns + p] : 1));
+    bounded want = bounded_sum_end(&sum);
+    compare_element(name, (size_t[]){row, j, 0}, after, want.v, want.e);
+}
+
+static void check_weights(sizes s, const arrays *in, const arrays *got) {
+    for (size_t row = 0; row < 4 * s.hidden; row++) {
+        for (size_t j = 0; j < s.inputs; j++) {
+            size_t at = row * s.inputs + j;
+            check_weight(s, "w_ih gradient", row, j, got, in->part[X], s.steps, in->part[DW_IH][at],
+                         got->part[DW_IH][at]);
+        }
+        for (size_t j = 0; j < s.hidden; j++) {
+            size_t at = row * s.hidden + j;
+            check_weight(s, "w_hh gradient", row, j, got, got->part[H], s.steps + 1, in->part[DW_HH][at],
+                         got->part[DW_HH][at]);
+        }
+        check_weight(s, "bias gradient", row, 0, got, NULL, 0, in->part[DBIAS][row], got->part[DBIAS][row]);
+    }
+}
+
+static void check_bits(sizes s, const char *form_name, const arrays *a, const arrays *b) {
+    for (int part = 0; part < PARTS; part++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s, %s", part_names[part], form_name);
+        compare_bits(name, a->part[part], b->part[part], count_of(s, part));
+    }
+}
+
+static void check_values(sizes s, form how, const arrays *in) {
+    suite_case("lstm, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s", s.inputs, s.hidden, s.steps, s.columns,
+               how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "");
+    arrays forward = arrays_new(s), got = arrays_new(s);
+    run(the.device, s, how, in, &forward, &got);
+    for (int part = 0; part < PARTS; part++)
+        if (part == C || part == H || part == TANH_C)
+            compare_bits("forward's, after backward", got.part[part], forward.part[part], count_of(s, part));
+
+    bounded *w_ih = bounded_copy(count_of(s, W_IH), in->part[W_IH]);
+    bounded *w_hh = bounded_copy(count_of(s, W_HH), in->part[W_HH]);
+    bounded *bias = bounded_copy(count_of(s, BIAS), in->part[BIAS]);
+    bounded_layer layer = {s.inputs, s.hidden, w_ih, w_hh, bias};
+    room r = room_new(s);
+    check_forward(s, &layer, in, &forward, &r);
+    check_through_time(s, &layer, how, in, &forward, &got, &r);
+    check_weights(s, in, &got);
+
+    if (the.cpu) {
+        arrays other_forward = arrays_new(s), other = arrays_new(s);
+        run(the.peer, s, how, in, &other_forward, &other);
+        check_bits(s, "the baseline", &got, &other);
+        how.composed = true;
+        run(the.device, s, how, in, &other_forward, &other);
+        check_bits(s, "composed", &got, &other);
+        arrays_free(&other_forward);
+        arrays_free(&other);
+    }
+    room_free(&r);
+    free(w_ih);
+    free(w_hh);
+    free(bias);
+    arrays_free(&forward);
+    arrays_free(&got);
+}
+
+static void check(sizes s, form how) {
+    arrays in = arrays_new(s);
+    randomise(s, &in);
+    check_values(s, how, &in);
+    arrays_free(&in);
+}
+
+static form some_form(void) {
+    return (form){.with_dy = suite_pick(2), .with_dx = suite_pick(2)};
+}
+
+static void small_sizes(void **state) {
+    (void)state;
+    static const size_t inputs[] = {1, 3}, hidden[] = {1, 2, 3, 7}, steps[] = {1, 2, 7}, columns[] = {1, 3, 31};
+    size_t number = 0;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t h = 0; h < 4; h++)
+            for (size_t t = 0; t < 3; t++)
+                for (size_t n = 0; n < 3; n++)
+                    if (number++ % (the.small ? 11 : 1) == 0)
+                        check((sizes){inputs[i], hidden[h], steps[t], columns[n]}, some_form());
+}
+
+static void every_form(void **state) {
+    (void)state;
+    for (int which = 0; which < 4; which++)
+        check((sizes){3, 5, 4, 19}, (form){.with_dy = which & 1, .with_dx = which & 2});
+}
+
+static void pairs_of_sizes(void **state) {
+    (void)state;
+    if (the.small) /* too long for a simulator */
+        return;
+    for (size_t i = 0; i < ODD_SIZES; i++)
+        for (size_t j = 0; j < ODD_SIZES; j++) {
+            size_t a = odd_sizes[i], b = odd_sizes[j];
+            if (a * a * b < 40000) /* hidden, columns */
+                check((sizes){2, a, 3, b}, some_form());
+            check((sizes){a, 3, 2, b}, some_form()); /* inputs, columns */
+            check((sizes){2, 3, a, b}, some_form()); /* steps, columns */
+        }
+    check((sizes){1, 24, 20, 64}, some_form());
+    check((sizes){2, 127, 2, 33}, some_form());
+}
+
+/* A NaN in one sequence stays in that sequence, but for the gradients of the weights. */
+static void nan_stays_in_its_column(void **state) {
+    (void)state;
+    sizes s = {2, 3, 4, 19};
+    static const int parts[] = {X, H, C, DH, DC, DY};
+    for (size_t i = 0; i < 6; i++) {
+        arrays in = arrays_new(s);
+        randomise(s, &in);
+        in.part[parts[i]][suite_pick(s.columns)] = NAN;
+        check_values(s, (form){.with_dy = true, .with_dx = true}, &in);
+        arrays_free(&in);
+    }
+}
+
+static void saturated_sequences(void **state) {
+    (void)state;
+    sizes s = {2, 3, 4, 19};
+    static const float scales[] = {100, 1e4f, 1e15f};
+    for (size_t i = 0; i < 3; i++) {
+        arrays in = arrays_new(s);
+        randomise(s, &in);
+        for (size_t w = 0; w < count_of(s, W_IH); w++)
+            in.part[W_IH][w] *= scales[i];
+        check_values(s, (form){.with_dy = true, .with_dx = true}, &in);
+        arrays_free(&in);
+    }
+}
+
+static void a_narrowed_state_gives_the_same(void **state) {
+    (void)state;
+    sizes s = {2, 5, 6, 7};
+    suite_case("lstm in a state narrowed to %zu columns", s.columns);
+    arrays in = arrays_new(s), forward = arrays_new(s), backward = arrays_new(s);
+    randomise(s, &in);
+    run(the.device, s, (form){.with_dy = false, .with_dx = false}, &in, &forward, &backward);
+
+    tally_lstm_state wide, narrow;
+    suite_ok(tally_lstm_state_new(the.device, s.inputs, s.hidden, s.steps, 40, &wide));
+    suite_ok(tally_lstm_state_narrow(&wide, s.columns, &narrow));
+    suite_ok(tally_tensor_write(&narrow.h, in.part[H], count_of(s, H)));
+    suite_ok(tally_tensor_write(&narrow.c, in.part[C], count_of(s, C)));
+    suite_ok(tally_tensor_write(&narrow.dh, in.part[DH], count_of(s, DH)));
+    suite_ok(tally_tensor_write(&narrow.dc, in.part[DC], count_of(s, DC)));
+    guarded g[PARTS];
+    for (int part = 0; part < PARTS; part++)
+        g[part] = make(the.device, s, part, in.part[part]);
+    tally_lstm_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
+    tally_lstm_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
+    suite_ok(tally_lstm_forward(&weights, &g[X].tensor, &narrow));
+    float *got = suite_memory(count_of(s, GATES), sizeof *got);
+    suite_ok(tally_tensor_read(&narrow.h, got, count_of(s, H)));
+    compare_bits("h", got, forward.part[H], count_of(s, H));
+    suite_ok(tally_lstm_backward(&weights, &g[X].tensor, NULL, &narrow, &gradients, NULL));
+    suite_ok(tally_tensor_read(&narrow.gates, got, count_of(s, GATES)));
+    compare_bits("gate gradients", got, backward.part[GATES], count_of(s, GATES));
+    guarded_read(&g[DW_HH], part_names[DW_HH], got);
+    compare_bits(part_names[DW_HH], got, backward.part[DW_HH], count_of(s, DW_HH));
+    free(got);
+    for (int part = 0; part < PARTS; part++)
+        guarded_free(&g[part]);
+    tally_lstm_state_free(&wide);
+    arrays_free(&in);
+    arrays_free(&forward);
+    arrays_free(&backward);
+}
+
+int ops_lstm(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_sizes),         cmocka_unit_test(every_form),
+        cmocka_unit_test(pairs_of_sizes),      cmocka_unit_test(nan_stays_in_its_column),
+        cmocka_unit_test(saturated_sequences), cmocka_unit_test(a_narrowed_state_gives_the_same),
+    };
+    return cmocka_run_group_tests_name("lstm", tests, NULL, NULL);
+}

@@ -1,0 +1,258 @@
+#include "reference.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void reference_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const float *a,
+                    const float *b, double beta, const float *c, double *out, double *magnitude) {
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = 0, absolute = 0;
+            for (size_t p = 0; p < k; p++) {
+                double product = alpha * (double)a[transpose_a ? p * m + i : i * k + p] *
+                                 (double)b[transpose_b ? j * k + p : p * n + j];
+                sum += product;
+                absolute += fabs(product);
+            }
+            if (beta != 0) {
+                sum += beta * (double)c[i * n + j];
+                absolute += fabs(beta * (double)c[i * n + j]);
+            }
+            out[i * n + j] = sum;
+            magnitude[i * n + j] = absolute;
+        }
+}
+
+void reference_reduce(size_t m, size_t n, const float *x, double beta, const float *old, double *out,
+                      double *magnitude) {
+    for (size_t i = 0; i < m; i++) {
+        double sum = 0, absolute = 0;
+        for (size_t j = 0; j < n; j++) {
+            sum += (double)x[i * n + j];
+            absolute += fabs((double)x[i * n + j]);
+        }
+        if (beta != 0) {
+            sum += beta * (double)old[i];
+            absolute += fabs(beta * (double)old[i]);
+        }
+        out[i] = sum;
+        magnitude[i] = absolute;
+    }
+}
+
+static double sigmoid(double x) {
+    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+}
+
+void reference_cell(double gate[4], double c_prev, double *c, double *tanh_c, double *h) {
+    gate[0] = sigmoid(gate[0]);
+    gate[1] = sigmoid(gate[1]);
+    gate[2] = tanh(gate[2]);
+    gate[3] = sigmoid(gate[3]);
+    *c = gate[1] * c_prev + gate[0] * gate[2];
+    *tanh_c = tanh(*c);
+    *h = gate[3] * *tanh_c;
+}
+
+void reference_cell_backward(double gate[4], double c_prev, double tanh_c, double dh, double *dc) {
+    double i = gate[0], f = gate[1], g = gate[2], o = gate[3];
+    double dcell = *dc + dh * o * (1 - tanh_c * tanh_c);
+    gate[0] = dcell * g * i * (1 - i);
+    gate[1] = dcell * c_prev * f * (1 - f);
+    gate[2] = dcell * i * (1 - g * g);
+    gate[3] = dh * tanh_c * o * (1 - o);
+    *dc = dcell * f;
+}
+
+void reference_softmax(size_t classes, size_t stride, const double *logits, double *probabilities) {
+    double largest = logits[0], sum = 0;
+    for (size_t k = 1; k < classes; k++)
+        largest = fmax(largest, logits[k * stride]);
+    for (size_t k = 0; k < classes; k++)
+        sum += exp(logits[k * stride] - largest);
+    for (size_t k = 0; k < classes; k++)
+        probabilities[k * stride] = exp(logits[k * stride] - largest) / sum;
+}
+
+double reference_loss(size_t classes, size_t stride, const double *probabilities, int32_t label) {
+    if (label < 0)
+        return 0;
+    if ((size_t)label >= classes)
+        return (double)NAN;
+    double p = probabilities[(size_t)label * stride];
+    return p < 1e-10 ? -log(1e-10) : -log(p);
+}
+
+void reference_adam(double rate, double beta1, double beta2, double epsilon, uint64_t step, double gradient,
+                    double *weight, double *m, double *v) {
+    *m = beta1 * *m + (1 - beta1) * gradient;
+    *v = beta2 * *v + (1 - beta2) * gradient * gradient;
+    double m_hat = *m / (1 - pow(beta1, (double)step));
+    double v_hat = *v / (1 - pow(beta2, (double)step));
+    *weight -= rate * m_hat / (sqrt(v_hat) + epsilon);
+}
+
+const char *const model_part_names[MODEL_PARTS] = {"w_ih", "w_hh", "bias", "head w", "head b", "x", "h0", "c0"};
+
+size_t model_part_size(const model_sizes *s, model_part part) {
+    switch (part) {
+    case PART_W_IH:
+        return 4 * s->hidden * s->inputs;
+    case PART_W_HH:
+        return 4 * s->hidden * s->hidden;
+    case PART_BIAS:
+        return 4 * s->hidden;
+    case PART_HEAD_W:
+        return s->classes * s->hidden;
+    case PART_HEAD_B:
+        return s->classes;
+    case PART_X:
+        return s->inputs * s->steps * s->columns;
+    default:
+        return s->hidden * s->columns;
+    }
+}
+
+size_t model_part_at(const model_sizes *s, model_part part) {
+    size_t at = 0;
+    for (int before = 0; before < (int)part; before++)
+        at += model_part_size(s, (model_part)before);
+    return at;
+}
+
+/* What one column's sequence goes through; a new value at every step. */
+typedef struct sequence {
+    double *gates;  /* [T][4][H], activated */
+    double *c, *h;  /* [T + 1][H] */
+    double *tanh_c; /* [T][H] */
+    double *probabilities;
+} sequence;
+
+static double *numbers(size_t count) {
+    double *memory = calloc(count, sizeof *memory);
+    if (!memory)
+        abort();
+    return memory;
+}
+
+static sequence sequence_new(const model_sizes *s) {
+    return (sequence){numbers(s->steps * 4 * s->hidden), numbers((s->steps + 1) * s->hidden),
+                      numbers((s->steps + 1) * s->hidden), numbers(s->steps * s->hidden), numbers(s->classes)};
+}
+
+static void sequence_free(sequence *q) {
+    free(q->gates);
+    free(q->c);
+    free(q->h);
+    free(q->tanh_c);
+    free(q->probabilities);
+}
+
+/* Returns the column's loss. */
+static double forward(const model_sizes *s, const double *values, size_t column, int32_t label, sequence *q) {
+    size_t hidden = s->hidden, n = s->columns;
+    const double *w_ih = values + model_part_at(s, PART_W_IH), *w_hh = values + model_part_at(s, PART_W_HH);
+    const double *bias = values + model_part_at(s, PART_BIAS), *x = values + model_part_at(s, PART_X);
+    const double *head_w = values + model_part_at(s, PART_HEAD_W), *head_b = values + model_part_at(s, PART_HEAD_B);
+    for (size_t u = 0; u < hidden; u++) {
+        q->h[u] = values[model_part_at(s, PART_H0) + u * n + column];
+        q->c[u] = values[model_part_at(s, PART_C0) + u * n + column];
+    }
+    for (size_t t = 0; t < s->steps; t++)
+        for (size_t u = 0; u < hidden; u++) {
+            double gate[4];
+            for (size_t g = 0; g < 4; g++) {
+                size_t row = g * hidden + u;
+                gate[g] = bias[row];
+                for (size_t i = 0; i < s->inputs; i++)
+                    gate[g] += w_ih[row * s->inputs + i] * x[(i * s->steps + t) * n + column];
+                for (size_t j = 0; j < hidden; j++)
+                    gate[g] += w_hh[row * hidden + j] * q->h[t * hidden + j];
+            }
+            reference_cell(gate, q->c[t * hidden + u], &q->c[(t + 1) * hidden + u], &q->tanh_c[t * hidden + u],
+                           &q->h[(t + 1) * hidden + u]);
+            for (size_t g = 0; g < 4; g++)
+                q->gates[(t * 4 + g) * hidden + u] = gate[g];
+        }
+    const double *last = q->h + s->steps * hidden;
+    for (size_t k = 0; k < s->classes; k++) {
+        q->probabilities[k] = head_b[k];
+        for (size_t u = 0; u < hidden; u++)
+            q->probabilities[k] += head_w[k * hidden + u] * last[u];
+    }
+    reference_softmax(s->classes, 1, q->probabilities, q->probabilities);
+    return reference_loss(s->classes, 1, q->probabilities, label);
+}
+
+static void backward(const model_sizes *s, const double *values, size_t column, int32_t label, const sequence *q,
+                     double *gradients) {
+    size_t hidden = s->hidden, n = s->columns;
+    const double *w_ih = values + model_part_at(s, PART_W_IH), *w_hh = values + model_part_at(s, PART_W_HH);
+    const double *head_w = values + model_part_at(s, PART_HEAD_W), *x = values + model_part_at(s, PART_X);
+    double *dw_ih = gradients + model_part_at(s, PART_W_IH), *dw_hh = gradients + model_part_at(s, PART_W_HH);
+    double *dbias = gradients + model_part_at(s, PART_BIAS), *dx = gradients + model_part_at(s, PART_X);
+    double *dhead_w = gradients + model_part_at(s, PART_HEAD_W), *dhead_b = gradients + model_part_at(s, PART_HEAD_B);
+    double *dh = numbers(hidden), *dc = numbers(hidden), *dgates = numbers(4 * hidden);
+
+    const double *last = q->h + s->steps * hidden;
+    for (size_t k = 0; k < s->classes && label >= 0; k++) {
+        double dlogit = q->probabilities[k] - (k == (size_t)label ? 1 : 0);
+        dhead_b[k] += dlogit;
+        for (size_t u = 0; u < hidden; u++) {
+            dhead_w[k * hidden + u] += dlogit * last[u];
+            dh[u] += dlogit * head_w[k * hidden + u];
+        }
+    }
+    for (size_t t = s->steps; t-- > 0;) {
+        for (size_t u = 0; u < hidden; u++) {
+            double gate[4];
+            for (size_t g = 0; g < 4; g++)
+                gate[g] = q->gates[(t * 4 + g) * hidden + u];
+            reference_cell_backward(gate, q->c[t * hidden + u], q->tanh_c[t * hidden + u], dh[u], &dc[u]);
+            for (size_t g = 0; g < 4; g++)
+                dgates[g * hidden + u] = gate[g];
+        }
+        memset(dh, 0, hidden * sizeof *dh);
+        for (size_t row = 0; row < 4 * hidden; row++) {
+            dbias[row] += dgates[row];
+            for (size_t i = 0; i < s->inputs; i++) {
+                size_t at = (i * s->steps + t) * n + column;
+                dw_ih[row * s->inputs + i] += dgates[row] * x[at];
+                dx[at] += dgates[row] * w_ih[row * s->inputs + i];
+            }
+            for (size_t j = 0; j < hidden; j++) {
+                dw_hh[row * hidden + j] += dgates[row] * q->h[t * hidden + j];
+                dh[j] += dgates[row] * w_hh[row * hidden + j];
+            }
+        }
+    }
+    for (size_t u = 0; u < hidden; u++) {
+        gradients[model_part_at(s, PART_H0) + u * n + column] = dh[u];
+        gradients[model_part_at(s, PART_C0) + u * n + column] = dc[u];
+    }
+    free(dh);
+    free(dc);
+    free(dgates);
+}
+
+double reference_model_loss(const model_sizes *s, const double *values, const int32_t *labels) {
+    sequence q = sequence_new(s);
+    double loss = 0;
+    for (size_t column = 0; column < s->columns; column++)
+        loss += forward(s, values, column, labels[column], &q);
+    sequence_free(&q);
+    return loss;
+}
+
+double reference_model_gradients(const model_sizes *s, const double *values, const int32_t *labels, double *gradients) {
+    sequence q = sequence_new(s);
+    double loss = 0;
+    memset(gradients, 0, model_part_at(s, MODEL_PARTS) * sizeof *gradients);
+    for (size_t column = 0; column < s->columns; column++) {
+        loss += forward(s, values, column, labels[column], &q);
+        backward(s, values, column, labels[column], &q, gradients);
+    }
+    sequence_free(&q);
+    return loss;
+}

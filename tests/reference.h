@@ -1,0 +1,55 @@
+/* reference.h: every operation in double precision, to be read beside tally/tensor.h. Arrays are row-major and contiguous. */
+#ifndef TALLY_TESTS_REFERENCE_H
+#define TALLY_TESTS_REFERENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* c = alpha op(a) op(b) + beta c; a is [m, k] or, transposed, [k, m]; magnitude: the same sum over absolute values. */
+void reference_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const float *a,
+                    const float *b, double beta, const float *c, double *out, double *magnitude);
+/* out = beta old + sums of rows of x [m, n]; magnitude as above. */
+void reference_reduce(size_t m, size_t n, const float *x, double beta, const float *old, double *out,
+                      double *magnitude);
+
+/* One cell. gate: pre-activations i, f, g, o, replaced by the activated ones. */
+void reference_cell(double gate[4], double c_prev, double *c, double *tanh_c, double *h);
+/* gate: activated, replaced by gradients of the pre-activations; dc: of c, replaced by that of c_prev. */
+void reference_cell_backward(double gate[4], double c_prev, double tanh_c, double dh, double *dc);
+
+/* One column; stride is the distance between classes. */
+void reference_softmax(size_t classes, size_t stride, const double *logits, double *probabilities);
+double reference_loss(size_t classes, size_t stride, const double *probabilities, int32_t label);
+
+void reference_adam(double rate, double beta1, double beta2, double epsilon, uint64_t step, double gradient,
+                    double *weight, double *m, double *v);
+
+/* The classifier: LSTM layer, linear layer on its last output, softmax, cross-entropy summed over the columns. */
+typedef struct model_sizes {
+    size_t inputs, hidden, steps, columns, classes;
+} model_sizes;
+
+/* Everything the loss depends on, in one array; a gradient is an array of the same shape. */
+typedef enum model_part {
+    PART_W_IH,   /* [4H, I] */
+    PART_W_HH,   /* [4H, H] */
+    PART_BIAS,   /* [4H] */
+    PART_HEAD_W, /* [C, H] */
+    PART_HEAD_B, /* [C] */
+    PART_X,      /* [I, T, N] */
+    PART_H0,     /* [H, N] */
+    PART_C0,     /* [H, N] */
+    MODEL_PARTS
+} model_part;
+extern const char *const model_part_names[MODEL_PARTS];
+size_t model_part_size(const model_sizes *sizes, model_part part);
+/* Where a part begins; model_part_at(sizes, MODEL_PARTS) is the whole array's size. */
+size_t model_part_at(const model_sizes *sizes, model_part part);
+
+double reference_model_loss(const model_sizes *sizes, const double *values, const int32_t *labels);
+/* Returns the loss. */
+double reference_model_gradients(const model_sizes *sizes, const double *values, const int32_t *labels,
+                                 double *gradients);
+
+#endif

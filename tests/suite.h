@@ -1,0 +1,48 @@
+/* suite.h: what the tests of operations share: the device under test, seeded data, the name of the case.
+ *
+ * Environment: TALLY_TEST_DEVICE (default cpu), TALLY_TEST_SEED (default: from the clock, printed), TALLY_TEST_SMALL (fewer shapes,
+ * for a simulator).
+ */
+#ifndef TALLY_TESTS_SUITE_H
+#define TALLY_TESTS_SUITE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <tally/tally.h>
+
+typedef struct suite {
+    tally_device *device;
+    tally_device *peer;  /* the C path's baseline: what every exact operation is compared with, bit for bit */
+    bool cpu;            /* the device is the C path: its matrix products are exact too */
+    bool small;          /* fewer shapes */
+    bool keeps_denormal; /* else the device may take numbers below 2^-126 for zero */
+} suite;
+extern suite the;
+
+/* Opens the devices, seeds, and says so. Returns 0, or what main should exit with. */
+int suite_begin(void);
+void suite_end(void);
+
+/* Names the case at hand, for the message of a failing check. */
+__attribute__((format(printf, 1, 2))) void suite_case(const char *format, ...);
+/* Fails the test with the case's name. */
+__attribute__((format(printf, 1, 2), noreturn)) void suite_fail(const char *format, ...);
+/* Fails unless the call succeeded. */
+void suite_ok(tally_status status);
+
+/* The same numbers for the same seed (SplitMix64). */
+uint64_t suite_random(void);
+size_t suite_pick(size_t count); /* 0 to count - 1 */
+float suite_uniform(float low, float high);
+void suite_uniforms(float *values, size_t count, float low, float high);
+int32_t suite_label(size_t classes); /* a class, or now and then -1 */
+
+/* Memory or a failed test. */
+void *suite_memory(size_t count, size_t size);
+
+#endif
