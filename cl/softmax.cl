@@ -27,7 +27,7 @@ kernel void tally_softmax_loss(ulong classes, global const float *logits, VIEW(l
     if (label >= 0)
         p = (ulong)label < classes ? probabilities[AT(probabilities, label)] : NAN;
     p = TL_PICK_LESS(p, 1e-10f, 1e-10f, p);
-    loss[loss_offset + column * loss_stride] = 0.0f - tl_log(p);
+    loss[loss_offset + column * loss_stride] = tl_abs(tl_log(p)); /* not 0 - ln 1, which a compiler may make -0 */
 }
 
 /* One element a work-item; see tally_softmax_loss_backward. */

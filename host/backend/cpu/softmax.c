@@ -45,7 +45,7 @@ tally_status tl_isa_softmax_loss(const tally_tensor *logits, const tally_tensor 
         }
         tl_vf p = tl_v_load(chosen);
         p = TL_PICK_LESS(p, TL_SPLAT(CLIP), TL_SPLAT(CLIP), p);
-        tl_v_store(losses, TL_SPLAT(0.0f) - tl_v_log(p));
+        tl_v_store(losses, tl_v_abs(tl_v_log(p))); /* p is at most 1 */
         for (size_t l = 0; l < valid; l++)
             tl_view_floats(loss)[(column + l) * loss->stride[0]] = losses[l];
     }
