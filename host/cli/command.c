@@ -1,0 +1,79 @@
+#include "command.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "format.h"
+
+int command_fail(int status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("tally: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return status;
+}
+
+int command_fail_library(tally_status status) {
+    return command_fail((int)status, "%s", tally_error_text());
+}
+
+int command_misused(const char *command, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "tally%s%s: ", command != NULL ? " " : "", command != NULL ? command : "");
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\nTry: tally %s%s--help\n", command != NULL ? command : "", command != NULL ? " " : "");
+    return TALLY_USAGE;
+}
+
+int command_flush(void) {
+    static bool said;
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return TALLY_OK;
+    /* Who closed the pipe knows. An earlier failed write may have left no errno. */
+    if (!said && errno != EPIPE)
+        command_fail(TALLY_IO, "standard output: %s", errno != 0 ? strerror(errno) : "writing failed");
+    said = true;
+    return TALLY_IO;
+}
+
+int command_open_device(const char *selector, uint64_t threads, bool verbose, tally_device **device) {
+    tally_device_options options = {.threads = (unsigned)threads};
+    tally_status status = tally_device_open(selector, &options, device);
+    if (status != TALLY_OK)
+        return command_fail_library(status);
+    if (verbose) {
+        const tally_device_info *info = tally_device_get_info(*device);
+        fprintf(stderr, "device %s (%s): %s, platform %s%s%s\n", info->selector, info->backend, info->name,
+                info->platform, info->driver[0] != '\0' ? ", driver " : "", info->driver);
+        fprintf(stderr, "threads %u, slices of %zu sequences\n", tally_device_workers(*device),
+                tally_device_slice_columns(*device));
+    }
+    return TALLY_OK;
+}
+
+int command_open_model(const char *path, const char *selector, uint64_t threads, bool verbose, tally_device **device,
+                       tally_model **model) {
+    int result = command_open_device(selector, threads, verbose, device);
+    if (result != TALLY_OK)
+        return result;
+    tally_status status = tally_model_load(*device, path, model);
+    if (status == TALLY_OK)
+        return TALLY_OK;
+    result = command_fail_library(status);
+    tally_device_close(*device);
+    return result;
+}
+
+void command_describe_fallbacks(const tally_device *device) {
+    char names[512];
+    uint64_t count = tally_device_fallbacks(device, names, sizeof names);
+    fprintf(stderr, "operations that fell back to the C path: %s%s%s\n", format_whole(count).text,
+            count > 0 ? ": " : "", names);
+}

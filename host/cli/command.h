@@ -1,0 +1,59 @@
+/* command.h: what the commands share: how they are called and how they fail. */
+#ifndef TALLY_CLI_COMMAND_H
+#define TALLY_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tally/tally.h>
+
+#include "recipe.h"
+
+/* Each takes the arguments behind its name and returns the exit code, a tally_status. */
+int command_train(int argc, char **argv);
+int command_eval(int argc, char **argv);
+int command_predict(int argc, char **argv);
+int command_devices(int argc, char **argv);
+
+/* Says why on stderr, in one line behind "tally: ", and returns status. */
+__attribute__((format(printf, 2, 3))) int command_fail(int status, const char *format, ...);
+
+/* The same with the text of the library's last error. */
+int command_fail_library(tally_status status);
+
+/* A wrong command line: adds where help is. command is NULL outside of any. Returns TALLY_USAGE. */
+__attribute__((format(printf, 2, 3))) int command_misused(const char *command, const char *format, ...);
+
+/* Flushes stdout. TALLY_IO, said on stderr once, if anything written to it was lost. */
+int command_flush(void);
+
+/* Opens a device with a number of threads, 0 for all; and loads a model onto one. They say why if they cannot. */
+int command_open_device(const char *selector, uint64_t threads, bool verbose, tally_device **device);
+int command_open_model(const char *path, const char *selector, uint64_t threads, bool verbose, tally_device **device,
+                       tally_model **model);
+
+/* Says on stderr what the C path did in the device's place. For --verbose. */
+void command_describe_fallbacks(const tally_device *device);
+
+/* Options that several commands have. */
+#define OPTION_DEVICE(target)                                                                                          \
+    {                                                                                                                  \
+        .name = "device", .argument = "D", .value = value_text(&(target)),                                             \
+        .help =                                                                                                        \
+            "where to compute: auto (a GPU if there is one, else cpu), cpu, opencl (the first GPU, else the first "    \
+            "device), P:D (platform and device number, see 'tally devices'), or a part of a device's name",            \
+        .fallback = "auto"                                                                                             \
+    }
+#define OPTION_THREADS(target)                                                                                         \
+    {                                                                                                                  \
+        .name = "threads", .argument = "N", .value = value_whole(&(target), 1, RECIPE_MAX_THREADS),                    \
+        .help = "threads of the cpu device; they change the time it takes and no bit of the result",                   \
+        .fallback = "all processors"                                                                                   \
+    }
+#define OPTION_JSON(target)                                                                                            \
+    { .name = "json", .value = value_flag(&(target)), .help = "print one JSON object on stdout and nothing else" }
+#define OPTION_VERBOSE(target)                                                                                         \
+    { .name = "verbose", .value = value_flag(&(target)), .help = "say on stderr what was opened and what fell back" }
+#define OPTION_QUIET(target)                                                                                           \
+    { .name = "quiet", .value = value_flag(&(target)), .help = "no progress on stderr" }
+
+#endif

@@ -1,0 +1,18 @@
+/* format.h: numbers as people read them. */
+#ifndef TALLY_CLI_FORMAT_H
+#define TALLY_CLI_FORMAT_H
+
+#include <stdint.h>
+
+typedef struct formatted {
+    char text[32];
+} formatted;
+
+/* 1,038,576 */
+formatted format_whole(uint64_t number);
+/* 45s, 2m31s, 1h02m, 3d04h */
+formatted format_duration(double seconds);
+/* a share of 1 as "0.04506 %" */
+formatted format_percent(double share);
+
+#endif

@@ -1,0 +1,96 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "options.h"
+#include "suggest.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"train", command_train},
+    {"eval", command_eval},
+    {"predict", command_predict},
+    {"devices", command_devices},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static const char usage[] = "usage: tally train count [OPTION...]\n"
+                            "       tally eval FILE [OPTION...]\n"
+                            "       tally predict FILE [STRING...|-] [OPTION...]\n"
+                            "       tally devices [OPTION...]\n"
+                            "       tally help [COMMAND]\n"
+                            "       tally --version\n";
+
+static void print_help(void) {
+    printf("%s\n"
+           "Trains, tests and uses a small LSTM that counts the ones in strings of bits, on\n"
+           "OpenCL devices or on the CPU without any driver.\n"
+           "\n"
+           "Commands:\n"
+           "  train     train a model and test it on the strings it was not trained on\n"
+           "  eval      test a saved model on those strings again, with mistakes by count\n"
+           "  predict   count the ones in strings with a saved model\n"
+           "  devices   list the devices that --device takes\n"
+           "\n"
+           "'tally COMMAND --help' shows the options of a command, with their defaults.\n"
+           "\n"
+           "Examples:\n"
+           "  tally train count --out count.safetensors\n"
+           "  tally eval count.safetensors\n"
+           "  tally predict count.safetensors 01100110011001100110\n",
+           usage);
+    options_print_exit_codes();
+}
+
+/* A closed standard stream would have its number taken by the next file that is opened, and be written to. Closed
+ * stdout stays one that cannot be written, so that it is noticed. */
+static void open_closed_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) < 0)
+            return;
+}
+
+static int run(int argc, char **argv) {
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return TALLY_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0) {
+        printf("tally %s\n", tally_version());
+        return TALLY_OK;
+    }
+    bool help = strcmp(name, "help") == 0;
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (help && argc == 2)) {
+        print_help();
+        return TALLY_OK;
+    }
+    char ask[] = "--help";
+    char *help_arguments[] = {ask, NULL};
+    if (help)
+        name = argv[2];
+    suggest near;
+    suggest_start(&near, name);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(name, commands[i].name) == 0)
+            return help ? commands[i].run(1, help_arguments) : commands[i].run(argc - 2, argv + 2);
+        suggest_offer(&near, commands[i].name);
+    }
+    fprintf(stderr, "tally: unknown command '%s'", name);
+    if (near.nearest != NULL)
+        fprintf(stderr, "; did you mean %s?", near.nearest);
+    fprintf(stderr, "\n%s", usage);
+    return TALLY_USAGE;
+}
+
+int main(int argc, char **argv) {
+    open_closed_streams();
+    int result = run(argc, argv);
+    int flushed = command_flush();
+    return result != TALLY_OK ? result : flushed;
+}

@@ -1,0 +1,138 @@
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "suggest.h"
+
+enum { HELP_WIDTH = 79, HELP_INDENT = 22 };
+
+void options_print_exit_codes(void) {
+    printf("\nExit codes:\n"
+           "  0  done                       5  device: not there, or it failed\n"
+           "  1  out of memory              6  numbers: a NaN or an infinity in training\n"
+           "  2  usage: a wrong option      7  reading or writing failed\n"
+           "  3  data: a wrong string       130  stopped by Ctrl-C (128 + the signal)\n"
+           "  4  model file: a wrong one\n");
+}
+
+/* Prints text word by word, wrapped and indented; the first line is indented already. */
+static void print_wrapped(const char *text) {
+    int column = HELP_INDENT;
+    while (*text != '\0') {
+        int length = (int)strcspn(text, " ");
+        if (column > HELP_INDENT && column + 1 + length > HELP_WIDTH) {
+            printf("\n%*s", HELP_INDENT, "");
+            column = HELP_INDENT;
+        }
+        column += printf("%s%.*s", column > HELP_INDENT ? " " : "", length, text);
+        text += length;
+        text += *text == ' ';
+    }
+    putchar('\n');
+}
+
+static void print_option(const option *o) {
+    int column = printf("  --%s %s", o->name, o->argument != NULL ? o->argument : "");
+    if (column + 1 > HELP_INDENT) {
+        putchar('\n');
+        column = 0;
+    }
+    printf("%*s", HELP_INDENT - column, "");
+    char text[512], part[VALUE_TEXT_SIZE];
+    int used = snprintf(text, sizeof text, "%s", o->help);
+    if (o->argument != NULL && o->value.kind != VALUE_TEXT) {
+        value_describe_range(&o->value, part);
+        used += snprintf(text + used, sizeof text - (size_t)used, ": %s", part);
+    }
+    const char *fallback = o->fallback;
+    if (o->argument != NULL && fallback == NULL) {
+        value_format(&o->value, part);
+        fallback = part;
+    }
+    if (fallback != NULL && *fallback != '\0')
+        snprintf(text + used, sizeof text - (size_t)used, " (default: %s)", fallback);
+    print_wrapped(text);
+}
+
+static void print_help(const option *options, const command_help *help) {
+    printf("usage: %s\n\n%s\n\nOptions:\n", help->usage, help->about);
+    for (const option *o = options; o->name != NULL; o++)
+        print_option(o);
+    print_option(&(option){.name = "help", .help = "print this and exit"});
+    printf("\nExamples:\n%s\n", help->examples);
+    options_print_exit_codes();
+}
+
+static const option *find(const option *options, const char *name, size_t length) {
+    for (const option *o = options; o->name != NULL; o++)
+        if (strlen(o->name) == length && memcmp(o->name, name, length) == 0)
+            return o;
+    return NULL;
+}
+
+static int unknown(const option *options, const char *command, const char *name, size_t length) {
+    char wrong[64];
+    snprintf(wrong, sizeof wrong, "%.*s", (int)(length < sizeof wrong ? length : sizeof wrong - 1), name);
+    suggest near;
+    suggest_start(&near, wrong);
+    for (const option *o = options; o->name != NULL; o++)
+        suggest_offer(&near, o->name);
+    suggest_offer(&near, "help");
+    if (near.nearest != NULL)
+        return command_misused(command, "unknown option --%s; did you mean --%s?", wrong, near.nearest);
+    return command_misused(command, "unknown option --%s", wrong);
+}
+
+/* One option at argv[*at]; leaves *at at its last argument. */
+static int take(const option *options, const char *command, int argc, char **argv, int *at) {
+    const char *name = argv[*at] + 2;
+    size_t length = strcspn(name, "=");
+    const char *given = name[length] == '=' ? name + length + 1 : NULL;
+    const option *o = find(options, name, length);
+    if (o == NULL)
+        return unknown(options, command, name, length);
+    if (o->argument == NULL) {
+        if (given != NULL)
+            return command_misused(command, "option --%s takes no value", o->name);
+        *o->value.flag = true;
+        return TALLY_OK;
+    }
+    if (given == NULL) {
+        if (*at + 1 == argc || strncmp(argv[*at + 1], "--", 2) == 0)
+            return command_misused(command, "option --%s needs a value", o->name);
+        given = argv[++*at];
+    }
+    if (!value_parse(&o->value, given)) {
+        char range[VALUE_TEXT_SIZE];
+        value_describe_range(&o->value, range);
+        return command_misused(command, "option --%s: '%s' is not %s", o->name, given, range);
+    }
+    return TALLY_OK;
+}
+
+int options_parse(const option *options, const command_help *help, int argc, char **argv, int *operands) {
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(options, help);
+            return -1;
+        }
+    *operands = 0;
+    bool ended = false;
+    for (int i = 0; i < argc; i++) {
+        if (ended || argv[i][0] != '-' || strcmp(argv[i], "-") == 0) {
+            argv[(*operands)++] = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            ended = true;
+        } else if (argv[i][1] != '-') {
+            return command_misused(help->command, "unknown option %s; options are written in full, as in --help",
+                                   argv[i]);
+        } else {
+            int status = take(options, help->command, argc, argv, &i);
+            if (status != TALLY_OK)
+                return status;
+        }
+    }
+    return TALLY_OK;
+}

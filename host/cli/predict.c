@@ -1,0 +1,253 @@
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "lines.h"
+#include "options.h"
+#include "report.h"
+
+static const command_help help = {
+    .command = "predict",
+    .usage = "tally predict FILE [STRING...|-] [OPTION...]",
+    .about = "Counts the ones in strings of 0 and 1 with the model in FILE: prints each string,\n"
+             "its count, and the probability the model gives it. Strings are arguments, or,\n"
+             "with - or none, lines on stdin. A string must be as long as those the model was\n"
+             "trained on; the first wrong one ends the command, after the answers before it\n"
+             "if they came from stdin.\n"
+             "\n"
+             "The JSON object has task and predictions: an array of string, count,\n"
+             "probability, and with --probabilities probabilities.",
+    .examples = "  tally predict count.safetensors 01100110011001100110\n"
+                "  tally predict count.safetensors --probabilities 01100110011001100110\n"
+                "  generate-strings | tally predict count.safetensors - > counts",
+};
+
+enum { BATCH = 1000, MAX_VALUES = 1 << 20 };
+
+typedef struct predictor {
+    const tally_model *model;
+    size_t length;  /* of every string; 0: any, the model does not say */
+    size_t classes; /* counts it can give */
+    bool all_probabilities;
+    json_t *json; /* the array so far, or NULL for text */
+    /* Strings that wait: count of them, all of the same length. */
+    size_t steps, count, capacity;
+    char *texts;          /* [capacity][steps] */
+    float *x;             /* [capacity][steps] */
+    float *probabilities; /* [capacity][classes] */
+} predictor;
+
+static void release(predictor *p) {
+    free(p->texts);
+    free(p->x);
+    free(p->probabilities);
+    p->texts = NULL;
+    p->x = p->probabilities = NULL;
+    p->capacity = 0;
+}
+
+static int make_room(predictor *p, size_t steps) {
+    release(p);
+    p->steps = steps;
+    p->capacity = MAX_VALUES / steps < BATCH ? MAX_VALUES / steps + 1 : BATCH;
+    p->texts = calloc(p->capacity, steps);
+    p->x = calloc(p->capacity, steps * sizeof *p->x);
+    p->probabilities = calloc(p->capacity, p->classes * sizeof *p->probabilities);
+    if (p->texts == NULL || p->x == NULL || p->probabilities == NULL)
+        return command_fail(TALLY_MEMORY, "no memory left for %zu strings of %zu bits", p->capacity, steps);
+    return TALLY_OK;
+}
+
+static json_t *prediction_json(const predictor *p, const char *text, size_t answer, const float *probabilities) {
+    json_t *object = json_pack("{s:s%, s:I, s:f}", "string", text, p->steps, "count", (json_int_t)answer, "probability",
+                               (double)probabilities[answer]);
+    if (object == NULL || !p->all_probabilities)
+        return object;
+    json_t *array = json_array();
+    for (size_t i = 0; i < p->classes; i++)
+        json_array_append_new(array, json_real((double)probabilities[i]));
+    if (json_object_set_new(object, "probabilities", array) == 0 && json_array_size(array) == p->classes)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static int answer(predictor *p, size_t n) {
+    const char *text = p->texts + n * p->steps;
+    const float *probabilities = p->probabilities + n * p->classes;
+    size_t best = report_most_probable(probabilities, p->classes);
+    for (size_t i = 0; i < p->classes; i++)
+        if (!isfinite(probabilities[i]))
+            return command_fail(TALLY_NUMBERS, "%.*s: its probability of %zu ones is not a number", (int)p->steps, text,
+                                i);
+    if (p->json != NULL) {
+        if (json_array_append_new(p->json, prediction_json(p, text, best, probabilities)) != 0)
+            return command_fail(TALLY_MEMORY, "no memory left for the JSON object");
+        return TALLY_OK;
+    }
+    printf("%.*s %zu %.6f\n", (int)p->steps, text, best, (double)probabilities[best]);
+    if (p->all_probabilities)
+        report_print_probabilities(probabilities, p->classes);
+    return TALLY_OK;
+}
+
+/* Answers the strings that wait. */
+static int answer_waiting(predictor *p) {
+    if (p->count == 0)
+        return TALLY_OK;
+    for (size_t i = 0; i < p->count * p->steps; i++)
+        p->x[i] = p->texts[i] == '1' ? 1.0f : 0.0f;
+    tally_status status = tally_predict(p->model, p->x, p->count, p->steps, p->probabilities);
+    if (status != TALLY_OK)
+        return command_fail_library(status);
+    int result = TALLY_OK;
+    for (size_t n = 0; n < p->count && result == TALLY_OK; n++)
+        result = answer(p, n);
+    p->count = 0;
+    int flushed = p->json == NULL ? command_flush() : TALLY_OK;
+    return result != TALLY_OK ? result : flushed;
+}
+
+/* place and number: "line" 3, "argument" 2. */
+static int check(const predictor *p, const char *text, size_t length, const char *place, size_t number) {
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '0' || c == '1')
+            continue;
+        if (c > ' ' && c < 0x7f)
+            return command_fail(TALLY_DATA, "%s %zu, column %zu: '%c' is neither 0 nor 1", place, number, i + 1, c);
+        return command_fail(TALLY_DATA, "%s %zu, column %zu: the byte 0x%02x is neither 0 nor 1", place, number, i + 1,
+                            c);
+    }
+    if (length == 0)
+        return command_fail(TALLY_DATA, "%s %zu: it is empty", place, number);
+    if (p->length > 0 && length != p->length)
+        return command_fail(TALLY_DATA, "%s %zu: %zu characters, but the model takes strings of %zu", place, number,
+                            length, p->length);
+    return TALLY_OK;
+}
+
+/* Adds a checked string to those that wait. */
+static int add(predictor *p, const char *text, size_t length) {
+    int result = TALLY_OK;
+    if (p->count == p->capacity || length != p->steps)
+        result = answer_waiting(p);
+    if (result == TALLY_OK && length != p->steps)
+        result = make_room(p, length);
+    if (result == TALLY_OK)
+        memcpy(p->texts + p->count++ * p->steps, text, length);
+    return result;
+}
+
+static int predict_arguments(predictor *p, char **strings, size_t count) {
+    int result = TALLY_OK;
+    for (size_t i = 0; i < count && result == TALLY_OK; i++)
+        result = check(p, strings[i], strlen(strings[i]), "argument", i + 1);
+    for (size_t i = 0; i < count && result == TALLY_OK; i++)
+        result = add(p, strings[i], strlen(strings[i]));
+    return result == TALLY_OK ? answer_waiting(p) : result;
+}
+
+/* Takes the lines that are here; those before a wrong one are answered. */
+static int predict_lines(predictor *p, lines *input) {
+    const char *text;
+    size_t length;
+    while (lines_take(input, &text, &length)) {
+        int wrong = check(p, text, length, "line", input->number);
+        int result = wrong != TALLY_OK ? answer_waiting(p) : add(p, text, length);
+        if (wrong != TALLY_OK || result != TALLY_OK)
+            return wrong != TALLY_OK ? wrong : result;
+    }
+    return answer_waiting(p);
+}
+
+static int predict_stdin(predictor *p) {
+    static lines input;
+    lines_start(&input, STDIN_FILENO);
+    for (;;) {
+        switch (lines_wait(&input)) {
+        case LINES_MORE: {
+            int result = predict_lines(p, &input);
+            if (result != TALLY_OK)
+                return result;
+            break;
+        }
+        case LINES_END:
+            return TALLY_OK;
+        case LINES_TOO_LONG:
+            return command_fail(TALLY_DATA, "line %zu: longer than %d characters", input.number + 1, LINES_SIZE);
+        case LINES_FAILED:
+            return command_fail(TALLY_IO, "standard input: %s", strerror(errno));
+        }
+    }
+}
+
+static int predict(predictor *p, char **strings, size_t count) {
+    bool from_stdin = count == 0 || strcmp(strings[0], "-") == 0;
+    int result = from_stdin ? predict_stdin(p) : predict_arguments(p, strings, count);
+    release(p);
+    return result;
+}
+
+static int predict_with(predictor *p, const char *path, bool json, char **strings, size_t count) {
+    recipe r;
+    int result = recipe_load(&r, p->model, path);
+    if (result != TALLY_OK)
+        return result;
+    p->length = r.known[RECIPE_LENGTH] ? (size_t)r.length : 0;
+    p->classes = tally_model_get_config(p->model)->classes;
+    if (!json)
+        return predict(p, strings, count);
+    p->json = json_array();
+    if (p->json == NULL)
+        return command_fail(TALLY_MEMORY, "no memory left for the JSON object");
+    result = predict(p, strings, count);
+    if (result != TALLY_OK) {
+        json_decref(p->json);
+        return result;
+    }
+    return report_dump_json(json_pack("{s:s, s:o}", "task", "count", "predictions", p->json));
+}
+
+int command_predict(int argc, char **argv) {
+    predictor p = {.model = NULL};
+    const char *selector = "auto";
+    uint64_t threads = 0;
+    bool json = false, verbose = false;
+    const option options[] = {
+        {.name = "probabilities",
+         .value = value_flag(&p.all_probabilities),
+         .help = "print the probability of every count, not of the most probable one only"},
+        OPTION_DEVICE(selector),
+        OPTION_THREADS(threads),
+        OPTION_JSON(json),
+        OPTION_VERBOSE(verbose),
+        {.name = NULL},
+    };
+    int operands;
+    int parsed = options_parse(options, &help, argc, argv, &operands);
+    if (parsed != TALLY_OK)
+        return parsed < 0 ? TALLY_OK : parsed;
+    if (operands == 0)
+        return command_misused(help.command, "which FILE?");
+    for (int i = 1; i < operands; i++)
+        if (strcmp(argv[i], "-") == 0 && operands > 2)
+            return command_misused(help.command, "strings come from arguments or, with -, from stdin: not both");
+
+    tally_device *device;
+    tally_model *model;
+    int result = command_open_model(argv[0], selector, threads, verbose, &device, &model);
+    if (result != TALLY_OK)
+        return result;
+    p.model = model;
+    result = predict_with(&p, argv[0], json, argv + 1, (size_t)operands - 1);
+    if (verbose)
+        command_describe_fallbacks(device);
+    tally_model_free(model);
+    tally_device_close(device);
+    return result;
+}

@@ -1,0 +1,193 @@
+#include "progress.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "format.h"
+
+enum { SAMPLE = 1000, BAR_MIN = 10, BAR_MAX = 40, LINE_SIZE = 256 };
+static const double REDRAW_SECONDS = 0.1;
+static const double SAMPLING_SHARE = 0.01; /* of the time */
+
+static double now_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void progress_start(progress *p, bool quiet) {
+    *p = (progress){.kind = PROGRESS_NONE, .error = NAN};
+    const char *terminal = getenv("TERM");
+    if (!quiet) {
+        bool redraws = isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0;
+        p->kind = redraws ? PROGRESS_BAR : PROGRESS_LINES;
+    }
+}
+
+void progress_train(progress *p, const tally_model *model, const tally_dataset *train, const tally_dataset *test,
+                    const tally_train_options *options) {
+    p->model = model;
+    p->test = test;
+    p->epochs = options->epochs;
+    p->train_size = train->size;
+    p->batch = options->batch;
+    p->started = now_seconds();
+    if (p->kind == PROGRESS_LINES)
+        fprintf(stderr, "training on %s strings of %zu bits for %s epochs\n", format_whole(train->size).text,
+                train->steps, format_whole(options->epochs).text);
+}
+
+static void take_sample(progress *p, size_t epoch) {
+    double start = now_seconds();
+    tally_test_result result = {.tested = 0};
+    size_t count = p->test->size < SAMPLE ? p->test->size : SAMPLE;
+    /* A device that fails here fails in the next step too, which reports it. */
+    if (count > 0 && tally_test(p->model, p->test, 0, count, NULL, &result) == TALLY_OK)
+        p->error = (double)result.mistakes / (double)result.tested;
+    p->sampled_epoch = epoch;
+    p->sampling += now_seconds() - start;
+}
+
+static size_t terminal_width(void) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    const char *columns = getenv("COLUMNS");
+    unsigned long width = columns != NULL ? strtoul(columns, NULL, 10) : 0;
+    return width > 0 && width < LINE_SIZE ? width : 80;
+}
+
+typedef struct field {
+    char text[48];
+    bool shown;
+} field;
+
+/* Draws "share [bar]  field  field" over the last one. Fields that do not fit are left out, the first ones first. */
+static void draw(progress *p, double share, field *fields, size_t count) {
+    size_t width = terminal_width();
+    width = (width < LINE_SIZE ? width : LINE_SIZE) - 1; /* the last column may wrap */
+    char line[LINE_SIZE + 1];
+    int start = snprintf(line, sizeof line, "%3d %%", (int)(100 * share));
+    size_t used = start > 0 ? (size_t)start : 0;
+    size_t needed = used;
+    for (size_t i = 0; i < count; i++) {
+        fields[i].shown = fields[i].text[0] != '\0';
+        needed += fields[i].shown ? 2 + strlen(fields[i].text) : 0;
+    }
+    for (size_t i = 0; i < count && needed > width; i++)
+        if (fields[i].shown) {
+            fields[i].shown = false;
+            needed -= 2 + strlen(fields[i].text);
+        }
+    if (width >= needed + BAR_MIN + 3) {
+        size_t room = width - needed - 3, cells = room < BAR_MAX ? room : BAR_MAX;
+        size_t full = (size_t)(share * (double)cells);
+        line[used++] = ' ';
+        line[used++] = '[';
+        for (size_t i = 0; i < cells; i++)
+            line[used++] = i < full ? '#' : '-';
+        line[used++] = ']';
+    }
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].shown) {
+            size_t length = strlen(fields[i].text);
+            memcpy(line + used, "  ", 2);
+            memcpy(line + used + 2, fields[i].text, length);
+            used += 2 + length;
+        }
+    if (used > width)
+        used = width;
+    size_t erase = p->columns > used && p->columns <= width ? p->columns - used : 0;
+    fprintf(stderr, "\r%.*s%*s", (int)used, line, (int)erase, "");
+    fflush(stderr);
+    p->columns = used;
+}
+
+/* The bar is not drawn more often than anyone can read, but always at the end. */
+static bool due(progress *p, bool last) {
+    double now = now_seconds();
+    if (!last && now - p->drawn < REDRAW_SECONDS)
+        return false;
+    p->drawn = now;
+    return true;
+}
+
+typedef struct train_state {
+    double share, left; /* of the steps; seconds */
+    double rate;        /* strings a second */
+    double loss;
+} train_state;
+
+static train_state train_state_now(progress *p, const tally_progress *now) {
+    size_t in_epoch = now->step % now->steps_an_epoch;
+    double strings = now->epoch_done ? (double)p->train_size : (double)in_epoch * (double)p->batch;
+    double all_strings = (double)now->epoch * (double)p->train_size + (now->epoch_done ? 0 : strings);
+    double all_steps = (double)p->epochs * (double)now->steps_an_epoch;
+    double elapsed = now_seconds() - p->started;
+    return (train_state){.share = (double)now->step / all_steps,
+                         .left = elapsed * (all_steps - (double)now->step) / (double)now->step,
+                         .rate = now->seconds > 0 ? all_strings / now->seconds : 0,
+                         .loss = now->epoch_loss / strings};
+}
+
+static void draw_train(progress *p, const tally_progress *now) {
+    train_state s = train_state_now(p, now);
+    enum { EPOCH, RATE, ERROR, LOSS, LEFT, FIELDS };
+    field fields[FIELDS] = {0};
+    snprintf(fields[EPOCH].text, sizeof fields[EPOCH].text, "epoch %zu/%zu", now->epoch, p->epochs);
+    snprintf(fields[RATE].text, sizeof fields[RATE].text, "%s strings/s", format_whole((uint64_t)s.rate).text);
+    if (!isnan(p->error))
+        snprintf(fields[ERROR].text, sizeof fields[ERROR].text, "error %.1f %%", 100 * p->error);
+    snprintf(fields[LOSS].text, sizeof fields[LOSS].text, "loss %.3g", s.loss);
+    snprintf(fields[LEFT].text, sizeof fields[LEFT].text, "%s left", format_duration(s.left).text);
+    draw(p, s.share, fields, FIELDS);
+}
+
+static void say_train(progress *p, const tally_progress *now) {
+    train_state s = train_state_now(p, now);
+    fprintf(stderr, "epoch %zu of %zu: loss %.4g a string, ", now->epoch, p->epochs, s.loss);
+    if (!isnan(p->error))
+        fprintf(stderr, "error %.4g %% of a sample, ", 100 * p->error);
+    fprintf(stderr, "%s strings/s, %s left\n", format_whole((uint64_t)s.rate).text, format_duration(s.left).text);
+}
+
+void progress_train_step(progress *p, const tally_progress *now) {
+    if (p->kind == PROGRESS_LINES && now->epoch_done) {
+        size_t tenths = (size_t)(10.0 * (double)now->epoch / (double)p->epochs);
+        if (tenths == p->tenths)
+            return;
+        p->tenths = tenths;
+        take_sample(p, now->epoch);
+        say_train(p, now);
+    } else if (p->kind == PROGRESS_BAR) {
+        bool enough_epochs = p->sampled_epoch == 0 || now->epoch - p->sampled_epoch >= p->epochs / 50;
+        if (now->epoch_done && enough_epochs && p->sampling <= SAMPLING_SHARE * (now_seconds() - p->started))
+            take_sample(p, now->epoch);
+        if (due(p, now->epoch_done && now->epoch == p->epochs))
+            draw_train(p, now);
+    }
+}
+
+void progress_test(progress *p, size_t sequences) {
+    progress_end(p);
+    p->tests = sequences;
+}
+
+void progress_test_step(progress *p, const tally_progress *now) {
+    if (p->kind != PROGRESS_BAR || !due(p, now->step == p->tests))
+        return;
+    field tested = {0};
+    snprintf(tested.text, sizeof tested.text, "tested %s strings", format_whole(now->step).text);
+    draw(p, (double)now->step / (double)p->tests, &tested, 1);
+}
+
+void progress_end(progress *p) {
+    if (p->columns > 0)
+        fputc('\n', stderr);
+    p->columns = 0;
+}

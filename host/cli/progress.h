@@ -1,0 +1,41 @@
+/* progress.h: how far training and testing are, on stderr: a bar on a terminal, else a plain line now and then. */
+#ifndef TALLY_CLI_PROGRESS_H
+#define TALLY_CLI_PROGRESS_H
+
+#include <tally/tally.h>
+
+typedef enum progress_kind { PROGRESS_NONE, PROGRESS_LINES, PROGRESS_BAR } progress_kind;
+
+typedef struct progress {
+    progress_kind kind;
+    /* Of training: what a sample of the test strings is run through. */
+    const tally_model *model;
+    const tally_dataset *test;
+    size_t epochs, train_size, batch;
+    size_t tests;         /* sequences to test */
+    double started;       /* by the clock */
+    double drawn;         /* when the bar was */
+    double sampling;      /* seconds that samples took */
+    size_t sampled_epoch; /* 0: no sample yet */
+    double error;         /* of the last sample; NaN: none */
+    double loss;          /* a string, of this epoch so far */
+    size_t columns;       /* of the terminal's line in use */
+    size_t tenths;        /* of the epochs said in lines */
+} progress;
+
+/* quiet: nothing at all. */
+void progress_start(progress *p, bool quiet);
+
+/* From here on it is the training of a model. */
+void progress_train(progress *p, const tally_model *model, const tally_dataset *train, const tally_dataset *test,
+                    const tally_train_options *options);
+void progress_train_step(progress *p, const tally_progress *now);
+
+/* From here on it is a test of so many sequences. */
+void progress_test(progress *p, size_t sequences);
+void progress_test_step(progress *p, const tally_progress *now);
+
+/* Ends the bar's line, so that other text can follow. */
+void progress_end(progress *p);
+
+#endif

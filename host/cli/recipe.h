@@ -1,0 +1,84 @@
+/* recipe.h: what was trained and how: what goes into a model's notes, and comes back from them. */
+#ifndef TALLY_CLI_RECIPE_H
+#define TALLY_CLI_RECIPE_H
+
+#include <tally/tally.h>
+
+#include "value.h"
+
+enum {
+    RECIPE_MAX_LENGTH = 24,
+    RECIPE_MAX_COUNTS = RECIPE_MAX_LENGTH + 1,
+    RECIPE_MAX_BATCH = 1 << 24,
+    RECIPE_MAX_EPOCHS = 1000000000,
+    RECIPE_MAX_THREADS = 1024
+};
+
+typedef enum recipe_field {
+    RECIPE_VERSION,
+    RECIPE_TASK,
+    RECIPE_LENGTH,
+    RECIPE_TRAIN_SIZE,
+    RECIPE_DRAW,
+    RECIPE_SEED,
+    RECIPE_EPOCHS,
+    RECIPE_KEPT_EPOCH,
+    RECIPE_STEPS,
+    RECIPE_BATCH,
+    RECIPE_RATE,
+    RECIPE_BETA1,
+    RECIPE_BETA2,
+    RECIPE_EPSILON,
+    RECIPE_SHUFFLE,
+    RECIPE_KEEP,
+    RECIPE_DEVICE,
+    RECIPE_BACKEND,
+    RECIPE_THREADS,
+    RECIPE_TRAIN_SECONDS,
+    RECIPE_LOSS,
+    RECIPE_DIGEST,
+    RECIPE_FIELDS
+} recipe_field;
+
+typedef struct recipe {
+    const char *version;
+    int task;
+    uint64_t length, train_size, seed;
+    int draw; /* a tally_draw */
+    uint64_t epochs, kept_epoch, steps, batch;
+    double rate, beta1, beta2, epsilon;
+    bool shuffle;
+    int keep; /* a tally_keep */
+    const char *device, *backend;
+    uint64_t threads;
+    double train_seconds;
+    double loss; /* cross-entropy a string, mean over the kept epoch */
+    const char *digest;
+    bool known[RECIPE_FIELDS];
+} recipe;
+
+/* The defaults of training, nothing known yet. */
+recipe recipe_defaults(void);
+
+/* Each field's text form and range. */
+void recipe_values(recipe *r, value values[RECIPE_FIELDS]);
+
+/* Writes the known fields into the model's notes. */
+tally_status recipe_store(recipe *r, tally_model *model);
+
+/* Reads the notes of a model from path, which it keeps for messages; texts are the model's. TALLY_MODEL, said on stderr,
+ * for a note that cannot be, or that does not go with the model. */
+int recipe_load(recipe *r, const tally_model *model, const char *path);
+
+/* Whether the strings of a counting experiment can be made again; else TALLY_MODEL, said on stderr. */
+int recipe_need_strings(const recipe *r, const char *path);
+
+tally_count_options recipe_strings(const recipe *r);
+
+/* Fields under the names they have in the notes; null for what is not known. False without memory. */
+bool recipe_json(recipe *r, json_t *object);
+
+/* How many sequences went through training; 0 if not known. */
+uint64_t recipe_sequences(const recipe *r);
+
+#endif

@@ -1,0 +1,210 @@
+#include "report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "format.h"
+
+size_t report_most_probable(const float *probabilities, size_t count) {
+    size_t best = 0;
+    for (size_t i = 1; i < count; i++)
+        if (probabilities[i] > probabilities[best])
+            best = i;
+    return best;
+}
+
+void report_print_probabilities(const float *probabilities, size_t count) {
+    enum { COLUMNS = 5 };
+    for (size_t i = 0; i < count; i++)
+        printf("%s%14.8e%s",
+               i == 0             ? "[[ "
+               : i % COLUMNS == 0 ? "   "
+                                  : "  ",
+               (double)probabilities[i],
+               i + 1 == count               ? "]]\n"
+               : i % COLUMNS == COLUMNS - 1 ? "\n"
+                                            : "");
+}
+
+static size_t ones(const char *string) {
+    size_t count = 0;
+    for (; *string != '\0'; string++)
+        count += *string == '1';
+    return count;
+}
+
+static void print_device(const report *r) {
+    const tally_device *device = tally_model_device(r->model);
+    const tally_device_info *info = tally_device_get_info(device);
+    printf("Device       %s (%s), %s", info->selector, info->backend, info->name);
+    if (strcmp(info->backend, "cpu") == 0)
+        printf(", threads: %u", tally_device_workers(device));
+    putchar('\n');
+    uint64_t fallbacks = tally_device_fallbacks(device, NULL, 0);
+    if (fallbacks > 0)
+        printf("Fallbacks    %s operations ran on the C path; --verbose names them\n", format_whole(fallbacks).text);
+}
+
+static void print_training(const report *r) {
+    const recipe *c = r->recipe;
+    printf("Trained      ");
+    if (c->known[RECIPE_EPOCHS])
+        printf("%s epoch%s of ", format_whole(c->epochs).text, c->epochs == 1 ? "" : "s");
+    printf("%s of the %s strings of %llu bits", format_whole(c->train_size).text,
+           format_whole((uint64_t)1 << c->length).text, (unsigned long long)c->length);
+    if (c->known[RECIPE_TRAIN_SECONDS])
+        printf(", in %.1f s", c->train_seconds);
+    putchar('\n');
+    if (c->known[RECIPE_TRAIN_SECONDS] && recipe_sequences(c) > 0)
+        printf("Speed        %.3f ms a step, %s sequences a second\n", 1000 * c->train_seconds / (double)c->steps,
+               format_whole((uint64_t)((double)recipe_sequences(c) / c->train_seconds)).text);
+    if (c->known[RECIPE_LOSS])
+        printf("Loss         %.6g a string in training, weights of epoch %s\n", c->loss,
+               format_whole(c->kept_epoch).text);
+}
+
+static void print_error(const report *r) {
+    if (r->stopped != NULL)
+        printf("Stopped      %s\n", r->stopped);
+    if (!r->tested)
+        printf("Test error   not known: the test was not run to its end\n");
+    else if (r->test.tested == 0)
+        printf("Test error   none: every string was trained on, there is none left to test\n");
+    else
+        printf("Test error   %s: mistakes in %s of %s strings, tested in %.1f s\n",
+               format_percent((double)r->test.mistakes / (double)r->test.tested).text,
+               format_whole(r->test.mistakes).text, format_whole(r->test.tested).text, r->test.seconds);
+}
+
+static void print_by_count(const report *r) {
+    printf("\ncount     strings  mistakes\n");
+    for (size_t count = 0; count <= r->recipe->length; count++)
+        printf("%5zu %11s %9s\n", count, format_whole(r->test.tested_of_class[count]).text,
+               format_whole(r->test.mistakes_of_class[count]).text);
+}
+
+static void print_example(const report *r) {
+    size_t classes = tally_model_get_config(r->model)->classes;
+    size_t answer = report_most_probable(r->probabilities, classes);
+    printf("\nPredicted output for a sample string: %s\n", r->example);
+    report_print_probabilities(r->probabilities, classes);
+    printf("Most probable: %zu ones (%s); it has %zu\n", answer, format_percent((double)r->probabilities[answer]).text,
+           ones(r->example));
+}
+
+int report_print(const report *r) {
+    print_training(r);
+    print_device(r);
+    print_error(r);
+    printf("Weights      SHA-256 %s\n", r->digest);
+    if (r->file != NULL)
+        printf("Model file   %s\n", r->file);
+    if (r->tested && r->test.tested > 0 && !r->trained)
+        print_by_count(r);
+    if (r->example != NULL)
+        print_example(r);
+    return TALLY_OK;
+}
+
+static json_t *text_or_null(const char *text) {
+    return text != NULL ? value_json_text(text) : json_null();
+}
+
+static json_t *quotient(double above, double below) {
+    return below > 0 ? json_real(above / below) : json_null();
+}
+
+static json_t *counts(const report *r, const size_t *numbers) {
+    if (!r->tested)
+        return json_null();
+    json_t *array = json_array();
+    for (size_t count = 0; count <= r->recipe->length; count++)
+        if (json_array_append_new(array, json_integer((json_int_t)numbers[count])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
+static json_t *example(const report *r) {
+    if (r->example == NULL)
+        return json_null();
+    size_t classes = tally_model_get_config(r->model)->classes;
+    json_t *array = json_array();
+    for (size_t i = 0; i < classes; i++)
+        if (json_array_append_new(array, value_json_real((double)r->probabilities[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    size_t answer = report_most_probable(r->probabilities, classes);
+    return json_pack("{s:s, s:I, s:I, s:o, s:o}", "string", r->example, "ones", (json_int_t)ones(r->example), "count",
+                     (json_int_t)answer, "probability", value_json_real((double)r->probabilities[answer]),
+                     "probabilities", array);
+}
+
+/* What is known of the device that worked, over what the notes say of the one that trained. */
+static bool set_device(const report *r, json_t *object) {
+    const tally_device *device = tally_model_device(r->model);
+    const tally_device_info *info = tally_device_get_info(device);
+    return json_object_set_new(object, "device", value_json_text(info->name)) == 0 &&
+           json_object_set_new(object, "selector", value_json_text(info->selector)) == 0 &&
+           json_object_set_new(object, "backend", value_json_text(info->backend)) == 0 &&
+           json_object_set_new(object, "threads", json_integer(tally_device_workers(device))) == 0 &&
+           json_object_set_new(object, "fallbacks",
+                               json_integer((json_int_t)tally_device_fallbacks(device, NULL, 0))) == 0;
+}
+
+static bool set_trained_device(const recipe *c, json_t *object) {
+    return json_object_set_new(object, "trained_device", text_or_null(c->known[RECIPE_DEVICE] ? c->device : NULL)) ==
+               0 &&
+           json_object_set_new(object, "trained_backend", text_or_null(c->known[RECIPE_BACKEND] ? c->backend : NULL)) ==
+               0;
+}
+
+static bool set_speed(const recipe *c, json_t *object) {
+    double seconds = c->known[RECIPE_TRAIN_SECONDS] ? c->train_seconds : 0;
+    double steps = c->known[RECIPE_STEPS] ? (double)c->steps : 0;
+    double sequences = (double)recipe_sequences(c);
+    return json_object_set_new(object, "ms_per_step", seconds > 0 ? quotient(1000 * seconds, steps) : json_null()) ==
+               0 &&
+           json_object_set_new(object, "sequences_per_second",
+                               sequences > 0 ? quotient(sequences, seconds) : json_null()) == 0;
+}
+
+static bool set_test(const report *r, json_t *object) {
+    size_t tested = r->tested ? r->test.tested : 0, mistakes = r->tested ? r->test.mistakes : 0;
+    return json_object_set_new(object, "mistakes", json_integer((json_int_t)mistakes)) == 0 &&
+           json_object_set_new(object, "tested", json_integer((json_int_t)tested)) == 0 &&
+           json_object_set_new(object, "error", quotient((double)mistakes, (double)tested)) == 0 &&
+           json_object_set_new(object, "test_seconds", r->tested ? json_real(r->test.seconds) : json_null()) == 0 &&
+           json_object_set_new(object, "mistakes_by_count", counts(r, r->test.mistakes_of_class)) == 0 &&
+           json_object_set_new(object, "tested_by_count", counts(r, r->test.tested_of_class)) == 0;
+}
+
+int report_dump_json(json_t *object) {
+    if (object == NULL)
+        return command_fail(TALLY_MEMORY, "no memory left for the JSON object");
+    /* A failed write is seen when stdout is flushed. */
+    json_dumpf(object, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(object);
+    return TALLY_OK;
+}
+
+int report_print_json(const report *r) {
+    json_t *object = json_object();
+    json_int_t hidden = (json_int_t)tally_model_get_config(r->model)->hidden;
+    bool built = object != NULL && recipe_json(r->recipe, object) && set_device(r, object) &&
+                 (r->trained || set_trained_device(r->recipe, object)) && set_speed(r->recipe, object) &&
+                 set_test(r, object) && json_object_set_new(object, "hidden", json_integer(hidden)) == 0 &&
+                 json_object_set_new(object, "weights_sha256", value_json_text(r->digest)) == 0 &&
+                 json_object_set_new(object, r->trained ? "out" : "file", text_or_null(r->file)) == 0 &&
+                 (!r->trained || (json_object_set_new(object, "stopped", text_or_null(r->stopped)) == 0 &&
+                                  json_object_set_new(object, "example", example(r)) == 0));
+    if (!built) {
+        json_decref(object);
+        object = NULL;
+    }
+    return report_dump_json(object);
+}
