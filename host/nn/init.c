@@ -6,11 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One random stream for each parameter, so that the numbers of one do not depend on the size of another. */
-static void fill_parameter(const tally_model_config *config, const tally_parameter *parameter, uint32_t number,
-                           uint64_t seed, float *values) {
+/* FNV-1a. */
+static uint32_t hash(const char *name) {
+    uint32_t value = 2166136261u;
+    for (; *name; name++)
+        value = (value ^ (unsigned char)*name) * 16777619u;
+    return value;
+}
+
+/* One random stream for each name, so that a parameter's numbers do not depend on which others the model has. */
+static void fill_parameter(const tally_model_config *config, const tally_parameter *parameter, uint64_t seed,
+                           float *values) {
     tl_random random;
-    tl_random_start(&random, seed, TL_STREAM_INIT, number);
+    tl_random_start(&random, seed, TL_STREAM_INIT, hash(parameter->name));
     size_t hidden = config->hidden;
     float limit = (float)sqrt(6.0 / (double)(config->inputs + hidden + 4 * hidden));
     bool head_weight = strcmp(parameter->name, "head.weight") == 0;
@@ -37,7 +45,7 @@ tally_status tally_model_init(tally_model *model, uint64_t seed) {
         float *values = malloc(parameter.elements * sizeof *values);
         if (!values)
             return tl_fail(TALLY_MEMORY, "no memory left for %zu weights", parameter.elements);
-        fill_parameter(&model->config, &parameter, (uint32_t)i, seed, values);
+        fill_parameter(&model->config, &parameter, seed, values);
         /* bias_hh comes before bias_ih, which replaces what it added to. */
         status = tally_model_set(model, i, values, parameter.elements);
         free(values);
