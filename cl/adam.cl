@@ -4,8 +4,10 @@
 kernel void tally_adam(global const float *gradient, ulong gradient_offset, global float *weights,
                        ulong weights_offset, global float *m, ulong m_offset, global float *v, ulong v_offset,
                        global int *faults, ulong faults_offset, float rate, float root, float keep1, float beta2,
-                       float keep2, float epsilon) {
+                       float keep2, float epsilon, ulong columns) {
     size_t i = get_global_id(0);
+    if (i >= columns)
+        return;
     float weight = weights[weights_offset + i], mean = m[m_offset + i], square = v[v_offset + i];
     tl_adam(gradient[gradient_offset + i], &weight, &mean, &square, rate, root, keep1, beta2, keep2, epsilon);
     weights[weights_offset + i] = weight;

@@ -6,8 +6,11 @@
 
 /* One column of one unit a work-item; see tally_lstm_gates. */
 kernel void tally_lstm_gates(ulong hidden, global float *gates, VIEW(gates), global const float *c_prev, VIEW(c_prev),
-                             global float *c, VIEW(c), global float *tanh_c, VIEW(tanh_c), global float *h, VIEW(h)) {
+                             global float *c, VIEW(c), global float *tanh_c, VIEW(tanh_c), global float *h, VIEW(h),
+                             ulong columns) {
     size_t column = get_global_id(0), unit = get_global_id(1);
+    if (column >= columns)
+        return;
     float gate[4], new_c, new_tanh_c, new_h;
     for (int g = 0; g < 4; g++)
         gate[g] = gates[GATE(g)];
@@ -22,8 +25,10 @@ kernel void tally_lstm_gates(ulong hidden, global float *gates, VIEW(gates), glo
 /* See tally_lstm_gates_backward. */
 kernel void tally_lstm_gates_backward(ulong hidden, global float *gates, VIEW(gates), global const float *c_prev,
                                       VIEW(c_prev), global const float *tanh_c, VIEW(tanh_c), global const float *dh,
-                                      VIEW(dh), global float *dc, VIEW(dc)) {
+                                      VIEW(dh), global float *dc, VIEW(dc), ulong columns) {
     size_t column = get_global_id(0), unit = get_global_id(1);
+    if (column >= columns)
+        return;
     float gate[4], new_dc = dc[AT(dc)];
     for (int g = 0; g < 4; g++)
         gate[g] = gates[GATE(g)];

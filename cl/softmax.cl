@@ -6,8 +6,11 @@
 /* One column a work-item; see tally_softmax_loss. */
 kernel void tally_softmax_loss(ulong classes, global const float *logits, VIEW(logits), global const int *labels,
                                ulong labels_offset, ulong labels_stride, global float *probabilities,
-                               VIEW(probabilities), global float *loss, ulong loss_offset, ulong loss_stride) {
+                               VIEW(probabilities), global float *loss, ulong loss_offset, ulong loss_stride,
+                               ulong columns) {
     size_t column = get_global_id(0);
+    if (column >= columns)
+        return;
     float largest = logits[AT(logits, 0)];
     for (ulong k = 1; k < classes; k++) {
         float logit = logits[AT(logits, k)];
@@ -33,8 +36,10 @@ kernel void tally_softmax_loss(ulong classes, global const float *logits, VIEW(l
 /* One element a work-item; see tally_softmax_loss_backward. */
 kernel void tally_softmax_loss_backward(global const float *probabilities, VIEW(probabilities),
                                         global const int *labels, ulong labels_offset, ulong labels_stride,
-                                        global float *dlogits, VIEW(dlogits)) {
+                                        global float *dlogits, VIEW(dlogits), ulong columns) {
     size_t column = get_global_id(0), k = get_global_id(1);
+    if (column >= columns)
+        return;
     int label = labels[labels_offset + column * labels_stride];
     float p = probabilities[AT(probabilities, k)];
     float target = label >= 0 && k == (size_t)label ? 1.0f : 0.0f;

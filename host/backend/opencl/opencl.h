@@ -31,6 +31,7 @@ typedef struct tl_cl_device {
     cl_command_queue queue; /* in order */
     cl_program programs[TL_MAX_PROGRAMS];
     cl_kernel kernels[TL_CL_KERNELS];
+    size_t group; /* work-items of a group, along columns */
 } tl_cl_device;
 
 typedef struct tl_cl_storage {

@@ -40,13 +40,17 @@ static void view(launch *l, const tally_tensor *t, int dims) {
         number(l, d < 0 ? 0 : t->stride[d]);
 }
 
+/* Every kernel's last argument is columns: a launch is padded to whole groups of one size, because drivers choose poor
+ * groups for odd sizes, and PoCL compiles a kernel anew for every size of group. */
 static tally_status run(launch *l, size_t columns, size_t rows, size_t outer) {
+    number(l, columns);
     tally_status status = tl_cl_check(l->device, "clSetKernelArg", l->error);
-    const size_t global[3] = {columns, rows, outer};
-    return status
-               ? status
-               : tl_cl_check(l->device, "clEnqueueNDRangeKernel",
-                             clEnqueueNDRangeKernel(l->device->queue, l->kernel, 3, NULL, global, NULL, 0, NULL, NULL));
+    size_t group = l->device->group;
+    const size_t global[3] = {(columns + group - 1) / group * group, rows, outer}, local[3] = {group, 1, 1};
+    return status ? status
+                  : tl_cl_check(
+                        l->device, "clEnqueueNDRangeKernel",
+                        clEnqueueNDRangeKernel(l->device->queue, l->kernel, 3, NULL, global, local, 0, NULL, NULL));
 }
 
 /* One work-item for each element. */

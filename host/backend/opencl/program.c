@@ -18,6 +18,9 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADAM] = "tally_adam",
 };
 
+/* A multiple of the widths in which GPUs run work-items. */
+enum { GROUP = 64 };
+
 static tally_status build_failed(const tl_cl_device *device, cl_program program, const char *file, cl_int error) {
     size_t size = 0;
     char *log = NULL;
@@ -40,6 +43,16 @@ static const char *build_options(const tl_cl_device *device) {
     return "-cl-std=CL1.2";
 }
 
+/* The largest group that every kernel can have. */
+static tally_status limit_group(tl_cl_device *device, cl_kernel kernel) {
+    size_t largest = 0;
+    cl_int error =
+        clGetKernelWorkGroupInfo(kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof largest, &largest, NULL);
+    if (error == CL_SUCCESS && largest > 0 && largest < device->group)
+        device->group = largest;
+    return tl_cl_check(device, "clGetKernelWorkGroupInfo", error);
+}
+
 static tally_status make_kernels(tl_cl_device *device, cl_program program) {
     for (int k = 0; k < TL_CL_KERNELS; k++) {
         if (device->kernels[k])
@@ -52,6 +65,9 @@ static tally_status make_kernels(tl_cl_device *device, cl_program program) {
         if (status)
             return status;
         device->kernels[k] = kernel;
+        status = limit_group(device, kernel);
+        if (status)
+            return status;
     }
     return TALLY_OK;
 }
@@ -59,6 +75,7 @@ static tally_status make_kernels(tl_cl_device *device, cl_program program) {
 tally_status tl_cl_programs_new(tl_cl_device *device) {
     if (tl_kernel_file_count > TL_MAX_PROGRAMS)
         return tl_fail(TALLY_DEVICE, "%zu kernel files, but room for %d", tl_kernel_file_count, TL_MAX_PROGRAMS);
+    device->group = GROUP;
     for (size_t i = 0; i < tl_kernel_file_count; i++) {
         const tl_kernel_file *file = &tl_kernel_files[i];
         const char *text = file->text;
