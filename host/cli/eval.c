@@ -12,14 +12,15 @@ typedef struct arguments {
 static const command_help help = {
     .command = "eval",
     .usage = "tally eval FILE [OPTION...]",
-    .about = "Tests the model in FILE on every string that it was not trained on: the notes in\n"
-             "the file tell which. Shows the mistakes by count. Reads files that 'tally train\n"
-             "--out' wrote.\n"
+    .about = "Tests the model in FILE on every string that it was not trained on (the notes\n"
+             "in the file tell which), and shows the mistakes by count. FILE is one that\n"
+             "'tally train --out' wrote.\n"
              "\n"
-             "The JSON object has what training noted under the same keys as there, and of\n"
-             "this test: device, selector, backend, threads, fallbacks, mistakes, tested,\n"
-             "error (mistakes / tested; null if no string is left), test_seconds,\n"
-             "mistakes_by_count, tested_by_count, weights_sha256.",
+             "The JSON object has what training noted, under the same keys as there, or null.\n"
+             "Of this test are device, selector, backend, threads, fallbacks, mistakes,\n"
+             "tested, error (mistakes / tested; null if no string is left), test_seconds,\n"
+             "mistakes_by_count, tested_by_count and weights_sha256; trained_device and\n"
+             "trained_backend are those of training.",
     .examples = "  tally eval count.safetensors\n"
                 "  tally eval count.safetensors --device opencl --json",
 };

@@ -90,6 +90,9 @@ static int run(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     open_closed_streams();
+    /* Holds what is printed between two flushes, so that it is the flush that fails, and errno says why. */
+    static char buffer[1 << 16];
+    setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     int result = run(argc, argv);
     int flushed = command_flush();
     return result != TALLY_OK ? result : flushed;

@@ -13,14 +13,14 @@
 static const command_help help = {
     .command = "predict",
     .usage = "tally predict FILE [STRING...|-] [OPTION...]",
-    .about = "Counts the ones in strings of 0 and 1 with the model in FILE: prints each string,\n"
-             "its count, and the probability the model gives it. Strings are arguments, or,\n"
-             "with - or none, lines on stdin. A string must be as long as those the model was\n"
-             "trained on; the first wrong one ends the command, after the answers before it\n"
-             "if they came from stdin.\n"
+    .about = "Counts the ones in strings of 0 and 1 with the model in FILE: prints each\n"
+             "string, its count, and the probability that the model gives it. Strings are\n"
+             "arguments, or, with - or none, lines on stdin. A string must be as long as\n"
+             "those the model was trained on; a wrong one ends the command, after the answers\n"
+             "before it if it came from stdin.\n"
              "\n"
-             "The JSON object has task and predictions: an array of string, count,\n"
-             "probability, and with --probabilities probabilities.",
+             "The JSON object has task and predictions: an array of objects with string,\n"
+             "count, probability, and with --probabilities all of them as probabilities.",
     .examples = "  tally predict count.safetensors 01100110011001100110\n"
                 "  tally predict count.safetensors --probabilities 01100110011001100110\n"
                 "  generate-strings | tally predict count.safetensors - > counts",

@@ -10,7 +10,7 @@
 
 #include "format.h"
 
-enum { SAMPLE = 1000, BAR_MIN = 10, BAR_MAX = 40, LINE_SIZE = 256 };
+enum { SAMPLE = 1000, BAR_MIN = 10, BAR_SPACE = 3 + BAR_MIN, BAR_MAX = 40, LINE_SIZE = 256 };
 static const double REDRAW_SECONDS = 0.1;
 static const double SAMPLING_SHARE = 0.01; /* of the time */
 
@@ -67,7 +67,8 @@ typedef struct field {
     bool shown;
 } field;
 
-/* Draws "share [bar]  field  field" over the last one. Fields that do not fit are left out, the first ones first. */
+/* Draws "share [bar]  field  field" over the last one. Fields that do not fit are left out, the first ones first, the very
+ * first one also in favour of the bar. */
 static void draw(progress *p, double share, field *fields, size_t count) {
     size_t width = terminal_width();
     width = (width < LINE_SIZE ? width : LINE_SIZE) - 1; /* the last column may wrap */
@@ -79,13 +80,15 @@ static void draw(progress *p, double share, field *fields, size_t count) {
         fields[i].shown = fields[i].text[0] != '\0';
         needed += fields[i].shown ? 2 + strlen(fields[i].text) : 0;
     }
-    for (size_t i = 0; i < count && needed > width; i++)
-        if (fields[i].shown) {
+    for (size_t i = 0; i < count; i++) {
+        size_t wanted = needed + (i == 0 ? BAR_SPACE : 0);
+        if (fields[i].shown && wanted > width) {
             fields[i].shown = false;
             needed -= 2 + strlen(fields[i].text);
         }
-    if (width >= needed + BAR_MIN + 3) {
-        size_t room = width - needed - 3, cells = room < BAR_MAX ? room : BAR_MAX;
+    }
+    if (width >= needed + BAR_SPACE) {
+        size_t room = width - needed - (BAR_SPACE - BAR_MIN), cells = room < BAR_MAX ? room : BAR_MAX;
         size_t full = (size_t)(share * (double)cells);
         line[used++] = ' ';
         line[used++] = '[';

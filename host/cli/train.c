@@ -189,9 +189,9 @@ static int train(training *t) {
         .seed = r->seed,
         .keep = (tally_keep)r->keep,
     };
+    stop_catch();
     progress_start(&t->progress, t->arguments->quiet);
     progress_train(&t->progress, t->model, t->strings, t->test_strings, &options);
-    stop_catch();
     tally_train_result result;
     tally_observer observer = {.step = watch_training, .context = &t->progress};
     tally_status status = tally_train(t->model, t->strings, &options, &observer, &result);
