@@ -11,7 +11,7 @@ static void close_device(tally_device *device) {
     if (cl->queue)
         clFinish(cl->queue);
     tl_cl_gemm_end();
-    tl_cl_programs_free(cl);
+    tl_cl_program_free(cl);
     if (cl->queue)
         clReleaseCommandQueue(cl->queue);
     if (cl->context)
@@ -64,7 +64,7 @@ static tally_status start(tl_cl_device *device, cl_platform_id platform) {
         return status;
     device->queue = clCreateCommandQueue(device->context, device->id, 0, &error);
     status = tl_cl_check(device, "clCreateCommandQueue", error);
-    return status ? status : tl_cl_programs_new(device);
+    return status ? status : tl_cl_program_new(device);
 }
 
 tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_device **device) {

@@ -7,7 +7,7 @@
 
 #include "backend/backend.h"
 
-enum { TL_MAX_PLATFORMS = 32, TL_MAX_DEVICES = 64, TL_MAX_PROGRAMS = 16 };
+enum { TL_MAX_PLATFORMS = 32, TL_MAX_DEVICES = 64 };
 
 /* Kernels are made when the device is opened; setting their arguments is not thread-safe, so a device has one worker. */
 typedef enum tl_cl_kernel {
@@ -29,7 +29,7 @@ typedef struct tl_cl_device {
     cl_device_id id;
     cl_context context;
     cl_command_queue queue; /* in order */
-    cl_program programs[TL_MAX_PROGRAMS];
+    cl_program program;
     cl_kernel kernels[TL_CL_KERNELS];
     size_t group; /* work-items of a group, along columns */
 } tl_cl_device;
@@ -56,8 +56,8 @@ tally_status tl_cl_find(unsigned platform, unsigned number, cl_platform_id *plat
                         tally_device_info *info);
 
 /* program.c: builds cl/ and makes the kernels. */
-tally_status tl_cl_programs_new(tl_cl_device *device);
-void tl_cl_programs_free(tl_cl_device *device);
+tally_status tl_cl_program_new(tl_cl_device *device);
+void tl_cl_program_free(tl_cl_device *device);
 
 /* storage.c */
 tally_status tl_cl_storage_new(tally_device *device, size_t bytes, tl_storage **storage);

@@ -3,7 +3,6 @@
 #include "core/fail.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADD] = "tally_add",
@@ -21,15 +20,16 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
 /* A multiple of the widths in which GPUs run work-items. */
 enum { GROUP = 64 };
 
-static tally_status build_failed(const tl_cl_device *device, cl_program program, const char *file, cl_int error) {
+static tally_status build_failed(const tl_cl_device *device, cl_int error) {
     size_t size = 0;
     char *log = NULL;
-    if (clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) == CL_SUCCESS && size > 0)
+    if (clGetProgramBuildInfo(device->program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) == CL_SUCCESS &&
+        size > 0)
         log = calloc(1, size + 1);
-    if (log && clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) != CL_SUCCESS)
+    if (log && clGetProgramBuildInfo(device->program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) != CL_SUCCESS)
         log[0] = '\0';
     tally_status status =
-        tl_fail(TALLY_DEVICE, "%s: cl/%s does not build: %s (%d)\n%s", device->base.info.name, file,
+        tl_fail(TALLY_DEVICE, "%s: the kernels do not build: %s (%d)\n%s", device->base.info.name,
                 tl_cl_error_name(error), (int)error, log && log[0] ? log : "the driver gives no build log");
     free(log);
     return status;
@@ -53,54 +53,36 @@ static tally_status limit_group(tl_cl_device *device, cl_kernel kernel) {
     return tl_cl_check(device, "clGetKernelWorkGroupInfo", error);
 }
 
-static tally_status make_kernels(tl_cl_device *device, cl_program program) {
-    for (int k = 0; k < TL_CL_KERNELS; k++) {
-        if (device->kernels[k])
-            continue;
-        cl_int error;
-        cl_kernel kernel = clCreateKernel(program, KERNEL_NAMES[k], &error);
-        if (error == CL_INVALID_KERNEL_NAME) /* it is in another file */
-            continue;
-        tally_status status = tl_cl_check(device, "clCreateKernel", error);
-        if (status)
-            return status;
-        device->kernels[k] = kernel;
-        status = limit_group(device, kernel);
-        if (status)
-            return status;
-    }
-    return TALLY_OK;
-}
-
-tally_status tl_cl_programs_new(tl_cl_device *device) {
-    if (tl_kernel_file_count > TL_MAX_PROGRAMS)
-        return tl_fail(TALLY_DEVICE, "%zu kernel files, but room for %d", tl_kernel_file_count, TL_MAX_PROGRAMS);
+static tally_status make_kernels(tl_cl_device *device) {
     device->group = GROUP;
-    for (size_t i = 0; i < tl_kernel_file_count; i++) {
-        const tl_kernel_file *file = &tl_kernel_files[i];
-        const char *text = file->text;
+    for (int k = 0; k < TL_CL_KERNELS; k++) {
         cl_int error;
-        cl_program program = clCreateProgramWithSource(device->context, 1, &text, NULL, &error);
-        tally_status status = tl_cl_check(device, "clCreateProgramWithSource", error);
-        if (status)
-            return status;
-        device->programs[i] = program;
-        error = clBuildProgram(program, 1, &device->id, build_options(device), NULL, NULL);
-        status = error == CL_SUCCESS ? make_kernels(device, program) : build_failed(device, program, file->name, error);
+        device->kernels[k] = clCreateKernel(device->program, KERNEL_NAMES[k], &error);
+        if (error != CL_SUCCESS)
+            return tl_fail(TALLY_DEVICE, "%s: clCreateKernel of %s: %s (%d)", device->base.info.name, KERNEL_NAMES[k],
+                           tl_cl_error_name(error), (int)error);
+        tally_status status = limit_group(device, device->kernels[k]);
         if (status)
             return status;
     }
-    for (int k = 0; k < TL_CL_KERNELS; k++)
-        if (!device->kernels[k])
-            return tl_fail(TALLY_DEVICE, "%s: no kernel %s in what was built", device->base.info.name, KERNEL_NAMES[k]);
     return TALLY_OK;
 }
 
-void tl_cl_programs_free(tl_cl_device *device) {
+tally_status tl_cl_program_new(tl_cl_device *device) {
+    const char *text = tl_kernel_text;
+    cl_int error;
+    device->program = clCreateProgramWithSource(device->context, 1, &text, NULL, &error);
+    tally_status status = tl_cl_check(device, "clCreateProgramWithSource", error);
+    if (status)
+        return status;
+    error = clBuildProgram(device->program, 1, &device->id, build_options(device), NULL, NULL);
+    return error == CL_SUCCESS ? make_kernels(device) : build_failed(device, error);
+}
+
+void tl_cl_program_free(tl_cl_device *device) {
     for (int k = 0; k < TL_CL_KERNELS; k++)
         if (device->kernels[k])
             clReleaseKernel(device->kernels[k]);
-    for (int p = 0; p < TL_MAX_PROGRAMS; p++)
-        if (device->programs[p])
-            clReleaseProgram(device->programs[p]);
+    if (device->program)
+        clReleaseProgram(device->program);
 }
