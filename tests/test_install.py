@@ -30,8 +30,9 @@ def main():
         soname = run("readelf", "-d", found["libtally.so.0"])
         if "soname: [libtally.so.0]" not in soname:
             sys.exit("libtally.so.0 has another soname:\n" + soname)
-        environment = dict(os.environ, PKG_CONFIG_PATH=os.path.dirname(found["tally.pc"]), LD_LIBRARY_PATH=library)
-        flags = run("pkg-config", "--define-prefix", "--cflags", "--libs", "tally", env=environment).split()
+        environment = dict(os.environ, PKG_CONFIG_PATH=os.path.dirname(found["tally.pc"]),
+                           PKG_CONFIG_SYSROOT_DIR=folder, LD_LIBRARY_PATH=library)
+        flags = run("pkg-config", "--cflags", "--libs", "tally", env=environment).split()
         program = os.path.join(folder, "example")
         run(*compiler, example, "-o", program, *flags)
         print(run(program, cwd=folder, env=environment), end="")
