@@ -40,10 +40,10 @@ void bounded_cell(bounded gate[4], bounded c_prev, bounded *c, bounded *tanh_c, 
 void bounded_cell_backward(bounded gate[4], bounded c_prev, bounded tanh_c, bounded dh, bounded *dc) {
     bounded i = gate[0], f = gate[1], g = gate[2], o = gate[3];
     bounded dcell = bounded_fma(bounded_mul(dh, o), bounded_fma(negative(tanh_c), tanh_c, one()), *dc);
-    gate[0] = bounded_mul(bounded_mul(dcell, g), bounded_mul(i, bounded_sub(one(), i)));
-    gate[1] = bounded_mul(bounded_mul(dcell, c_prev), bounded_mul(f, bounded_sub(one(), f)));
+    gate[0] = bounded_mul(bounded_mul(dcell, g), bounded_fma(negative(i), i, i));
+    gate[1] = bounded_mul(bounded_mul(dcell, c_prev), bounded_fma(negative(f), f, f));
     gate[2] = bounded_mul(bounded_mul(dcell, i), bounded_fma(negative(g), g, one()));
-    gate[3] = bounded_mul(bounded_mul(dh, tanh_c), bounded_mul(o, bounded_sub(one(), o)));
+    gate[3] = bounded_mul(bounded_mul(dh, tanh_c), bounded_fma(negative(o), o, o));
     *dc = bounded_mul(dcell, f);
 }
 

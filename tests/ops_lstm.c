@@ -1,11 +1,11 @@
-/* The whole sequence. Each step is checked from what the device itself had before it, so that the bounds are those of one step;
- * on the C path the fused form, the composed one and the baseline give the same bits. */
+/* The whole sequence, step by step (lstm_record.h); on the C path the fused form, the composed one and the baseline give the same bits. */
 #include "backend/backend.h"
-#include "bounded_model.h"
 #include "compare.h"
 #include "guarded.h"
+#include "lstm_record.h"
 #include "ops.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,119 +127,12 @@ static void run(tally_device *device, sizes s, form how, const arrays *in, array
     tally_lstm_state_free(&own);
 }
 
-/* A column of [feature][steps][columns] at one step. */
-static void column_of(sizes s, size_t features, size_t steps, size_t step, size_t column, const float *from,
-                      bounded *out) {
-    for (size_t i = 0; i < features; i++)
-        out[i] = bounded_of((double)from[(i * steps + step) * s.columns + column]);
-}
-
-static void compare_column(sizes s, const char *name, size_t features, size_t steps, size_t step, size_t column,
-                           const float *got, const bounded *want) {
-    for (size_t i = 0; i < features; i++)
-        compare_element(name, (size_t[]){i, step, column}, got[(i * steps + step) * s.columns + column], want[i].v,
-                        want[i].e);
-}
-
-static bounded *bounded_copy(size_t count, const float *from) {
-    bounded *copy = suite_memory(count, sizeof *copy);
-    for (size_t i = 0; i < count; i++)
-        copy[i] = bounded_of((double)from[i]);
-    return copy;
-}
-
-typedef struct room {
-    bounded *x, *h_prev, *c_prev, *gates, *c, *tanh_c, *h, *dh, *dc, *dx;
-} room;
-
-static room room_new(sizes s) {
-    size_t largest = (s.inputs > 4 * s.hidden ? s.inputs : 4 * s.hidden), size = sizeof(bounded);
-    return (room){suite_memory(largest, size), suite_memory(largest, size), suite_memory(largest, size),
-                  suite_memory(largest, size), suite_memory(largest, size), suite_memory(largest, size),
-                  suite_memory(largest, size), suite_memory(largest, size), suite_memory(largest, size),
-                  suite_memory(largest, size)};
-}
-
-static void room_free(room *r) {
-    bounded *all[] = {r->x, r->h_prev, r->c_prev, r->gates, r->c, r->tanh_c, r->h, r->dh, r->dc, r->dx};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
-}
-
-static void check_forward(sizes s, const bounded_layer *layer, const arrays *in, const arrays *got, room *r) {
-    size_t steps = s.steps, hidden = s.hidden;
-    for (size_t n = 0; n < s.columns; n++) {
-        for (size_t u = 0; u < hidden; u++) {
-            size_t first = u * (steps + 1) * s.columns + n;
-            compare_bits("initial h", &got->part[H][first], &in->part[H][first], 1);
-            compare_bits("initial c", &got->part[C][first], &in->part[C][first], 1);
+static void check_initial_states(sizes s, const arrays *in, const arrays *forward) {
+    for (size_t u = 0; u < s.hidden; u++)
+        for (int part = C; part <= H; part++) {
+            size_t first = u * (s.steps + 1) * s.columns;
+            compare_bits(part_names[part], forward->part[part] + first, in->part[part] + first, s.columns);
         }
-        for (size_t t = 0; t < steps; t++) {
-            column_of(s, s.inputs, steps, t, n, in->part[X], r->x);
-            column_of(s, hidden, steps + 1, t, n, got->part[H], r->h_prev);
-            column_of(s, hidden, steps + 1, t, n, got->part[C], r->c_prev);
-            bounded_step(layer, r->x, r->h_prev, r->c_prev, r->gates, r->c, r->tanh_c, r->h);
-            compare_column(s, "gates", 4 * hidden, steps, t, n, got->part[GATES], r->gates);
-            compare_column(s, "c", hidden, steps + 1, t + 1, n, got->part[C], r->c);
-            compare_column(s, "tanh_c", hidden, steps, t, n, got->part[TANH_C], r->tanh_c);
-            compare_column(s, "h", hidden, steps + 1, t + 1, n, got->part[H], r->h);
-        }
-    }
-}
-
-/* The gradients of gates are kept for every step, those of cells are not: their bound is carried along. */
-static void check_through_time(sizes s, const bounded_layer *layer, form how, const arrays *in, const arrays *forward,
-                               const arrays *got, room *r) {
-    size_t steps = s.steps, hidden = s.hidden;
-    for (size_t n = 0; n < s.columns; n++) {
-        column_of(s, hidden, 1, 0, n, in->part[DH], r->dh);
-        column_of(s, hidden, 1, 0, n, in->part[DC], r->dc);
-        for (size_t t = steps; t-- > 0;) {
-            column_of(s, 4 * hidden, steps, t, n, forward->part[GATES], r->gates);
-            column_of(s, hidden, steps + 1, t, n, forward->part[C], r->c_prev);
-            column_of(s, hidden, steps, t, n, forward->part[TANH_C], r->tanh_c);
-            for (size_t u = 0; u < hidden && how.with_dy; u++)
-                r->dh[u] = bounded_add(r->dh[u], bounded_of((double)in->part[DY][(u * steps + t) * s.columns + n]));
-            bounded_step_backward(layer, r->c_prev, r->tanh_c, r->dh, r->gates, r->dc);
-            compare_column(s, "gate gradients", 4 * hidden, steps, t, n, got->part[GATES], r->gates);
-            column_of(s, 4 * hidden, steps, t, n, got->part[GATES], r->gates);
-            bounded_through(4 * hidden, hidden, layer->w_hh, r->gates, r->dh);
-            if (how.with_dx) {
-                bounded_through(4 * hidden, s.inputs, layer->w_ih, r->gates, r->dx);
-                compare_column(s, "dx", s.inputs, steps, t, n, got->part[DX], r->dx);
-            }
-        }
-        compare_column(s, "dh", hidden, 1, 0, n, got->part[DH], r->dh);
-        compare_column(s, "dc", hidden, 1, 0, n, got->part[DC], r->dc);
-    }
-}
-
-/* Row row of the gate gradients times row j of right, [features][right_steps][columns], over the first steps; NULL for ones. */
-static void check_weight(sizes s, const char *name, size_t row, size_t j, const arrays *got, const float *right,
-                         size_t right_steps, float before, float after) {
-    bounded_sum sum = bounded_sum_start(bounded_of((double)before));
-    const float *left = got->part[GATES] + row * s.steps * s.columns;
-    for (size_t p = 0; p < s.steps * s.columns; p++)
-        bounded_sum_product(&sum, bounded_of((double)left[p]),
-                            bounded_of(right ? (double)right[j * right_steps * s.columns + p] : 1));
-    bounded want = bounded_sum_end(&sum);
-    compare_element(name, (size_t[]){row, j, 0}, after, want.v, want.e);
-}
-
-static void check_weights(sizes s, const arrays *in, const arrays *got) {
-    for (size_t row = 0; row < 4 * s.hidden; row++) {
-        for (size_t j = 0; j < s.inputs; j++) {
-            size_t at = row * s.inputs + j;
-            check_weight(s, "w_ih gradient", row, j, got, in->part[X], s.steps, in->part[DW_IH][at],
-                         got->part[DW_IH][at]);
-        }
-        for (size_t j = 0; j < s.hidden; j++) {
-            size_t at = row * s.hidden + j;
-            check_weight(s, "w_hh gradient", row, j, got, got->part[H], s.steps + 1, in->part[DW_HH][at],
-                         got->part[DW_HH][at]);
-        }
-        check_weight(s, "bias gradient", row, 0, got, NULL, 0, in->part[DBIAS][row], got->part[DBIAS][row]);
-    }
 }
 
 static void check_bits(sizes s, const char *form_name, const arrays *a, const arrays *b) {
@@ -259,14 +152,32 @@ static void check_values(sizes s, form how, const arrays *in) {
         if (part == C || part == H || part == TANH_C)
             compare_bits("forward's, after backward", got.part[part], forward.part[part], count_of(s, part));
 
-    bounded *w_ih = bounded_copy(count_of(s, W_IH), in->part[W_IH]);
-    bounded *w_hh = bounded_copy(count_of(s, W_HH), in->part[W_HH]);
-    bounded *bias = bounded_copy(count_of(s, BIAS), in->part[BIAS]);
-    bounded_layer layer = {s.inputs, s.hidden, w_ih, w_hh, bias};
-    room r = room_new(s);
-    check_forward(s, &layer, in, &forward, &r);
-    check_through_time(s, &layer, how, in, &forward, &got, &r);
-    check_weights(s, in, &got);
+    lstm_record record = {
+        .inputs = s.inputs,
+        .hidden = s.hidden,
+        .steps = s.steps,
+        .columns = s.columns,
+        .w_ih = in->part[W_IH],
+        .w_hh = in->part[W_HH],
+        .bias = in->part[BIAS],
+        .x = in->part[X],
+        .gates = forward.part[GATES],
+        .c = forward.part[C],
+        .tanh_c = forward.part[TANH_C],
+        .h = forward.part[H],
+        .dy = how.with_dy ? in->part[DY] : NULL,
+        .dh_last = in->part[DH],
+        .dc_last = in->part[DC],
+        .dgates = got.part[GATES],
+        .dh = got.part[DH],
+        .dc = got.part[DC],
+        .dx = how.with_dx ? got.part[DX] : NULL,
+        .before = {in->part[DW_IH], in->part[DW_HH], in->part[DBIAS]},
+        .after = {got.part[DW_IH], got.part[DW_HH], got.part[DBIAS]},
+    };
+    check_initial_states(s, in, &forward);
+    lstm_check_forward(&record);
+    lstm_check_backward(&record);
 
     if (the.cpu) {
         arrays other_forward = arrays_new(s), other = arrays_new(s);
@@ -278,10 +189,6 @@ static void check_values(sizes s, form how, const arrays *in) {
         arrays_free(&other_forward);
         arrays_free(&other);
     }
-    room_free(&r);
-    free(w_ih);
-    free(w_hh);
-    free(bias);
     arrays_free(&forward);
     arrays_free(&got);
 }

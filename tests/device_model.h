@@ -1,0 +1,30 @@
+/* device_model.h: the classifier of reference.h composed of public operations, on the device under test. */
+#ifndef TALLY_TESTS_DEVICE_MODEL_H
+#define TALLY_TESTS_DEVICE_MODEL_H
+
+#include "reference.h"
+#include "suite.h"
+
+typedef struct device_model {
+    model_sizes sizes;
+    tally_tensor values[MODEL_PARTS];    /* as in reference.h */
+    tally_tensor gradients[MODEL_PARTS]; /* of the parameters and of x; H0 and C0 are read from the state */
+    tally_tensor m[MODEL_PARTS], v[MODEL_PARTS], faults;
+    tally_tensor labels, logits, probabilities, losses, loss, dlogits;
+    tally_lstm_state state;
+} device_model;
+
+device_model device_model_new(const model_sizes *sizes, const float *values, const int32_t *labels);
+void device_model_free(device_model *model);
+/* The passes in three parts, so that what is between them can be looked at. */
+void device_model_forward(device_model *model);
+void device_model_head_backward(device_model *model);
+void device_model_layer_backward(device_model *model);
+/* The gradients as reference.h has them. */
+void device_model_gradients(const device_model *model, float *gradients);
+/* One step of Adam over a part that is a parameter (before PART_X) with the gradients of the last pass. */
+void device_model_adam(device_model *model, model_part part, const tally_adam_options *options, uint64_t step);
+/* The parameters, up to PART_X. */
+void device_model_parameters(const device_model *model, float *values);
+
+#endif

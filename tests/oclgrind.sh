@@ -1,0 +1,13 @@
+#!/bin/sh
+# oclgrind.sh PROGRAM: runs it under the Oclgrind simulator, which says by its report alone that a kernel raced or reached
+# outside a buffer: passes if the program does and the report is empty.
+report=$(mktemp) || exit 1
+trap 'rm -f "$report"' EXIT
+oclgrind --data-races --log "$report" "$@"
+status=$?
+if [ -s "$report" ]; then
+    echo "Oclgrind reports:" >&2
+    head -n 100 "$report" >&2
+    exit 1
+fi
+exit $status

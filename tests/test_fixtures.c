@@ -1,0 +1,347 @@
+/* What PyTorch computed, from tests/fixtures: loss, every gradient and ten steps of Adam. The double reference repeats all of it to within
+ * double rounding. The device is held to it directly where a bound over everything is of use, and through all ten steps operation by
+ * operation, each within the bound of that operation on what the device had. */
+#include "bounded_model.h"
+#include "compare.h"
+#include "device_model.h"
+#include "lstm_record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEPS = 10 };
+static const tally_adam_options adam = {1e-3, 0.9, 0.999, 1e-8};
+static const char *folder;
+
+typedef struct fixture {
+    model_sizes sizes;
+    size_t count, parameters; /* of values; those of them that are trained, the first */
+    int32_t *labels;
+    float *values;
+    double losses[STEPS], *gradients;
+    size_t kept; /* how many of the last steps' parameters there are */
+    double *after;
+} fixture;
+
+static void *take(FILE *file, size_t count, size_t size) {
+    void *array = suite_memory(count, size);
+    if (fread(array, size, count, file) != count)
+        suite_fail("the file ends too early");
+    return array;
+}
+
+/* Little-endian, as the processors are that run this. */
+static fixture fixture_new(const char *name) {
+    char path[4096];
+    fixture f;
+    snprintf(path, sizeof path, "%s/%s.fixture", folder, name);
+    suite_case("%s", path);
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        suite_fail("cannot be read");
+    model_sizes *s = &f.sizes;
+    if (fscanf(file, "tally fixture %zu %zu %zu %zu %zu %zu", &s->inputs, &s->hidden, &s->steps, &s->columns,
+               &s->classes, &f.kept) != 6 ||
+        fgetc(file) != '\n')
+        suite_fail("is not a fixture");
+    f.count = model_part_at(s, MODEL_PARTS);
+    f.parameters = model_part_at(s, PART_X);
+    f.labels = take(file, s->columns, sizeof *f.labels);
+    f.values = take(file, f.count, sizeof *f.values);
+    double *losses = take(file, STEPS, sizeof *losses);
+    memcpy(f.losses, losses, sizeof f.losses);
+    free(losses);
+    f.gradients = take(file, f.count, sizeof *f.gradients);
+    f.after = take(file, f.kept * f.parameters, sizeof *f.after);
+    if (fgetc(file) != EOF)
+        suite_fail("goes on after its end");
+    fclose(file);
+    return f;
+}
+
+static void fixture_free(fixture *f) {
+    free(f->labels);
+    free(f->values);
+    free(f->gradients);
+    free(f->after);
+}
+
+static void compare_doubles(const char *name, const double *got, const double *want, size_t count, double bound) {
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs(got[i] - want[i]) <= bound * fmax(1, fabs(want[i]))))
+            suite_fail("%s[%zu] is %.17g, not %.17g", name, i, got[i], want[i]);
+}
+
+/* Two double programs. A gradient is off by some 1e-13. Adam moves a weight by the rate times a ratio of gradients, so that one of 1e-6
+ * makes that 1e-3 * 1e-13 / 1e-6. */
+static void the_reference_agrees(const char *name) {
+    fixture f = fixture_new(name);
+    double *values = suite_memory(f.count, sizeof *values), *gradients = suite_memory(f.count, sizeof *gradients);
+    double *m = suite_memory(f.parameters, sizeof *m), *v = suite_memory(f.parameters, sizeof *v);
+    for (size_t i = 0; i < f.count; i++)
+        values[i] = (double)f.values[i];
+    for (size_t step = 1; step <= STEPS; step++) {
+        double loss = reference_model_gradients(&f.sizes, values, f.labels, gradients);
+        compare_doubles("loss", &loss, &f.losses[step - 1], 1, 1e-11);
+        if (step == 1)
+            compare_doubles("gradient", gradients, f.gradients, f.count, 1e-11);
+        for (size_t i = 0; i < f.parameters; i++)
+            reference_adam(adam.rate, adam.beta1, adam.beta2, adam.epsilon, step, gradients[i], &values[i], &m[i],
+                           &v[i]);
+        if (step > STEPS - f.kept)
+            compare_doubles("weight", values, f.after + (step - 1 - (STEPS - f.kept)) * f.parameters, f.parameters,
+                            1e-10);
+    }
+    free(values);
+    free(gradients);
+    free(m);
+    free(v);
+    fixture_free(&f);
+}
+
+static void the_reference_counts_as_pytorch(void **state) {
+    (void)state;
+    the_reference_agrees("counting");
+}
+
+static void the_reference_agrees_on_uneven_sizes(void **state) {
+    (void)state;
+    the_reference_agrees("uneven");
+}
+
+static float *read_all(const tally_tensor *t) {
+    size_t count = tally_tensor_elements(t);
+    float *values = suite_memory(count, sizeof *values);
+    suite_ok(tally_tensor_read(t, values, count));
+    return values;
+}
+
+/* One element of a product of matrices: rows and columns are where its factors begin and how far apart they are. */
+static void check_product(const char *name, size_t i, size_t j, size_t terms, const float *a, size_t a_step,
+                          const float *b, size_t b_step, double start, float got) {
+    bounded_sum sum = bounded_sum_start(bounded_of(start));
+    for (size_t k = 0; k < terms; k++)
+        bounded_sum_product(&sum, bounded_of((double)a[k * a_step]), bounded_of((double)b[k * b_step]));
+    bounded want = bounded_sum_end(&sum);
+    compare_element(name, (size_t[]){i, j, 0}, got, want.v, want.e);
+}
+
+/* What a device made of the classifier, each operation checked from what the device had before it. */
+typedef struct pass {
+    const model_sizes *s;
+    const int32_t *labels;
+    float *values[MODEL_PARTS];
+    float *gates, *c, *h, *tanh_c, *logits, *probabilities, *losses, *loss; /* after forward */
+    float *dlogits, *dh_last, *dc_last;                                     /* after the head's backward */
+    float *dgates, *gradients[MODEL_PARTS];                                 /* after the layer's */
+} pass;
+
+static void pass_free(pass *p) {
+    float *all[] = {p->gates,  p->c,    p->h,       p->tanh_c,  p->logits,  p->probabilities,
+                    p->losses, p->loss, p->dlogits, p->dh_last, p->dc_last, p->dgates};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    for (int part = 0; part < MODEL_PARTS; part++) {
+        free(p->values[part]);
+        free(p->gradients[part]);
+    }
+}
+
+static pass run_pass(device_model *d, const int32_t *labels) {
+    pass p = {.s = &d->sizes, .labels = labels};
+    for (int part = 0; part < MODEL_PARTS; part++)
+        p.values[part] = read_all(&d->values[part]);
+    device_model_forward(d);
+    p.gates = read_all(&d->state.gates);
+    p.c = read_all(&d->state.c);
+    p.h = read_all(&d->state.h);
+    p.tanh_c = read_all(&d->state.tanh_c);
+    p.logits = read_all(&d->logits);
+    p.probabilities = read_all(&d->probabilities);
+    p.losses = read_all(&d->losses);
+    p.loss = read_all(&d->loss);
+    device_model_head_backward(d);
+    p.dlogits = read_all(&d->dlogits);
+    p.dh_last = read_all(&d->state.dh);
+    p.dc_last = read_all(&d->state.dc);
+    device_model_layer_backward(d);
+    p.dgates = read_all(&d->state.gates);
+    for (int part = 0; part < PART_H0; part++)
+        p.gradients[part] = read_all(&d->gradients[part]);
+    p.gradients[PART_H0] = read_all(&d->state.dh);
+    p.gradients[PART_C0] = read_all(&d->state.dc);
+    return p;
+}
+
+static void check_layer(const pass *p) {
+    const model_sizes *s = p->s;
+    lstm_record record = {
+        .inputs = s->inputs,
+        .hidden = s->hidden,
+        .steps = s->steps,
+        .columns = s->columns,
+        .w_ih = p->values[PART_W_IH],
+        .w_hh = p->values[PART_W_HH],
+        .bias = p->values[PART_BIAS],
+        .x = p->values[PART_X],
+        .gates = p->gates,
+        .c = p->c,
+        .tanh_c = p->tanh_c,
+        .h = p->h,
+        .dh_last = p->dh_last,
+        .dc_last = p->dc_last,
+        .dgates = p->dgates,
+        .dh = p->gradients[PART_H0],
+        .dc = p->gradients[PART_C0],
+        .dx = p->gradients[PART_X],
+        .after = {p->gradients[PART_W_IH], p->gradients[PART_W_HH], p->gradients[PART_BIAS]},
+    };
+    for (size_t u = 0; u < s->hidden; u++) {
+        compare_bits("h0", p->h + u * (s->steps + 1) * s->columns, p->values[PART_H0] + u * s->columns, s->columns);
+        compare_bits("c0", p->c + u * (s->steps + 1) * s->columns, p->values[PART_C0] + u * s->columns, s->columns);
+    }
+    lstm_check_forward(&record);
+    lstm_check_backward(&record);
+}
+
+static void check_head(const pass *p) {
+    const model_sizes *s = p->s;
+    size_t hidden = s->hidden, n = s->columns, classes = s->classes, h_row = (s->steps + 1) * n;
+    const float *last = p->h + s->steps * n, *head_w = p->values[PART_HEAD_W], one = 1;
+    bounded *column = suite_memory(classes, sizeof *column);
+    for (size_t j = 0; j < n; j++) {
+        for (size_t k = 0; k < classes; k++) {
+            check_product("logits", k, j, hidden, head_w + k * hidden, 1, last + j, h_row,
+                          (double)p->values[PART_HEAD_B][k], p->logits[k * n + j]);
+            column[k] = bounded_of((double)p->logits[k * n + j]);
+        }
+        bounded_softmax(classes, 1, column, column);
+        bounded loss = bounded_loss(classes, 1, column, p->labels[j]);
+        compare_element("losses", (size_t[]){j, 0, 0}, p->losses[j], loss.v, loss.e);
+        for (size_t k = 0; k < classes; k++) {
+            compare_element("probabilities", (size_t[]){k, j, 0}, p->probabilities[k * n + j], column[k].v,
+                            column[k].e);
+            bounded gradient = bounded_sub(bounded_of((double)p->probabilities[k * n + j]),
+                                           (bounded){(size_t)p->labels[j] == k ? 1 : 0, 0});
+            compare_element("dlogits", (size_t[]){k, j, 0}, p->dlogits[k * n + j], gradient.v, gradient.e);
+        }
+        for (size_t u = 0; u < hidden; u++)
+            check_product("dh", u, j, classes, head_w + u, hidden, p->dlogits + j, n, 0, p->dh_last[u * n + j]);
+    }
+    check_product("loss", 0, 0, n, p->losses, 1, &one, 0, 0, *p->loss);
+    for (size_t k = 0; k < classes; k++) {
+        check_product("head b gradient", k, 0, n, p->dlogits + k * n, 1, &one, 0, 0, p->gradients[PART_HEAD_B][k]);
+        for (size_t u = 0; u < hidden; u++)
+            check_product("head w gradient", k, u, n, p->dlogits + k * n, 1, last + u * h_row, 1, 0,
+                          p->gradients[PART_HEAD_W][k * hidden + u]);
+    }
+    free(column);
+}
+
+static void check_adam(device_model *d, const pass *p, size_t step) {
+    for (int part = 0; part < PART_X; part++) {
+        float *m = read_all(&d->m[part]), *v = read_all(&d->v[part]);
+        size_t count = model_part_size(p->s, (model_part)part);
+        device_model_adam(d, (model_part)part, &adam, step);
+        float *weights = read_all(&d->values[part]), *new_m = read_all(&d->m[part]), *new_v = read_all(&d->v[part]);
+        for (size_t i = 0; i < count; i++) {
+            bounded w = bounded_of((double)p->values[part][i]), first = bounded_of((double)m[i]);
+            bounded second = bounded_of((double)v[i]);
+            bounded_adam(&adam, step, bounded_of((double)p->gradients[part][i]), &w, &first, &second);
+            compare_element(model_part_names[part], (size_t[]){i, 0, 0}, weights[i], w.v, w.e);
+            compare_element("m", (size_t[]){i, 0, 0}, new_m[i], first.v, first.e);
+            compare_element("v", (size_t[]){i, 0, 0}, new_v[i], second.v, second.e);
+        }
+        float *all[] = {m, v, weights, new_m, new_v};
+        for (size_t i = 0; i < 5; i++)
+            free(all[i]);
+    }
+}
+
+static void follow(const char *name) {
+    fixture f = fixture_new(name);
+    device_model model = device_model_new(&f.sizes, f.values, f.labels);
+    for (size_t step = 1; step <= (the.small ? 2 : STEPS); step++) {
+        suite_case("%s, step %zu", name, step);
+        pass p = run_pass(&model, f.labels);
+        check_layer(&p);
+        check_head(&p);
+        check_adam(&model, &p, step);
+        pass_free(&p);
+    }
+    device_model_free(&model);
+    fixture_free(&f);
+}
+
+static void the_device_follows_counting(void **state) {
+    (void)state;
+    if (!the.small) /* too long for a simulator */
+        follow("counting");
+}
+
+static void the_device_follows_uneven_sizes(void **state) {
+    (void)state;
+    follow("uneven");
+}
+
+/* From the inputs to the first step's end at once. Over the counting one's 20 steps such a bound grows beyond use. */
+static void the_device_gives_pytorchs_gradients(void **state) {
+    (void)state;
+    fixture f = fixture_new("uneven");
+    bounded *values = suite_memory(f.count, sizeof *values), *gradients = suite_memory(f.count, sizeof *gradients);
+    double *bound = suite_memory(f.count, sizeof *bound), largest = 0;
+    float *got = suite_memory(f.count, sizeof *got), loss;
+    for (size_t i = 0; i < f.count; i++)
+        values[i] = bounded_of((double)f.values[i]);
+    bounded want_loss = bounded_model_gradients(&f.sizes, values, f.labels, gradients);
+    for (size_t i = 0; i < f.count; i++) {
+        bound[i] = gradients[i].e;
+        largest = fmax(largest, bound[i]);
+    }
+    assert_true(largest < 1e-3 && want_loss.e < 1e-3); /* of gradients of 1 and a loss of 16 */
+    device_model model = device_model_new(&f.sizes, f.values, f.labels);
+    device_model_forward(&model);
+    suite_ok(tally_tensor_read(&model.loss, &loss, 1));
+    compare_within("loss", &loss, &f.losses[0], &want_loss.e, 1);
+    device_model_head_backward(&model);
+    device_model_layer_backward(&model);
+    device_model_gradients(&model, got);
+    compare_within("gradients", got, f.gradients, bound, f.count);
+
+    /* Weights after the first step: its gradients' errors, divided by themselves. */
+    for (size_t i = 0; i < f.parameters; i++) {
+        bounded m = {0, 0}, v = {0, 0};
+        bounded_adam(&adam, 1, gradients[i], &values[i], &m, &v);
+        bound[i] = values[i].e;
+    }
+    for (int part = 0; part < PART_X; part++)
+        device_model_adam(&model, (model_part)part, &adam, 1);
+    device_model_parameters(&model, got);
+    compare_within("weights", got, f.after, bound, f.parameters);
+    device_model_free(&model);
+    free(values);
+    free(gradients);
+    free(bound);
+    free(got);
+    fixture_free(&f);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        fprintf(stderr, "usage: test_fixtures FOLDER\n");
+        return 2;
+    }
+    folder = argv[1];
+    int status = suite_begin();
+    if (status)
+        return status;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_reference_counts_as_pytorch),     cmocka_unit_test(the_reference_agrees_on_uneven_sizes),
+        cmocka_unit_test(the_device_gives_pytorchs_gradients), cmocka_unit_test(the_device_follows_counting),
+        cmocka_unit_test(the_device_follows_uneven_sizes),
+    };
+    int failed = cmocka_run_group_tests_name("PyTorch's fixtures", tests, NULL, NULL);
+    suite_end();
+    return failed;
+}
