@@ -109,7 +109,7 @@ static void find_auto(char *selector, size_t size) {
     tally_device *device;
     tally_status status = tally_device_open("auto", NULL, &device);
     if (status != TALLY_OK) {
-        command_fail(status, "--device auto opens none: %s", tally_error_text());
+        command_fail((int)status, "--device auto opens none: %s", tally_error_text());
         return;
     }
     snprintf(selector, size, "%s", tally_device_get_info(device)->selector);

@@ -1,4 +1,4 @@
-/* lines.h: lines of a file descriptor as they come, so that whole ones are answered before the next ones are waited for. */
+/* lines.h: lines of a file descriptor as they come: those that are here are answered before others are waited for. */
 #ifndef TALLY_CLI_LINES_H
 #define TALLY_CLI_LINES_H
 

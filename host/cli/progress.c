@@ -67,8 +67,8 @@ typedef struct field {
     bool shown;
 } field;
 
-/* Draws "share [bar]  field  field" over the last one. Fields that do not fit are left out, the first ones first, the very
- * first one also in favour of the bar. */
+/* Draws "share [bar]  field  field" over the last one. Fields that do not fit are left out, the first ones first; the
+ * very first one also in favour of the bar. */
 static void draw(progress *p, double share, field *fields, size_t count) {
     size_t width = terminal_width();
     width = (width < LINE_SIZE ? width : LINE_SIZE) - 1; /* the last column may wrap */

@@ -66,8 +66,8 @@ void recipe_values(recipe *r, value values[RECIPE_FIELDS]);
 /* Writes the known fields into the model's notes. */
 tally_status recipe_store(recipe *r, tally_model *model);
 
-/* Reads the notes of a model from path, which it keeps for messages; texts are the model's. TALLY_MODEL, said on stderr,
- * for a note that cannot be, or that does not go with the model. */
+/* Reads the notes of a model that was loaded from path; texts are the model's. TALLY_MODEL, said on stderr, for a note
+ * that cannot be, or that does not go with the model. */
 int recipe_load(recipe *r, const tally_model *model, const char *path);
 
 /* Whether the strings of a counting experiment can be made again; else TALLY_MODEL, said on stderr. */
