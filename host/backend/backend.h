@@ -41,7 +41,7 @@ typedef struct tl_backend {
     const char *name;
 
     void (*close)(tally_device *device);
-    /* Zero-filled; bytes at least 1. Aligned to 64 bytes where the host sees it. */
+    /* Zero-filled; bytes at least 1. Aligned to 64 bytes on the C path; a mapping as its driver does. */
     tally_status (*storage_new)(tally_device *device, size_t bytes, tl_storage **storage);
     void (*storage_free)(tl_storage *storage);
     /* Makes storage->host valid for reading and writing, after all work before is done; and gives it back. Not nested. */

@@ -80,7 +80,10 @@ const char *tl_cl_error_name(cl_int error) {
         NAME(CLBlastInsufficientMemoryA);
         NAME(CLBlastInsufficientMemoryB);
         NAME(CLBlastInsufficientMemoryC);
+        NAME(CLBlastInsufficientMemoryTemp);
         NAME(CLBlastInvalidLocalMemUsage);
+        NAME(CLBlastNoHalfPrecision);
+        NAME(CLBlastNoDoublePrecision);
         NAME(CLBlastDatabaseError);
         NAME(CLBlastUnknownError);
         NAME(CLBlastUnexpectedError);
@@ -94,5 +97,6 @@ const char *tl_cl_error_name(cl_int error) {
 tally_status tl_cl_check(const tl_cl_device *device, const char *call, cl_int error) {
     if (error == CL_SUCCESS)
         return TALLY_OK;
-    return tl_fail(TALLY_DEVICE, "%s: %s: %s (%d)", device->base.info.name, call, tl_cl_error_name(error), (int)error);
+    return tl_fail(error == CL_OUT_OF_HOST_MEMORY ? TALLY_MEMORY : TALLY_DEVICE, "%s: %s: %s (%d)",
+                   device->base.info.name, call, tl_cl_error_name(error), (int)error);
 }

@@ -47,7 +47,8 @@ static inline cl_mem tl_cl_memory(const tally_tensor *t) {
     return ((tl_cl_storage *)t->storage)->memory;
 }
 
-/* errors.c. TALLY_OK for CL_SUCCESS; else TALLY_DEVICE with the call, the error's name and number, and the device. */
+/* errors.c. TALLY_OK for CL_SUCCESS; else TALLY_DEVICE, or TALLY_MEMORY where the host has none left, with the call, the
+ * error's name and number, and the device. */
 tally_status tl_cl_check(const tl_cl_device *device, const char *call, cl_int error);
 const char *tl_cl_error_name(cl_int error);
 
@@ -56,6 +57,7 @@ tally_status tl_cl_find(unsigned platform, unsigned number, cl_platform_id *plat
                         tally_device_info *info);
 
 /* program.c: builds cl/ and makes the kernels. */
+const char *tl_cl_kernel_name(tl_cl_kernel kernel);
 tally_status tl_cl_program_new(tl_cl_device *device);
 void tl_cl_program_free(tl_cl_device *device);
 

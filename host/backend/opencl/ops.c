@@ -1,23 +1,23 @@
 #include "backend/adam_step.h"
 #include "backend/opencl/opencl.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A kernel's arguments, set one after another. */
 typedef struct launch {
     tl_cl_device *device;
-    cl_kernel kernel;
+    tl_cl_kernel kernel;
     cl_uint next;
     cl_int error; /* the first */
 } launch;
 
 static launch start(const tally_tensor *on, tl_cl_kernel kernel) {
-    tl_cl_device *device = tl_cl_device_of(on);
-    return (launch){device, device->kernels[kernel], 0, CL_SUCCESS};
+    return (launch){tl_cl_device_of(on), kernel, 0, CL_SUCCESS};
 }
 
 static void argument(launch *l, const void *value, size_t size) {
-    cl_int error = clSetKernelArg(l->kernel, l->next++, size, value);
+    cl_int error = clSetKernelArg(l->device->kernels[l->kernel], l->next++, size, value);
     if (l->error == CL_SUCCESS)
         l->error = error;
 }
@@ -44,13 +44,17 @@ static void view(launch *l, const tally_tensor *t, int dims) {
  * groups for odd sizes, and PoCL compiles a kernel anew for every size of group. */
 static tally_status run(launch *l, size_t columns, size_t rows, size_t outer) {
     number(l, columns);
-    tally_status status = tl_cl_check(l->device, "clSetKernelArg", l->error);
     size_t group = l->device->group;
     const size_t global[3] = {(columns + group - 1) / group * group, rows, outer}, local[3] = {group, 1, 1};
-    return status ? status
-                  : tl_cl_check(
-                        l->device, "clEnqueueNDRangeKernel",
-                        clEnqueueNDRangeKernel(l->device->queue, l->kernel, 3, NULL, global, local, 0, NULL, NULL));
+    const char *call = "clSetKernelArg";
+    if (l->error == CL_SUCCESS) {
+        call = "clEnqueueNDRangeKernel";
+        l->error = clEnqueueNDRangeKernel(l->device->queue, l->device->kernels[l->kernel], 3, NULL, global, local, 0,
+                                          NULL, NULL);
+    }
+    char text[64];
+    snprintf(text, sizeof text, "%s of %s", call, tl_cl_kernel_name(l->kernel));
+    return tl_cl_check(l->device, text, l->error);
 }
 
 /* One work-item for each element. */

@@ -17,6 +17,10 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADAM] = "tally_adam",
 };
 
+const char *tl_cl_kernel_name(tl_cl_kernel kernel) {
+    return KERNEL_NAMES[kernel];
+}
+
 /* A multiple of the widths in which GPUs run work-items. */
 enum { GROUP = 64 };
 
