@@ -124,6 +124,9 @@ TL_INLINE tl_vf tl_v_pick_less(tl_vf x, tl_vf y, tl_vf a, tl_vf b) {
 
 #endif
 
+/* For what wraps around. */
+typedef uint32_t tl_vu __attribute__((vector_size(TL_W * sizeof(uint32_t))));
+
 #define TL_F tl_vf
 #define TL_I tl_vi
 #define TL_FN TL_INLINE
@@ -131,7 +134,7 @@ TL_INLINE tl_vf tl_v_pick_less(tl_vf x, tl_vf y, tl_vf a, tl_vf b) {
 #define TL_DIV(a, b) ((a) / (b))
 #define TL_AS_I(f) ((tl_vi)(f))
 #define TL_AS_F(i) ((tl_vf)(i))
-#define TL_EXPONENT(i, bias) (((i) + TL_SPLAT_I(bias)) << 23)
+#define TL_EXPONENT(i, bias) ((tl_vi)(((tl_vu)(i) + (uint32_t)(bias)) << 23))
 #define TL_TO_F(i) __builtin_convertvector(i, tl_vf)
 #include "arith.h"
 
