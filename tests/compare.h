@@ -8,7 +8,8 @@
 void compare_within(const char *name, const float *got, const double *want, const double *bound, size_t count);
 /* The same for one of them, of [.., ..] or [.., .., ..] at these places. */
 void compare_element(const char *name, const size_t place[3], float got, double want, double bound);
-/* The same bits, any NaN being equal to any other: their payload is nobody's contract. */
+/* The same bits, any NaN being equal to any other: their payload is nobody's contract. On a device that flushes denormals, zeros of either
+ * sign are equal, too: it is within tolerance only, and Mesa's compiler takes 0 - x for -x, for one. */
 void compare_bits(const char *name, const float *got, const float *want, size_t count);
 
 #endif
