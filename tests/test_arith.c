@@ -1,5 +1,5 @@
 /* The functions of cl/arith.h against the double ones of the C library: their largest errors are what the header states. Every 251st
- * float by default, every one with TALLY_TEST_ALL=1 (about ten minutes). */
+ * float by default, every one with TALLY_TEST_ALL=1 (a quarter of an hour). */
 #include "arith_bounds.h"
 #include "bounded.h"
 #include "compare.h"
