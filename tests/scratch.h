@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 typedef struct scratch {
-    char folder[64];
+    char folder[256];
     char path[PATH_MAX]; /* the last one asked for */
 } scratch;
 
@@ -22,8 +22,9 @@ static inline int scratch_setup(void **state) {
     *state = s;
     if (!s)
         return -1;
-    snprintf(s->folder, sizeof s->folder, "/tmp/tally-test-XXXXXX");
-    return mkdtemp(s->folder) ? 0 : -1;
+    const char *under = getenv("TMPDIR");
+    int length = snprintf(s->folder, sizeof s->folder, "%s/tally-test-XXXXXX", under && *under ? under : P_tmpdir);
+    return length > 0 && (size_t)length < sizeof s->folder && mkdtemp(s->folder) ? 0 : -1;
 }
 
 /* Its files and empty folders go too. */
