@@ -1,39 +1,164 @@
 #include "arith_opencl.h"
 #include "view.h"
 
-#define GATE(g) AT2(gates, (g) * hidden + unit, column)
+/* The gate math alone, for any strides: TL_W columns of one unit a work-item. */
+#define GATE(g) (gates + AT2(gates, (g)*hidden + unit, column))
 
-/* One column of one unit a work-item; see tally_lstm_gates. */
+/* See tally_lstm_gates. */
 kernel void tally_lstm_gates(ulong hidden, global float *gates, VIEW2(gates), global const float *c_prev, VIEW2(c_prev),
                              global float *c, VIEW2(c), global float *tanh_c, VIEW2(tanh_c), global float *h, VIEW2(h),
                              ulong columns) {
-    size_t column = get_global_id(0), unit = get_global_id(1);
+    ulong column = get_global_id(0) * TL_W, unit = get_global_id(1);
     if (column >= columns)
         return;
-    float gate[4], new_c, new_tanh_c, new_h;
+    ulong n = columns - column;
+    TL_F gate[4], new_c, new_tanh_c, new_h;
+    #pragma unroll
     for (int g = 0; g < 4; g++)
-        gate[g] = gates[GATE(g)];
-    tl_lstm_cell(gate, c_prev[AT2(c_prev, unit, column)], &new_c, &new_tanh_c, &new_h);
+        gate[g] = tl_load(GATE(g), gates_column, n);
+    tl_lstm_cell(gate, tl_load(c_prev + AT2(c_prev, unit, column), c_prev_column, n), &new_c, &new_tanh_c, &new_h);
+    #pragma unroll
     for (int g = 0; g < 4; g++)
-        gates[GATE(g)] = gate[g];
-    c[AT2(c, unit, column)] = new_c;
-    tanh_c[AT2(tanh_c, unit, column)] = new_tanh_c;
-    h[AT2(h, unit, column)] = new_h;
+        tl_store(GATE(g), gates_column, n, gate[g]);
+    tl_store(c + AT2(c, unit, column), c_column, n, new_c);
+    tl_store(tanh_c + AT2(tanh_c, unit, column), tanh_c_column, n, new_tanh_c);
+    tl_store(h + AT2(h, unit, column), h_column, n, new_h);
 }
 
 /* See tally_lstm_gates_backward. */
 kernel void tally_lstm_gates_backward(ulong hidden, global float *gates, VIEW2(gates), global const float *c_prev,
                                       VIEW2(c_prev), global const float *tanh_c, VIEW2(tanh_c), global const float *dh,
                                       VIEW2(dh), global float *dc, VIEW2(dc), ulong columns) {
-    size_t column = get_global_id(0), unit = get_global_id(1);
+    ulong column = get_global_id(0) * TL_W, unit = get_global_id(1);
     if (column >= columns)
         return;
-    float gate[4], new_dc = dc[AT2(dc, unit, column)];
+    ulong n = columns - column;
+    TL_F gate[4], new_dc = tl_load(dc + AT2(dc, unit, column), dc_column, n);
+    #pragma unroll
     for (int g = 0; g < 4; g++)
-        gate[g] = gates[GATE(g)];
-    tl_lstm_cell_backward(gate, c_prev[AT2(c_prev, unit, column)], tanh_c[AT2(tanh_c, unit, column)],
-                          dh[AT2(dh, unit, column)], &new_dc);
+        gate[g] = tl_load(GATE(g), gates_column, n);
+    tl_lstm_cell_backward(gate, tl_load(c_prev + AT2(c_prev, unit, column), c_prev_column, n),
+                          tl_load(tanh_c + AT2(tanh_c, unit, column), tanh_c_column, n),
+                          tl_load(dh + AT2(dh, unit, column), dh_column, n), &new_dc);
+    #pragma unroll
     for (int g = 0; g < 4; g++)
-        gates[GATE(g)] = gate[g];
-    dc[AT2(dc, unit, column)] = new_dc;
+        tl_store(GATE(g), gates_column, n, gate[g]);
+    tl_store(dc + AT2(dc, unit, column), dc_column, n, new_dc);
+}
+
+/* The whole sequence: TL_W columns through all time steps a work-item, so that no work-item waits for another. Tensors are
+ * contiguous. The pre-activations of UNITS units are summed at a time; those beyond the last repeat it, which gives the
+ * same values again. */
+#define UNITS 3
+
+/* acc += w[row][k] in[k] for each k, ascending. */
+static void accumulate(TL_F acc[4 * UNITS], const ulong rows[4 * UNITS], global const float *w, ulong inputs,
+                       global const float *in, ulong in_row, ulong n) {
+    for (ulong k = 0; k < inputs; k++) {
+        TL_F x = tl_load(in + k * in_row, 1, n);
+        #pragma unroll
+        for (int r = 0; r < 4 * UNITS; r++)
+            acc[r] = TL_FMA(TL_SPLAT(w[rows[r] * inputs + k]), x, acc[r]);
+    }
+}
+
+/* See tally_lstm_forward. */
+kernel void tally_lstm_forward(ulong inputs, ulong hidden, ulong steps, global const float *w_ih, ulong w_ih_offset,
+                               global const float *w_hh, ulong w_hh_offset, global const float *bias, ulong bias_offset,
+                               global const float *x, ulong x_offset, global float *gates, ulong gates_offset,
+                               global float *c, ulong c_offset, global float *h, ulong h_offset, global float *tanh_c,
+                               ulong tanh_c_offset, ulong columns) {
+    ulong column = get_global_id(0) * TL_W;
+    if (column >= columns)
+        return;
+    ulong n = columns - column, row = steps * columns, state_row = (steps + 1) * columns;
+    w_ih += w_ih_offset;
+    w_hh += w_hh_offset;
+    bias += bias_offset;
+    x += x_offset + column;
+    gates += gates_offset + column;
+    c += c_offset + column;
+    h += h_offset + column;
+    tanh_c += tanh_c_offset + column;
+    for (ulong t = 0; t < steps; t++) {
+        ulong now = t * columns, next = now + columns;
+        for (ulong first = 0; first < hidden; first += UNITS) {
+            TL_F acc[4 * UNITS];
+            ulong rows[4 * UNITS];
+            #pragma unroll
+            for (int u = 0; u < UNITS; u++)
+                #pragma unroll
+                for (int g = 0; g < 4; g++) {
+                    rows[4 * u + g] = g * hidden + min(first + u, hidden - 1);
+                    acc[4 * u + g] = TL_SPLAT(0.0f + bias[rows[4 * u + g]]);
+                }
+            accumulate(acc, rows, w_ih, inputs, x + now, row, n);
+            accumulate(acc, rows, w_hh, hidden, h + now, state_row, n);
+            #pragma unroll
+            for (int u = 0; u < UNITS; u++) {
+                ulong unit = min(first + u, hidden - 1);
+                TL_F new_c, new_tanh_c, new_h;
+                tl_lstm_cell(acc + 4 * u, tl_load(c + unit * state_row + now, 1, n), &new_c, &new_tanh_c, &new_h);
+                #pragma unroll
+                for (int g = 0; g < 4; g++)
+                    tl_store(gates + rows[4 * u + g] * row + now, 1, n, acc[4 * u + g]);
+                tl_store(c + unit * state_row + next, 1, n, new_c);
+                tl_store(tanh_c + unit * row + now, 1, n, new_tanh_c);
+                tl_store(h + unit * state_row + next, 1, n, new_h);
+            }
+        }
+    }
+}
+
+/* How many hidden units' gradients are summed at a time. */
+#define BACK_UNITS 8
+
+/* See tally_lstm_backward; the gradients of the weights and dx are products that follow. has_dy: else dy is not read. */
+kernel void tally_lstm_backward(ulong hidden, ulong steps, global const float *w_hh, ulong w_hh_offset,
+                                global float *gates, ulong gates_offset, global const float *c, ulong c_offset,
+                                global const float *tanh_c, ulong tanh_c_offset, int has_dy, global const float *dy,
+                                ulong dy_offset, global float *dh, ulong dh_offset, global float *dc, ulong dc_offset,
+                                ulong columns) {
+    ulong column = get_global_id(0) * TL_W;
+    if (column >= columns)
+        return;
+    ulong n = columns - column, row = steps * columns, state_row = (steps + 1) * columns;
+    w_hh += w_hh_offset;
+    gates += gates_offset + column;
+    c += c_offset + column;
+    tanh_c += tanh_c_offset + column;
+    dy += dy_offset + column;
+    dh += dh_offset + column;
+    dc += dc_offset + column;
+    for (ulong t = steps; t-- > 0;) {
+        ulong now = t * columns;
+        for (ulong unit = 0; unit < hidden; unit++) {
+            TL_F gate[4], new_dc = tl_load(dc + unit * columns, 1, n), new_dh = tl_load(dh + unit * columns, 1, n);
+            if (has_dy)
+                new_dh = new_dh + tl_load(dy + unit * row + now, 1, n);
+            #pragma unroll
+            for (int g = 0; g < 4; g++)
+                gate[g] = tl_load(gates + (g * hidden + unit) * row + now, 1, n);
+            tl_lstm_cell_backward(gate, tl_load(c + unit * state_row + now, 1, n),
+                                  tl_load(tanh_c + unit * row + now, 1, n), new_dh, &new_dc);
+            #pragma unroll
+            for (int g = 0; g < 4; g++)
+                tl_store(gates + (g * hidden + unit) * row + now, 1, n, gate[g]);
+            tl_store(dc + unit * columns, 1, n, new_dc);
+        }
+        for (ulong first = 0; first < hidden; first += BACK_UNITS) {
+            TL_F acc[BACK_UNITS];
+            #pragma unroll
+            for (int u = 0; u < BACK_UNITS; u++)
+                acc[u] = TL_SPLAT(0.0f);
+            for (ulong r = 0; r < 4 * hidden; r++) {
+                TL_F gate = tl_load(gates + r * row + now, 1, n);
+                #pragma unroll
+                for (int u = 0; u < BACK_UNITS; u++)
+                    acc[u] = TL_FMA(TL_SPLAT(w_hh[r * hidden + min(first + u, hidden - 1)]), gate, acc[u]);
+            }
+            for (int u = 0; u < BACK_UNITS && first + u < hidden; u++)
+                tl_store(dh + (first + u) * columns, 1, n, acc[u]);
+        }
+    }
 }

@@ -6,6 +6,8 @@
 
 int ops_tensors(void);
 int ops_gemm(void);
+int ops_sums(void);
+int ops_functions(void);
 int ops_elementwise(void);
 int ops_cell(void);
 int ops_lstm(void);

@@ -143,7 +143,8 @@ static void check_bits(sizes s, const char *form_name, const arrays *a, const ar
     }
 }
 
-static void check_values(sizes s, form how, const arrays *in) {
+/* Bits are compared, but with long or saturated sequences, whose gradients fade below 2^-126, only where the device keeps them. */
+static void check_values(sizes s, form how, const arrays *in, bool fades) {
     suite_case("lstm, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s", s.inputs, s.hidden, s.steps, s.columns,
                how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "");
     arrays forward = arrays_new(s), got = arrays_new(s);
@@ -179,7 +180,7 @@ static void check_values(sizes s, form how, const arrays *in) {
     lstm_check_forward(&record);
     lstm_check_backward(&record);
 
-    if (the.cpu) {
+    if (the.exact && (!fades || the.keeps_denormal)) {
         arrays other_forward = arrays_new(s), other = arrays_new(s);
         run(the.peer, s, how, in, &other_forward, &other);
         check_bits(s, "the baseline", &got, &other);
@@ -196,7 +197,7 @@ static void check_values(sizes s, form how, const arrays *in) {
 static void check(sizes s, form how) {
     arrays in = arrays_new(s);
     randomise(s, &in);
-    check_values(s, how, &in);
+    check_values(s, how, &in, s.steps > 30);
     arrays_free(&in);
 }
 
@@ -247,7 +248,7 @@ static void nan_stays_in_its_column(void **state) {
         arrays in = arrays_new(s);
         randomise(s, &in);
         in.part[parts[i]][suite_pick(s.columns)] = NAN;
-        check_values(s, (form){.with_dy = true, .with_dx = true}, &in);
+        check_values(s, (form){.with_dy = true, .with_dx = true}, &in, false);
         arrays_free(&in);
     }
 }
@@ -261,7 +262,7 @@ static void saturated_sequences(void **state) {
         randomise(s, &in);
         for (size_t w = 0; w < count_of(s, W_IH); w++)
             in.part[W_IH][w] *= scales[i];
-        check_values(s, (form){.with_dy = true, .with_dx = true}, &in);
+        check_values(s, (form){.with_dy = true, .with_dx = true}, &in, true);
         arrays_free(&in);
     }
 }

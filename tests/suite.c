@@ -1,7 +1,5 @@
 #include "suite.h"
 
-#include "device_facts.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +37,12 @@ int suite_begin(void) {
     random_state = seed && *seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
     uint64_t first = random_state;
     the.small = switched_on("TALLY_TEST_SMALL");
-    tally_status status = tally_device_open(selector, NULL, &the.device);
+    const char *route = getenv("TALLY_TEST_ROUTE");
+    the.exact = !route || strcmp(route, "clblast") != 0;
+    const char *threads = getenv("TALLY_TEST_THREADS");
+    tally_device_options options = {.threads = threads ? (unsigned)strtoul(threads, NULL, 10) : 0,
+                                    .route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
+    tally_status status = tally_device_open(selector, &options, &the.device);
     if (!status)
         status = open_peer(&the.peer);
     if (status) {
@@ -49,10 +52,10 @@ int suite_begin(void) {
         return strstr(tally_error_text(), "this processor does not have it") ? MESON_SKIP : EXIT_FAILURE;
     }
     const tally_device_info *info = tally_device_get_info(the.device);
-    the.cpu = strcmp(info->backend, "cpu") == 0;
-    the.keeps_denormal = the.cpu || device_keeps_denormal(info);
-    printf("device: %s, %s%s; seed: TALLY_TEST_SEED=%llu\n", info->name, info->platform,
-           the.keeps_denormal ? "" : ", may flush denormals", (unsigned long long)first);
+    const char *inexact = tally_device_inexact(the.device);
+    the.keeps_denormal = !*inexact;
+    printf("device: %s, %s, %s%s%s; seed: TALLY_TEST_SEED=%llu\n", info->name, info->platform,
+           the.exact ? "exact" : "clblast", *inexact ? ", within tolerance: " : "", inexact, (unsigned long long)first);
     return EXIT_SUCCESS;
 }
 

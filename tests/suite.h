@@ -1,7 +1,7 @@
 /* suite.h: what the tests of operations share: the device under test, seeded data, the name of the case.
  *
- * Environment: TALLY_TEST_DEVICE (default cpu), TALLY_TEST_SEED (default: from the clock, printed), TALLY_TEST_SMALL (fewer shapes,
- * for a simulator).
+ * Environment: TALLY_TEST_DEVICE (default cpu), TALLY_TEST_ROUTE (exact or clblast; default exact), TALLY_TEST_THREADS (of the C
+ * path), TALLY_TEST_SEED (default: from the clock, printed), TALLY_TEST_SMALL (fewer shapes, for a simulator).
  */
 #ifndef TALLY_TESTS_SUITE_H
 #define TALLY_TESTS_SUITE_H
@@ -17,10 +17,11 @@
 
 typedef struct suite {
     tally_device *device;
-    tally_device *peer;  /* the C path's baseline: what every exact operation is compared with, bit for bit */
-    bool cpu;            /* the device is the C path: its matrix products are exact too */
-    bool small;          /* fewer shapes */
-    bool keeps_denormal; /* else the device may take numbers below 2^-126 for zero */
+    tally_device *peer; /* the C path's baseline: what every exact operation is compared with, bit for bit */
+    bool exact;         /* its matrix products are exact, too; else they are CLBlast's */
+    bool small;         /* fewer shapes */
+    bool
+        keeps_denormal; /* else the device takes numbers below 2^-126 for zero, as it was found to when it was opened */
 } suite;
 extern suite the;
 

@@ -252,7 +252,8 @@ class Train(Case):
             self.assertEqual(read, value, key)
         self.assertEqual(set(notes), {"task", "length", "train_size", "draw", "seed", "epochs", "kept_epoch", "steps",
                                       "batch", "learning_rate", "beta1", "beta2", "epsilon", "shuffle", "keep",
-                                      "device", "backend", "threads", "train_seconds", "loss", "weights_sha256"})
+                                      "device", "backend", "route", "threads", "train_seconds", "loss",
+                                      "weights_sha256"})
 
     def test_the_same_weights_from_any_number_of_threads_and_others_from_other_options(self):
         def digest(*more):

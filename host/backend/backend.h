@@ -17,6 +17,8 @@ typedef enum tl_op {
     TL_OP_GEMM,
     TL_OP_BIAS,
     TL_OP_REDUCE,
+    TL_OP_ACCUMULATE,
+    TL_OP_APPLY,
     TL_OP_ADD,
     TL_OP_COPY,
     TL_OP_FILL,
@@ -60,6 +62,9 @@ typedef struct tl_backend {
                          float beta, const tally_tensor *c);
     tally_status (*bias)(const tally_tensor *bias, const tally_tensor *y);
     tally_status (*reduce)(const tally_tensor *x, float beta, const tally_tensor *out);
+    tally_status (*accumulate)(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient);
+    tally_status (*apply)(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,
+                          const tally_tensor *out);
     tally_status (*add)(const tally_tensor *src, const tally_tensor *dst);
     tally_status (*copy)(const tally_tensor *src, const tally_tensor *dst);
     tally_status (*fill)(const tally_tensor *tensor, float value);
@@ -87,6 +92,8 @@ struct tally_device {
     tally_device_info info;
     unsigned workers;
     size_t slice_columns;
+    tally_route route;
+    char inexact[160];
     atomic_uint_fast64_t fallbacks;
     atomic_uint fallback_ops; /* bit 1 << tl_op for each op that fell back */
 };
@@ -100,7 +107,7 @@ const tl_backend *tl_cpu_backend(void);
 /* OpenCL. infos: *count entries, which the caller frees with free(); none, and note says why, without a driver or
  * when built without OpenCL. */
 tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size);
-tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_device **device);
+tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_route route, tally_device **device);
 
 /* The whole-sequence operations composed of a table's own gemm, bias, fill, gates and reduce: the readable form, for backends without
  * one of their own. Same order of arithmetic as tally/tensor.h states wherever the table's gemm has it. */

@@ -77,13 +77,19 @@ static tally_status not_there(const tally_device_list *list, const char *selecto
     return tl_fail(TALLY_DEVICE, "%s%s%s", text, *note ? "; OpenCL: " : "", note);
 }
 
+static tally_status open_cpu(const tally_device_options *options, tally_device **device) {
+    if (options && options->route == TALLY_ROUTE_CLBLAST)
+        return tl_fail(TALLY_USAGE, "the cpu device has the exact route only: CLBlast is for OpenCL devices");
+    return tl_cpu_open(options ? options->threads : 0, device);
+}
+
 tally_status tally_device_open(const char *selector, const tally_device_options *options, tally_device **device) {
     if (!selector || !device)
         return tl_fail(TALLY_USAGE, "tally_device_open: no selector or no device given");
     *device = NULL;
-    unsigned threads = options ? options->threads : 0;
+    tally_route route = options ? options->route : TALLY_ROUTE_AUTO;
     if (strcasecmp(selector, "cpu") == 0) /* needs no driver asked */
-        return tl_cpu_open(threads, device);
+        return open_cpu(options, device);
     tally_device_list list;
     tally_status status = tally_device_list_new(&list);
     if (status)
@@ -93,9 +99,9 @@ tally_status tally_device_open(const char *selector, const tally_device_options 
     if (!info)
         status = not_there(&list, selector);
     else if (info == &list.devices[0])
-        status = tl_cpu_open(threads, device);
+        status = open_cpu(options, device);
     else if (sscanf(info->selector, "%u:%u", &platform, &number) == 2)
-        status = tl_opencl_open(platform, number, device);
+        status = tl_opencl_open(platform, number, route, device);
     else
         status = tl_fail(TALLY_DEVICE, "device %s has no number", info->name);
     tally_device_list_free(&list);
@@ -111,6 +117,14 @@ const tally_device_info *tally_device_get_info(const tally_device *device) {
     return &device->info;
 }
 
+tally_route tally_device_route(const tally_device *device) {
+    return device->route;
+}
+
+const char *tally_device_inexact(const tally_device *device) {
+    return device->inexact;
+}
+
 unsigned tally_device_workers(const tally_device *device) {
     return device->workers;
 }
@@ -123,6 +137,8 @@ static const char *const OP_NAMES[TL_OP_COUNT] = {
     [TL_OP_GEMM] = "gemm",
     [TL_OP_BIAS] = "bias",
     [TL_OP_REDUCE] = "reduce",
+    [TL_OP_ACCUMULATE] = "accumulate",
+    [TL_OP_APPLY] = "apply",
     [TL_OP_ADD] = "add",
     [TL_OP_COPY] = "copy",
     [TL_OP_FILL] = "fill",

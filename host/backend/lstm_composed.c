@@ -46,17 +46,15 @@ tally_status tl_lstm_backward_composed(const tally_lstm_weights *weights, const 
             status = table->gemm(true, false, 1.0f, &weights->w_hh, &gates, 0.0f, &state->dh);
     }
 
-    tally_tensor all_gates = tl_view_rows(&state->gates, steps);
-    tally_tensor all_x = tl_view_rows(x, steps);
-    tally_tensor all_h_prev = tl_view_rows(&state->h, steps);
+    tally_tensor h_prev = tl_view_steps(&state->h, steps);
     if (!status)
-        status = table->gemm(false, true, 1.0f, &all_gates, &all_x, 1.0f, &gradients->w_ih);
+        status = table->accumulate(&state->gates, x, &gradients->w_ih);
     if (!status)
-        status = table->gemm(false, true, 1.0f, &all_gates, &all_h_prev, 1.0f, &gradients->w_hh);
+        status = table->accumulate(&state->gates, &h_prev, &gradients->w_hh);
     if (!status)
-        status = table->reduce(&all_gates, 1.0f, &gradients->bias);
+        status = table->accumulate(&state->gates, NULL, &gradients->bias);
     if (!status && dx) {
-        tally_tensor all_dx = tl_view_rows(dx, steps);
+        tally_tensor all_gates = tl_view_rows(&state->gates, steps), all_dx = tl_view_rows(dx, steps);
         status = table->gemm(true, false, 1.0f, &weights->w_ih, &all_gates, 0.0f, &all_dx);
     }
     return status;

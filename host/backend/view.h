@@ -23,6 +23,13 @@ static inline tally_tensor tl_view_rows(const tally_tensor *t, size_t steps) {
     return view;
 }
 
+/* The first steps of [A, B, C]. */
+static inline tally_tensor tl_view_steps(const tally_tensor *t, size_t steps) {
+    tally_tensor view = *t;
+    view.shape[1] = steps;
+    return view;
+}
+
 static inline bool tl_view_contiguous(const tally_tensor *t) {
     size_t expected = 1;
     for (int d = t->ndim - 1; d >= 0; d--) {

@@ -43,24 +43,29 @@ int command_flush(void) {
     return TALLY_IO;
 }
 
-int command_open_device(const char *selector, uint64_t threads, bool verbose, tally_device **device) {
-    tally_device_options options = {.threads = (unsigned)threads};
-    tally_status status = tally_device_open(selector, &options, device);
+const char *const command_routes[] = {
+    [TALLY_ROUTE_AUTO] = "auto", [TALLY_ROUTE_EXACT] = "exact", [TALLY_ROUTE_CLBLAST] = "clblast", NULL};
+
+int command_open_device(const command_device *wanted, tally_device **device) {
+    tally_device_options options = {.threads = (unsigned)wanted->threads, .route = (tally_route)wanted->route};
+    tally_status status = tally_device_open(wanted->selector, &options, device);
     if (status != TALLY_OK)
         return command_fail_library(status);
-    if (verbose) {
+    if (wanted->verbose) {
         const tally_device_info *info = tally_device_get_info(*device);
+        const char *inexact = tally_device_inexact(*device);
         fprintf(stderr, "device %s (%s): %s, platform %s%s%s\n", info->selector, info->backend, info->name,
                 info->platform, info->driver[0] != '\0' ? ", driver " : "", info->driver);
+        fprintf(stderr, "route %s, arithmetic %s%s\n", command_routes[tally_device_route(*device)],
+                inexact[0] != '\0' ? "within tolerance: " : "exact", inexact);
         fprintf(stderr, "threads %u, slices of %zu sequences\n", tally_device_workers(*device),
                 tally_device_slice_columns(*device));
     }
     return TALLY_OK;
 }
 
-int command_open_model(const char *path, const char *selector, uint64_t threads, bool verbose, tally_device **device,
-                       tally_model **model) {
-    int result = command_open_device(selector, threads, verbose, device);
+int command_open_model(const char *path, const command_device *wanted, tally_device **device, tally_model **model) {
+    int result = command_open_device(wanted, device);
     if (result != TALLY_OK)
         return result;
     tally_status status = tally_model_load(*device, path, model);

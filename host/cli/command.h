@@ -26,10 +26,20 @@ __attribute__((format(printf, 2, 3))) int command_misused(const char *command, c
 /* Flushes stdout. TALLY_IO, said on stderr once, if anything written to it was lost. */
 int command_flush(void);
 
-/* Opens a device with a number of threads, 0 for all; and loads a model onto one. They say why if they cannot. */
-int command_open_device(const char *selector, uint64_t threads, bool verbose, tally_device **device);
-int command_open_model(const char *path, const char *selector, uint64_t threads, bool verbose, tally_device **device,
-                       tally_model **model);
+/* How the device that does the work is chosen. */
+typedef struct command_device {
+    const char *selector;
+    int route;        /* a tally_route */
+    uint64_t threads; /* 0 for all */
+    bool verbose;     /* say what was opened */
+} command_device;
+
+/* The names of routes, NULL at the end. */
+extern const char *const command_routes[];
+
+/* Opens a device, and loads a model onto one. They say why if they cannot. */
+int command_open_device(const command_device *wanted, tally_device **device);
+int command_open_model(const char *path, const command_device *wanted, tally_device **device, tally_model **model);
 
 /* Says on stderr what the C path did in the device's place. For --verbose. */
 void command_describe_fallbacks(const tally_device *device);
@@ -42,6 +52,12 @@ void command_describe_fallbacks(const tally_device *device);
             "where to compute: auto (a GPU if there is one, else cpu), cpu, opencl (the first GPU, else the first "    \
             "device), P:D (platform and device number, see 'tally devices'), or a part of a device's name",            \
         .fallback = "auto"                                                                                             \
+    }
+#define OPTION_ROUTE(target)                                                                                           \
+    {                                                                                                                  \
+        .name = "route", .argument = "R", .value = value_choice(&(target), command_routes),                            \
+        .help = "who does matrix products: exact is tally's own kernels, the same bits on every device; clblast sums " \
+                "in its own order, for OpenCL only; auto is exact"                                                     \
     }
 #define OPTION_THREADS(target)                                                                                         \
     {                                                                                                                  \

@@ -4,9 +4,9 @@
 #include "report.h"
 
 typedef struct arguments {
-    const char *file, *device;
-    uint64_t threads;
-    bool json, verbose, quiet;
+    const char *file;
+    command_device device;
+    bool json, quiet;
 } arguments;
 
 static const command_help help = {
@@ -17,10 +17,10 @@ static const command_help help = {
              "'tally train --out' wrote.\n"
              "\n"
              "The JSON object has what training noted, under the same keys as there, or null.\n"
-             "Of this test are device, selector, backend, threads, fallbacks, mistakes,\n"
-             "tested, error (mistakes / tested; null if no string is left), test_seconds,\n"
-             "mistakes_by_count, tested_by_count and weights_sha256; trained_device and\n"
-             "trained_backend are those of training.",
+             "Of this test are device, selector, backend, route, threads, fallbacks,\n"
+             "mistakes, tested, error (mistakes / tested; null if no string is left),\n"
+             "test_seconds, mistakes_by_count, tested_by_count and weights_sha256;\n"
+             "trained_device, trained_backend and trained_route are those of training.",
     .examples = "  tally eval count.safetensors\n"
                 "  tally eval count.safetensors --device opencl --json",
 };
@@ -47,7 +47,7 @@ static int test(const arguments *a, const tally_model *model, recipe *r, const t
     progress_end(&shown);
     if (status != TALLY_OK)
         return command_fail_library(status);
-    if (a->verbose)
+    if (a->device.verbose)
         command_describe_fallbacks(tally_model_device(model));
     return a->json ? report_print_json(&outcome) : report_print(&outcome);
 }
@@ -70,10 +70,15 @@ static int eval_model(const arguments *a, const tally_model *model) {
 }
 
 int command_eval(int argc, char **argv) {
-    arguments a = {.device = "auto"};
+    arguments a = {.device = {.selector = "auto"}};
     const option options[] = {
-        OPTION_DEVICE(a.device),   OPTION_THREADS(a.threads), OPTION_JSON(a.json),
-        OPTION_VERBOSE(a.verbose), OPTION_QUIET(a.quiet),     {.name = NULL},
+        OPTION_DEVICE(a.device.selector),
+        OPTION_ROUTE(a.device.route),
+        OPTION_THREADS(a.device.threads),
+        OPTION_JSON(a.json),
+        OPTION_VERBOSE(a.device.verbose),
+        OPTION_QUIET(a.quiet),
+        {.name = NULL},
     };
     int operands;
     int parsed = options_parse(options, &help, argc, argv, &operands);
@@ -85,7 +90,7 @@ int command_eval(int argc, char **argv) {
 
     tally_device *device;
     tally_model *model;
-    int result = command_open_model(a.file, a.device, a.threads, a.verbose, &device, &model);
+    int result = command_open_model(a.file, &a.device, &device, &model);
     if (result != TALLY_OK)
         return result;
     result = eval_model(&a, model);

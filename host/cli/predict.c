@@ -215,17 +215,17 @@ static int predict_with(predictor *p, const char *path, bool json, char **string
 
 int command_predict(int argc, char **argv) {
     predictor p = {.model = NULL};
-    const char *selector = "auto";
-    uint64_t threads = 0;
-    bool json = false, verbose = false;
+    command_device wanted = {.selector = "auto"};
+    bool json = false;
     const option options[] = {
         {.name = "probabilities",
          .value = value_flag(&p.all_probabilities),
          .help = "print the probability of every count, not of the most probable one only"},
-        OPTION_DEVICE(selector),
-        OPTION_THREADS(threads),
+        OPTION_DEVICE(wanted.selector),
+        OPTION_ROUTE(wanted.route),
+        OPTION_THREADS(wanted.threads),
         OPTION_JSON(json),
-        OPTION_VERBOSE(verbose),
+        OPTION_VERBOSE(wanted.verbose),
         {.name = NULL},
     };
     int operands;
@@ -240,12 +240,12 @@ int command_predict(int argc, char **argv) {
 
     tally_device *device;
     tally_model *model;
-    int result = command_open_model(argv[0], selector, threads, verbose, &device, &model);
+    int result = command_open_model(argv[0], &wanted, &device, &model);
     if (result != TALLY_OK)
         return result;
     p.model = model;
     result = predict_with(&p, argv[0], json, argv + 1, (size_t)operands - 1);
-    if (verbose)
+    if (wanted.verbose)
         command_describe_fallbacks(device);
     tally_model_free(model);
     tally_device_close(device);

@@ -28,6 +28,7 @@ static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_KEEP] = "keep",
     [RECIPE_DEVICE] = "device",
     [RECIPE_BACKEND] = "backend",
+    [RECIPE_ROUTE] = "route",
     [RECIPE_THREADS] = "threads",
     [RECIPE_TRAIN_SECONDS] = "train_seconds",
     [RECIPE_LOSS] = "loss",
@@ -72,6 +73,7 @@ void recipe_values(recipe *r, value values[RECIPE_FIELDS]) {
     values[RECIPE_KEEP] = value_choice(&r->keep, keeps);
     values[RECIPE_DEVICE] = value_text(&r->device);
     values[RECIPE_BACKEND] = value_text(&r->backend);
+    values[RECIPE_ROUTE] = value_choice(&r->route, command_routes);
     values[RECIPE_THREADS] = value_whole(&r->threads, 1, RECIPE_MAX_THREADS);
     values[RECIPE_TRAIN_SECONDS] = value_real(&r->train_seconds, 0, DBL_MAX);
     values[RECIPE_LOSS] = value_real(&r->loss, 0, DBL_MAX);

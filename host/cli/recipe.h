@@ -33,6 +33,7 @@ typedef enum recipe_field {
     RECIPE_KEEP,
     RECIPE_DEVICE,
     RECIPE_BACKEND,
+    RECIPE_ROUTE,
     RECIPE_THREADS,
     RECIPE_TRAIN_SECONDS,
     RECIPE_LOSS,
@@ -50,6 +51,7 @@ typedef struct recipe {
     bool shuffle;
     int keep; /* a tally_keep */
     const char *device, *backend;
+    int route; /* a tally_route */
     uint64_t threads;
     double train_seconds;
     double loss; /* cross-entropy a string, mean over the kept epoch */

@@ -40,7 +40,12 @@ static void print_device(const report *r) {
     printf("Device       %s (%s), %s", info->selector, info->backend, info->name);
     if (strcmp(info->backend, "cpu") == 0)
         printf(", threads: %u", tally_device_workers(device));
+    else
+        printf(", route: %s", command_routes[tally_device_route(device)]);
     putchar('\n');
+    const char *inexact = tally_device_inexact(device);
+    if (inexact[0] != '\0')
+        printf("Arithmetic   within tolerance of other devices' only: %s\n", inexact);
     uint64_t fallbacks = tally_device_fallbacks(device, NULL, 0);
     if (fallbacks > 0)
         printf("Fallbacks    %s operations ran on the C path; --verbose names them\n", format_whole(fallbacks).text);
@@ -150,6 +155,7 @@ static bool set_device(const report *r, json_t *object) {
     return json_object_set_new(object, "device", value_json_text(info->name)) == 0 &&
            json_object_set_new(object, "selector", value_json_text(info->selector)) == 0 &&
            json_object_set_new(object, "backend", value_json_text(info->backend)) == 0 &&
+           json_object_set_new(object, "route", json_string(command_routes[tally_device_route(device)])) == 0 &&
            json_object_set_new(object, "threads", json_integer(tally_device_workers(device))) == 0 &&
            json_object_set_new(object, "fallbacks",
                                json_integer((json_int_t)tally_device_fallbacks(device, NULL, 0))) == 0;
@@ -159,7 +165,9 @@ static bool set_trained_device(const recipe *c, json_t *object) {
     return json_object_set_new(object, "trained_device", text_or_null(c->known[RECIPE_DEVICE] ? c->device : NULL)) ==
                0 &&
            json_object_set_new(object, "trained_backend", text_or_null(c->known[RECIPE_BACKEND] ? c->backend : NULL)) ==
-               0;
+               0 &&
+           json_object_set_new(object, "trained_route",
+                               text_or_null(c->known[RECIPE_ROUTE] ? command_routes[c->route] : NULL)) == 0;
 }
 
 static bool set_speed(const recipe *c, json_t *object) {

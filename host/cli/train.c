@@ -15,9 +15,10 @@ enum { MAX_HIDDEN = 4096 };
 
 typedef struct arguments {
     recipe recipe;
-    uint64_t hidden, threads;
-    const char *device, *out;
-    bool json, verbose, quiet;
+    uint64_t hidden;
+    command_device device;
+    const char *out;
+    bool json, quiet;
 } arguments;
 
 static const command_help help = {
@@ -35,12 +36,12 @@ static const command_help help = {
              "The JSON object has version, task, length, train_size, draw, seed (a string: it\n"
              "may need 64 bits), epochs (done), kept_epoch, steps, batch, hidden,\n"
              "learning_rate, beta1, beta2, epsilon, shuffle, keep, device, selector, backend,\n"
-             "threads, fallbacks (operations the C path did for the device), train_seconds,\n"
-             "ms_per_step, sequences_per_second, loss (cross-entropy a string, mean over the\n"
-             "kept epoch), mistakes, tested, error (mistakes / tested; null if nothing was\n"
-             "tested), test_seconds, mistakes_by_count, tested_by_count (arrays by count, or\n"
-             "null), weights_sha256, out (where the model is, or null), stopped (why before\n"
-             "its time, or null) and example.",
+             "route, threads, fallbacks (operations the C path did for the device),\n"
+             "train_seconds, ms_per_step, sequences_per_second, loss (cross-entropy a\n"
+             "string, mean over the kept epoch), mistakes, tested, error (mistakes / tested;\n"
+             "null if nothing was tested), test_seconds, mistakes_by_count, tested_by_count\n"
+             "(arrays by count, or null), weights_sha256, out (where the model is, or null),\n"
+             "stopped (why before its time, or null) and example.",
     .examples = "  tally train count --out count.safetensors\n"
                 "  tally train count --draw even --keep best --seed 3 --json\n"
                 "  tally train count --length 12 --epochs 500 --device cpu --threads 1",
@@ -121,6 +122,7 @@ static void note_training(training *t, const tally_train_result *result) {
     r->steps = result->steps;
     r->device = info->name;
     r->backend = info->backend;
+    r->route = (int)tally_device_route(device);
     r->threads = tally_device_workers(device);
     r->train_seconds = result->seconds;
     r->loss = result->loss / (double)r->train_size;
@@ -207,7 +209,7 @@ static int train(training *t) {
     save(t); /* before the test, so that nothing there can lose it */
     if (t->report.stopped == NULL)
         conclude(t, test(t));
-    if (t->arguments->verbose)
+    if (t->arguments->device.verbose)
         command_describe_fallbacks(tally_model_device(t->model));
     int printed = t->arguments->json ? report_print_json(&t->report) : report_print(&t->report);
     return t->result != TALLY_OK ? t->result : printed;
@@ -247,13 +249,14 @@ static uint64_t default_train_size(uint64_t length) {
 }
 
 int command_train(int argc, char **argv) {
-    arguments a = {.recipe = recipe_defaults(), .hidden = 24, .device = "auto"};
+    arguments a = {.recipe = recipe_defaults(), .hidden = 24, .device = {.selector = "auto"}};
     value v[RECIPE_FIELDS];
     recipe_values(&a.recipe, v);
     uint64_t train_size = 0;
     v[RECIPE_TRAIN_SIZE].whole = &train_size;
     const option options[] = {
-        OPTION_DEVICE(a.device),
+        OPTION_DEVICE(a.device.selector),
+        OPTION_ROUTE(a.device.route),
         {.name = "epochs", .argument = "N", .value = v[RECIPE_EPOCHS], .help = "passes over the training strings"},
         {.name = "batch", .argument = "N", .value = v[RECIPE_BATCH], .help = "strings a training step"},
         {.name = "hidden",
@@ -283,14 +286,14 @@ int command_train(int argc, char **argv) {
          .argument = "WHICH",
          .value = v[RECIPE_KEEP],
          .help = "weights of the last epoch, or of the one with the lowest training loss"},
-        OPTION_THREADS(a.threads),
+        OPTION_THREADS(a.device.threads),
         {.name = "out",
          .argument = "FILE",
          .value = value_text(&a.out),
          .help = "save the model here, in safetensors form, for eval, predict and PyTorch",
          .fallback = ""},
         OPTION_JSON(a.json),
-        OPTION_VERBOSE(a.verbose),
+        OPTION_VERBOSE(a.device.verbose),
         OPTION_QUIET(a.quiet),
         {.name = NULL},
     };
@@ -313,7 +316,7 @@ int command_train(int argc, char **argv) {
         return TALLY_IO;
 
     tally_device *device;
-    int result = command_open_device(a.device, a.threads, a.verbose, &device);
+    int result = command_open_device(&a.device, &device);
     if (result != TALLY_OK)
         return result;
     result = train_on(&a, device);

@@ -11,7 +11,7 @@ enum { LANES = 16 };
 static tally_status make_tensors(tl_classifier *c) {
     const tally_model_config *config = &c->model->config;
     tally_device *device = c->model->device;
-    size_t columns = c->capacity, one = 1;
+    size_t columns = c->capacity, sums = tl_loss_sums(columns);
     tally_status status = tally_tensor_new(device, TALLY_F32, 3, (size_t[]){config->inputs, c->steps, columns}, &c->x);
     if (!status)
         status = tally_tensor_new(device, TALLY_I32, 1, &columns, &c->labels);
@@ -20,7 +20,7 @@ static tally_status make_tensors(tl_classifier *c) {
     if (!status)
         status = tally_tensor_new(device, TALLY_F32, 1, &columns, &c->loss);
     if (!status)
-        status = tally_tensor_new(device, TALLY_F32, 1, &one, &c->loss_sum);
+        status = tally_tensor_new(device, TALLY_F32, 1, &sums, &c->loss_sums);
     if (!status)
         status = tally_lstm_state_new(device, config->inputs, config->hidden, c->steps, columns, &c->state);
     if (!status)
@@ -58,7 +58,7 @@ void tl_classifier_free(tl_classifier *classifier) {
     tally_tensor_free(&classifier->labels);
     tally_tensor_free(&classifier->probabilities);
     tally_tensor_free(&classifier->loss);
-    tally_tensor_free(&classifier->loss_sum);
+    tally_tensor_free(&classifier->loss_sums);
     free(classifier->x_columns);
     free(classifier->label_columns);
     memset(classifier, 0, sizeof *classifier);
@@ -122,28 +122,49 @@ tally_status tl_slice_forward(const tl_slice *slice) {
     return status;
 }
 
-tally_status tl_slice_loss(const tl_slice *slice, float *sum) {
-    tally_tensor row;
-    size_t shape[2] = {1, slice->loss.shape[0]};
-    tally_status status = tally_tensor_reshape(&slice->loss, 2, shape, &row);
+size_t tl_loss_sums(size_t count) {
+    return count / TALLY_SLICE_COLUMNS + (count % TALLY_SLICE_COLUMNS != 0);
+}
+
+/* Losses from first on, as rows of columns each, into the sums from the same slice on. */
+static tally_status sum_losses(const tl_slice *slice, size_t first, size_t rows, size_t columns) {
+    tally_tensor part, matrix, sums;
+    tally_status status = tally_tensor_slice(&slice->loss, 0, first, rows * columns, &part);
     if (!status)
-        status = tally_reduce(&row, 0.0f, &slice->of->loss_sum);
-    return status ? status : tally_tensor_read(&slice->of->loss_sum, sum, 1);
+        status = tally_tensor_reshape(&part, 2, (size_t[]){rows, columns}, &matrix);
+    if (!status)
+        status = tally_tensor_slice(&slice->of->loss_sums, 0, first / TALLY_SLICE_COLUMNS, rows, &sums);
+    return status ? status : tally_reduce(&matrix, 0.0f, &sums);
+}
+
+tally_status tl_slice_loss(const tl_slice *slice, float *sums) {
+    size_t columns = slice->loss.shape[0], rest = columns % TALLY_SLICE_COLUMNS, whole = columns - rest;
+    tally_status status = TALLY_OK;
+    if (whole)
+        status = sum_losses(slice, 0, whole / TALLY_SLICE_COLUMNS, TALLY_SLICE_COLUMNS);
+    if (!status && rest)
+        status = sum_losses(slice, whole, 1, rest);
+    tally_tensor used;
+    size_t count = tl_loss_sums(columns);
+    if (!status)
+        status = tally_tensor_slice(&slice->of->loss_sums, 0, 0, count, &used);
+    return status ? status : tally_tensor_read(&used, sums, count);
 }
 
 tally_status tl_slice_backward(const tl_slice *slice) {
     const tl_parameters *weights = &slice->of->weights, *gradients = &slice->of->gradients;
     const tally_tensor *dlogits = &slice->probabilities;
-    tally_tensor h_last;
-    tally_status status = tally_tensor_select(&slice->state.h, 1, slice->of->steps, &h_last);
+    const size_t shape[3] = {dlogits->shape[0], 1, dlogits->shape[1]};
+    tally_tensor h_last, dlogits_step;
+    tally_status status = tally_tensor_slice(&slice->state.h, 1, slice->of->steps, 1, &h_last);
     if (!status)
-        status = tally_fill(&slice->of->gradient, 0.0f);
+        status = tally_tensor_reshape(dlogits, 3, shape, &dlogits_step);
     if (!status)
         status = tally_softmax_loss_backward(&slice->probabilities, &slice->labels, dlogits);
     if (!status)
-        status = tally_gemm(false, true, 1.0f, dlogits, &h_last, 0.0f, &gradients->head_weight);
+        status = tally_accumulate(&dlogits_step, &h_last, &gradients->head_weight);
     if (!status)
-        status = tally_reduce(dlogits, 0.0f, &gradients->head_bias);
+        status = tally_accumulate(&dlogits_step, NULL, &gradients->head_bias);
     if (!status)
         status = tally_gemm(true, false, 1.0f, &weights->head_weight, dlogits, 0.0f, &slice->state.dh);
     if (!status)

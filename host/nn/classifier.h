@@ -9,14 +9,14 @@ typedef struct tl_classifier {
     const tally_model *model;
     size_t steps, capacity;
     tl_parameters weights;
-    tally_tensor gradient; /* flat, like the model's weights */
+    tally_tensor gradient; /* flat, like the model's weights; slices add to it */
     tl_parameters gradients;
     tally_lstm_state state;
     tally_tensor x;             /* [I, T, N] */
     tally_tensor labels;        /* I32 [N] */
     tally_tensor probabilities; /* [C, N]; logits before, their gradient after */
     tally_tensor loss;          /* [N] */
-    tally_tensor loss_sum;      /* [1] */
+    tally_tensor loss_sums;     /* one for each TALLY_SLICE_COLUMNS columns */
     float *x_columns;           /* host side of x */
     int32_t *label_columns;     /* host side of labels */
 } tl_classifier;
@@ -38,9 +38,10 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
 tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels);
 /* From zero states to probabilities and loss. */
 tally_status tl_slice_forward(const tl_slice *slice);
-/* Adds up the losses of the slice's sequences. Waits for the device. */
-tally_status tl_slice_loss(const tl_slice *slice, float *sum);
-/* Leaves the slice's gradient in the classifier's, overwriting it. */
+/* How many sums of losses count sequences have, and these sums: one for each TALLY_SLICE_COLUMNS. Waits for the device. */
+size_t tl_loss_sums(size_t count);
+tally_status tl_slice_loss(const tl_slice *slice, float *sums);
+/* Adds the slice's gradient to the classifier's, as tally_accumulate does. */
 tally_status tl_slice_backward(const tl_slice *slice);
 /* Row-major [count, C]. columns: C times the slice's padded columns, for reading into. */
 tally_status tl_slice_probabilities(const tl_slice *slice, float *columns, float *rows);

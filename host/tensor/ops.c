@@ -74,6 +74,41 @@ tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor 
     return status ? status : tl_run_end(&run, run.table->reduce(x, beta, out));
 }
 
+tally_status tally_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient) {
+    const tl_expected expected[] = {
+        {"left", left, TALLY_F32, 3, {0, 0, 0}, false},
+        {"gradient", gradient, TALLY_F32, right ? 2 : 1, {rows_of(left), right ? rows_of(right) : 0}, false},
+        {"right", right ? right : left, TALLY_F32, 3, {0, columns_of(left), left ? left->shape[2] : 0}, false},
+    };
+    tally_status status = tl_check_tensors("tally_accumulate", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {left, right, gradient};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_ACCUMULATE, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->accumulate(left, right, gradient));
+}
+
+tally_status tally_apply(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,
+                         const tally_tensor *out) {
+    if ((int)function < 0 || function >= TALLY_FUNCTIONS)
+        return tl_fail(TALLY_USAGE, "tally_apply: there is no function %d", (int)function);
+    bool two = function == TALLY_FMA || (function >= TALLY_SUM && function <= TALLY_QUOTIENT);
+    const tl_expected expected[] = {
+        {"a", a, TALLY_F32, 1, {0}, false},
+        {"b", two ? b : a, TALLY_F32, 1, {rows_of(a)}, false},
+        {"c", function == TALLY_FMA ? c : a, TALLY_F32, 1, {rows_of(a)}, false},
+        {"out", out, TALLY_F32, 1, {rows_of(a)}, false},
+    };
+    tally_status status = tl_check_tensors("tally_apply", expected, COUNT(expected));
+    if (status)
+        return status;
+    const tally_tensor *tensors[] = {a, expected[1].tensor, expected[2].tensor, out};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_APPLY, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->apply(function, a, tensors[1], tensors[2], out));
+}
+
 /* src and dst of one type, number of dimensions and shape. */
 static tally_status check_pair(const char *operation, const tally_tensor *src, const tally_tensor *dst,
                                tally_dtype dtype) {

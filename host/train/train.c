@@ -23,13 +23,15 @@ typedef struct trainer {
     const tally_dataset *data;
     const tally_train_options *options;
     tl_crew crew;
-    tally_tensor gradient, m, v; /* flat, like the weights */
-    tally_tensor kept;           /* the weights that are the result so far */
-    tally_tensor faults;         /* I32 [1] */
-    size_t *order;               /* sequences in the order of this epoch */
-    const size_t *batch;         /* the part of it that is the batch */
+    tally_tensor gradient; /* of the batch, flat like the weights; a lone worker's own */
+    tally_tensor merged;   /* its storage where there are more workers */
+    tally_tensor m, v;     /* flat, like the weights */
+    tally_tensor kept;     /* the weights that are the result so far */
+    tally_tensor faults;   /* I32 [1] */
+    size_t *order;         /* sequences in the order of this epoch */
+    const size_t *batch;   /* the part of it that is the batch */
     size_t batch_size;
-    float *losses; /* of the batch's slices */
+    float *losses; /* of the batch, one for each TALLY_SLICE_COLUMNS sequences */
 } trainer;
 
 static tally_status train_slice(void *context, unsigned worker, size_t slice) {
@@ -49,14 +51,17 @@ static tally_status train_slice(void *context, unsigned worker, size_t slice) {
     if (!status)
         status = tl_slice_forward(&hand->slice);
     if (!status)
-        status = tl_slice_loss(&hand->slice, &t->losses[slice]);
-    if (!status)
-        status = tl_slice_backward(&hand->slice);
-    return status;
+        status = tl_slice_loss(&hand->slice, t->losses + tl_loss_sums(slice * t->crew.slice_columns));
+    if (!status && (t->crew.workers > 1 || slice == 0))
+        status = tally_fill(&hand->classifier.gradient, 0.0f);
+    return status ? status : tl_slice_backward(&hand->slice);
 }
 
+/* Slices of several workers are added up in their order, as a lone worker adds them. */
 static tally_status merge_gradient(void *context, unsigned worker, size_t slice) {
     trainer *t = context;
+    if (t->crew.workers == 1)
+        return TALLY_OK;
     const tally_tensor *gradient = &t->crew.hands[worker].classifier.gradient;
     return slice == 0 ? tally_copy(gradient, &t->gradient) : tally_add(gradient, &t->gradient);
 }
@@ -93,7 +98,7 @@ static tally_status train_step(trainer *t, size_t batch, tally_train_result *res
         return status;
     result->steps++;
     *loss = 0.0;
-    for (size_t s = 0; s < slices; s++)
+    for (size_t s = 0; s < tl_loss_sums(t->batch_size); s++)
         *loss += (double)t->losses[s];
     if (!isfinite(*loss))
         return tl_fail(TALLY_NUMBERS, "step %zu (epoch %zu, batch %zu): the loss became %g", result->steps,
@@ -164,7 +169,7 @@ static tally_status train_epochs(trainer *t, const tally_observer *observer, tal
 static tally_status trainer_start(trainer *t) {
     size_t one = 1, batch = t->options->batch < t->data->size ? t->options->batch : t->data->size;
     tally_status status = tl_crew_new(t->model, t->data->steps, batch, &t->crew);
-    tally_tensor *flats[] = {&t->gradient, &t->m, &t->v, &t->kept};
+    tally_tensor *flats[] = {&t->merged, &t->m, &t->v, &t->kept};
     for (size_t i = 0; i < sizeof flats / sizeof *flats && !status; i++)
         status = tl_model_flat_new(t->model, flats[i]);
     if (!status)
@@ -173,8 +178,9 @@ static tally_status trainer_start(trainer *t) {
         status = tally_copy(&t->model->weights, &t->kept);
     if (status)
         return status;
+    t->gradient = t->crew.workers == 1 ? t->crew.hands[0].classifier.gradient : t->merged;
     t->order = calloc(t->data->size, sizeof *t->order);
-    t->losses = calloc(tl_crew_slices(&t->crew, batch), sizeof *t->losses);
+    t->losses = calloc(tl_loss_sums(batch), sizeof *t->losses);
     return t->order && t->losses
                ? TALLY_OK
                : tl_fail(TALLY_MEMORY, "no memory left for the order of %zu sequences", t->data->size);
@@ -183,7 +189,7 @@ static tally_status trainer_start(trainer *t) {
 static void trainer_end(trainer *t) {
     if (t->crew.hands)
         tl_crew_free(&t->crew);
-    tally_tensor *tensors[] = {&t->gradient, &t->m, &t->v, &t->kept, &t->faults};
+    tally_tensor *tensors[] = {&t->merged, &t->m, &t->v, &t->kept, &t->faults};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         tally_tensor_free(tensors[i]);
     free(t->order);

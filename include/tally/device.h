@@ -45,13 +45,17 @@ typedef struct tally_device_list {
 TALLY_API tally_status tally_device_list_new(tally_device_list *list);
 TALLY_API void tally_device_list_free(tally_device_list *list);
 
+/* What carries matrix products. The exact route gives the same bits on every device; CLBlast sums in its own order. */
+typedef enum tally_route { TALLY_ROUTE_AUTO, TALLY_ROUTE_EXACT, TALLY_ROUTE_CLBLAST } tally_route;
+
 typedef struct tally_device_options {
-    unsigned threads; /* of the C path; 0: one for each processor this process may use */
+    unsigned threads;  /* of the C path; 0: one for each processor this process may use */
+    tally_route route; /* auto: exact */
 } tally_device_options;
 
 /* Opens a device: "auto" (a GPU if there is one, else the C path), "cpu", "opencl" (the first GPU, else the first
  * device), "P:D", or a part of a device's or platform's name, whatever its case. What is not there is TALLY_DEVICE and
- * the text lists what is; nothing is ever replaced silently. options may be NULL. */
+ * the text lists what is; nothing is ever replaced silently. TALLY_USAGE: CLBlast was asked for on the C path. options may be NULL. */
 TALLY_API tally_status tally_device_open(const char *selector, const tally_device_options *options,
                                          tally_device **device);
 /* Frees the device. Free all its tensors and models first. NULL is allowed. */
@@ -59,11 +63,18 @@ TALLY_API void tally_device_close(tally_device *device);
 
 TALLY_API const tally_device_info *tally_device_get_info(const tally_device *device);
 
+/* The route that was taken: exact or CLBlast. */
+TALLY_API tally_route tally_device_route(const tally_device *device);
+
+/* Why the device gives the C path's results within tolerance only, as found by trying its arithmetic when it was opened: denormals
+ * taken for zero, a division rounded wrongly, ...; "" where there is nothing. CLBlast's order of sums is not meant. */
+TALLY_API const char *tally_device_inexact(const tally_device *device);
+
 /* How many threads may call operations on this device at the same time. */
 TALLY_API unsigned tally_device_workers(const tally_device *device);
 
-/* How many columns (sequences) a batch is cut into at a time; a multiple of 16. It is part of the C path's
- * arithmetic (gradients are summed slice by slice), so it is fixed and the same on every machine. */
+/* How many columns (sequences) of a batch a worker takes at a time: a multiple of TALLY_SLICE_COLUMNS. It bounds memory and
+ * changes no bit. */
 TALLY_API size_t tally_device_slice_columns(const tally_device *device);
 
 /* How many operations the device could not take and the C path did instead, since it was opened. Their names go to

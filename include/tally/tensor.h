@@ -67,6 +67,35 @@ TALLY_API tally_status tally_bias(const tally_tensor *bias, const tally_tensor *
 /* out[m] = beta out[m] + sum over n of X[m][n], in the 16 lanes of tally_gemm. */
 TALLY_API tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
 
+/* Columns whose sums belong together: what is summed over the columns of a batch is summed slice by slice. Part of the exact
+ * arithmetic, the same on every device. */
+enum { TALLY_SLICE_COLUMNS = 64 };
+
+/* gradient[m][j] += sum over t, n of left[m][t][n] right[j][t][n]: the gradient of weights. left [M, T, N], right [J, T, N],
+ * gradient [M, J]; or right NULL, for ones, and gradient [M].
+ * Exact order: the N columns are cut into slices of TALLY_SLICE_COLUMNS. A slice's sum has 16 lanes: column n belongs to lane n mod 16,
+ * t ascending, then n ascending, fma(left, right, lane); the lanes are halved 8, 4, 2, 1. Slices are added to gradient in
+ * ascending order. CLBlast takes it as one product, with right. */
+TALLY_API tally_status tally_accumulate(const tally_tensor *left, const tally_tensor *right,
+                                        const tally_tensor *gradient);
+
+/* out[i] = function of a[i], and of b[i] and c[i] where it has them: the arithmetic every other operation is made of, alone, so that
+ * a device can be tried. All [N]; b and c may be NULL where they are not used. The largest errors are in cl/arith.h. */
+typedef enum tally_function {
+    TALLY_EXP,     /* e^a for a <= 0 */
+    TALLY_LOG,     /* ln a for normal a > 0 */
+    TALLY_SIGMOID, /* 1 / (1 + e^-a) */
+    TALLY_TANH,
+    TALLY_SUM,     /* a + b */
+    TALLY_PRODUCT, /* a b */
+    TALLY_QUOTIENT,
+    TALLY_ROOT, /* square root of a */
+    TALLY_FMA,  /* a b + c, rounded once */
+    TALLY_FUNCTIONS
+} tally_function;
+TALLY_API tally_status tally_apply(tally_function function, const tally_tensor *a, const tally_tensor *b,
+                                   const tally_tensor *c, const tally_tensor *out);
+
 /* dst[...] += src[...], same shapes. */
 TALLY_API tally_status tally_add(const tally_tensor *src, const tally_tensor *dst);
 
@@ -139,8 +168,8 @@ TALLY_API tally_status tally_lstm_forward(const tally_lstm_weights *weights, con
 /* Backpropagation through time. dy [H, T, N] contiguous: gradient of h at every step, or NULL for none. state->dh, state->dc: the
  * gradients at the last step, replaced by those of the initial states. The gradients of weights are added to
  * those in gradients. dx [I, T, N] contiguous, overwritten, or NULL.
- * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma from 0 over the 4H rows ascending; weight gradients are
- * the product of transposed B in tally_gemm (beta 1) over K = T N, bias gradients its tally_reduce. */
+ * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma from 0 over the 4H rows ascending; gradients of
+ * weights and bias are those of tally_accumulate. */
 TALLY_API tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x,
                                            const tally_tensor *dy, const tally_lstm_state *state,
                                            const tally_lstm_weights *gradients, const tally_tensor *dx);

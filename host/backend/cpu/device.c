@@ -7,8 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Part of the arithmetic: gradients are summed slice by slice. A slice's activations fit in a core's cache. */
-enum { SLICE_COLUMNS = 64, MAX_THREADS = 1024 };
+enum { MAX_THREADS = 1024 };
 
 extern const tl_backend tl_baseline_backend;
 #if defined(__x86_64__)
@@ -119,7 +118,8 @@ tally_status tl_cpu_open(unsigned threads, tally_device **device) {
     }
     made->backend = chosen.backend;
     made->workers = made->info.compute_units;
-    made->slice_columns = SLICE_COLUMNS;
+    made->slice_columns = TALLY_SLICE_COLUMNS; /* its activations fit in a core's cache */
+    made->route = TALLY_ROUTE_EXACT;
     *device = made;
     return TALLY_OK;
 }

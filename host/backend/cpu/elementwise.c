@@ -11,30 +11,6 @@ tally_status tl_isa_bias(const tally_tensor *bias, const tally_tensor *y) {
     return TALLY_OK;
 }
 
-tally_status tl_isa_reduce(const tally_tensor *x, float beta, const tally_tensor *out) {
-    size_t step = x->stride[1], n = x->shape[1], whole = n - n % TL_LANES;
-    for (size_t m = 0; m < x->shape[0]; m++) {
-        const float *row = tl_view_floats(x) + m * x->stride[0];
-        tl_vf acc[TL_PARTS];
-        for (int q = 0; q < TL_PARTS; q++)
-            acc[q] = TL_SPLAT(0.0f);
-        for (size_t p = 0; p < whole; p += TL_LANES)
-            for (size_t q = 0; q < TL_PARTS; q++)
-                acc[q] = acc[q] + tl_v_load_some(row + (p + q * TL_W) * step, step, TL_W);
-        float lanes[TL_LANES];
-        for (int q = 0; q < TL_PARTS; q++)
-            tl_v_store(lanes + q * TL_W, acc[q]);
-        for (size_t p = whole; p < n; p++)
-            lanes[p - whole] += row[p * step];
-        for (int q = 0; q < TL_PARTS; q++)
-            acc[q] = tl_v_load(lanes + q * TL_W);
-        float sum = tl_lanes_sum(acc);
-        float *element = tl_view_floats(out) + m * out->stride[0];
-        *element = beta == 0.0f ? sum : tl_scalar_fma(beta, *element, sum);
-    }
-    return TALLY_OK;
-}
-
 /* The last dimension as rows: calls body with the row's first elements, its length and strides. */
 typedef void row_function(const float *src, size_t src_step, float *dst, size_t dst_step, size_t n);
 

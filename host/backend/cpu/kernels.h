@@ -8,8 +8,11 @@
 
 /* The slots; see backend.h. */
 #define tl_isa_gemm TL_ISA_NAME(gemm)
+#define tl_isa_gemm_dots TL_ISA_NAME(gemm_dots)
 #define tl_isa_bias TL_ISA_NAME(bias)
 #define tl_isa_reduce TL_ISA_NAME(reduce)
+#define tl_isa_accumulate TL_ISA_NAME(accumulate)
+#define tl_isa_apply TL_ISA_NAME(apply)
 #define tl_isa_add TL_ISA_NAME(add)
 #define tl_isa_copy TL_ISA_NAME(copy)
 #define tl_isa_fill TL_ISA_NAME(fill)
@@ -29,6 +32,9 @@ tally_status tl_isa_gemm(bool transpose_a, bool transpose_b, float alpha, const 
                          float beta, const tally_tensor *c);
 tally_status tl_isa_bias(const tally_tensor *bias, const tally_tensor *y);
 tally_status tl_isa_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
+tally_status tl_isa_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient);
+tally_status tl_isa_apply(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,
+                          const tally_tensor *out);
 tally_status tl_isa_add(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_isa_copy(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_isa_fill(const tally_tensor *tensor, float value);
@@ -43,6 +49,9 @@ tally_status tl_isa_softmax_loss_backward(const tally_tensor *probabilities, con
 tally_status tl_isa_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
                          const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
                          const tally_tensor *faults);
+/* tally_gemm with B transposed. */
+void tl_isa_gemm_dots(float alpha, const tally_tensor *a, bool transpose_a, const tally_tensor *b, float beta,
+                      const tally_tensor *c);
 size_t tl_isa_lstm_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
 tally_status tl_isa_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
                                  const tally_lstm_state *state);

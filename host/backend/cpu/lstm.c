@@ -259,13 +259,12 @@ tally_status tl_isa_lstm_backward(const tally_lstm_weights *weights, const tally
     if (column < s.columns)
         backward_columns(1, s.columns - column, s, packed, step_gates, dy, state, column);
 
-    tally_tensor gates = tl_view_rows(&state->gates, s.steps), inputs = tl_view_rows(x, s.steps);
-    tally_tensor h_prev = tl_view_rows(&state->h, s.steps);
-    tl_isa_gemm(false, true, 1.0f, &gates, &inputs, 1.0f, &gradients->w_ih);
-    tl_isa_gemm(false, true, 1.0f, &gates, &h_prev, 1.0f, &gradients->w_hh);
-    tl_isa_reduce(&gates, 1.0f, &gradients->bias);
+    tally_tensor h_prev = tl_view_steps(&state->h, s.steps);
+    tl_isa_accumulate(&state->gates, x, &gradients->w_ih);
+    tl_isa_accumulate(&state->gates, &h_prev, &gradients->w_hh);
+    tl_isa_accumulate(&state->gates, NULL, &gradients->bias);
     if (dx) {
-        tally_tensor inputs_gradient = tl_view_rows(dx, s.steps);
+        tally_tensor gates = tl_view_rows(&state->gates, s.steps), inputs_gradient = tl_view_rows(dx, s.steps);
         tl_isa_gemm(true, false, 1.0f, &weights->w_ih, &gates, 0.0f, &inputs_gradient);
     }
     return TALLY_OK;

@@ -1,7 +1,9 @@
 #include "backend/opencl/opencl.h"
 #include "core/fail.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A launch covers this many sequences at most; bounds the memory of activations. */
 enum { SLICE_COLUMNS = 4096 };
@@ -10,7 +12,7 @@ static void close_device(tally_device *device) {
     tl_cl_device *cl = (tl_cl_device *)device;
     if (cl->queue)
         clFinish(cl->queue);
-    tl_cl_gemm_end();
+    tl_cl_clblast_end();
     tl_cl_program_free(cl);
     if (cl->queue)
         clReleaseCommandQueue(cl->queue);
@@ -19,41 +21,86 @@ static void close_device(tally_device *device) {
     free(cl);
 }
 
+/* How many elements a work-item sums in one loop; tensors are those of the public signature. */
+static size_t longest_sum(tl_op op, const tally_tensor *const *tensors) {
+    const tally_tensor *first = tensors[0];
+    size_t columns = first->shape[first->ndim - 1];
+    switch (op) {
+    case TL_OP_GEMM: /* a product with B transposed; the other's chain goes on in the next launch */
+        return tensors[1]->shape[0] == tensors[2]->shape[1] ? tensors[1]->shape[1] : 0;
+    case TL_OP_REDUCE:
+        return columns;
+    case TL_OP_ACCUMULATE:
+    case TL_OP_LSTM_BACKWARD:
+        return first->shape[1] * (columns < TALLY_SLICE_COLUMNS ? columns : TALLY_SLICE_COLUMNS);
+    case TL_OP_SOFTMAX_LOSS:
+        return first->shape[0];
+    default:
+        return 0;
+    }
+}
+
 static bool supports(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count) {
-    (void)device, (void)count;
-    return op != TL_OP_GEMM || tl_cl_gemm_supports(tensors[0], tensors[1], tensors[2]);
+    (void)count;
+    if (!tl_cl_sum_supports((tl_cl_device *)device, longest_sum(op, tensors)))
+        return false;
+    return op != TL_OP_GEMM || device->route != TALLY_ROUTE_CLBLAST ||
+           tl_cl_clblast_supports(tensors[0], tensors[1], tensors[2]);
 }
 
 static size_t lstm_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns) {
-    (void)device, (void)inputs, (void)hidden, (void)steps, (void)columns;
-    return 1;
+    if (!((tl_cl_device *)device)->longest_sum)
+        return 1;
+    /* The C path may have to do it. */
+    return tl_cpu_backend()->lstm_scratch(device, inputs, hidden, steps, columns);
 }
 
-static const tl_backend opencl_backend = {
-    .name = "opencl",
-    .close = close_device,
-    .storage_new = tl_cl_storage_new,
-    .storage_free = tl_cl_storage_free,
-    .storage_map = tl_cl_storage_map,
-    .storage_unmap = tl_cl_storage_unmap,
-    .write = tl_cl_write,
-    .read = tl_cl_read,
-    .supports = supports,
-    .lstm_scratch = lstm_scratch,
+/* What both routes share. */
+#define COMMON_SLOTS                                                                                                   \
+    .name = "opencl", .close = close_device, .storage_new = tl_cl_storage_new, .storage_free = tl_cl_storage_free,     \
+    .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .read = tl_cl_read,  \
+    .supports = supports, .lstm_scratch = lstm_scratch, .bias = tl_cl_bias, .reduce = tl_cl_reduce,                    \
+    .apply = tl_cl_apply, .add = tl_cl_add, .copy = tl_cl_copy, .fill = tl_cl_fill, .lstm_gates = tl_cl_lstm_gates,    \
+    .lstm_gates_backward = tl_cl_lstm_gates_backward, .softmax_loss = tl_cl_softmax_loss,                              \
+    .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam
+
+static const tl_backend exact_backend = {
+    COMMON_SLOTS,
     .gemm = tl_cl_gemm,
-    .bias = tl_cl_bias,
-    .reduce = tl_cl_reduce,
-    .add = tl_cl_add,
-    .copy = tl_cl_copy,
-    .fill = tl_cl_fill,
-    .lstm_gates = tl_cl_lstm_gates,
-    .lstm_gates_backward = tl_cl_lstm_gates_backward,
-    .softmax_loss = tl_cl_softmax_loss,
-    .softmax_loss_backward = tl_cl_softmax_loss_backward,
-    .adam = tl_cl_adam,
+    .accumulate = tl_cl_accumulate,
+    .lstm_forward = tl_cl_lstm_forward,
+    .lstm_backward = tl_cl_lstm_backward,
+};
+
+static const tl_backend clblast_backend = {
+    COMMON_SLOTS,
+    .gemm = tl_cl_clblast_gemm,
+    .accumulate = tl_cl_clblast_accumulate,
     .lstm_forward = tl_lstm_forward_composed,
     .lstm_backward = tl_lstm_backward_composed,
 };
+
+/* As many columns a work-item as the device's vectors have floats; one where it has none or makes them of work-items itself.
+ * TALLY_CL_COLUMNS sets it, so that every form can be tried on any device. */
+static tally_status choose_width(tl_cl_device *device) {
+    const char *wanted = getenv("TALLY_CL_COLUMNS");
+    if (!wanted || !*wanted) {
+        cl_uint floats = 1;
+        cl_int error =
+            clGetDeviceInfo(device->id, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
+        bool processor = device->base.info.type == TALLY_DEVICE_CPU;
+        device->width = !processor || floats < 4 ? 1 : floats >= 16 ? 16 : floats >= 8 ? 8 : 4;
+        return tl_cl_check(device, "clGetDeviceInfo of the vector width", error);
+    }
+    static const size_t widths[] = {1, 4, 8, 16};
+    char text[8];
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        snprintf(text, sizeof text, "%zu", widths[i]);
+        if (strcmp(wanted, text) == 0)
+            device->width = widths[i];
+    }
+    return device->width ? TALLY_OK : tl_fail(TALLY_DEVICE, "TALLY_CL_COLUMNS=%s: there are 1, 4, 8 and 16", wanted);
+}
 
 static tally_status start(tl_cl_device *device, cl_platform_id platform) {
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0};
@@ -67,17 +114,22 @@ static tally_status start(tl_cl_device *device, cl_platform_id platform) {
     return status ? status : tl_cl_program_new(device);
 }
 
-tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_device **device) {
+tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_route route, tally_device **device) {
     tl_cl_device *made = calloc(1, sizeof *made);
     if (!made)
         return tl_fail(TALLY_MEMORY, "no memory left for a device");
-    made->base.backend = &opencl_backend;
+    made->base.route = route == TALLY_ROUTE_CLBLAST ? route : TALLY_ROUTE_EXACT;
+    made->base.backend = route == TALLY_ROUTE_CLBLAST ? &clblast_backend : &exact_backend;
     made->base.workers = 1;
     made->base.slice_columns = SLICE_COLUMNS;
     cl_platform_id platform_id;
     tally_status status = tl_cl_find(platform, device_number, &platform_id, &made->id, &made->base.info);
     if (!status)
+        status = choose_width(made);
+    if (!status)
         status = start(made, platform_id);
+    if (!status)
+        status = tl_cl_self_test(made);
     if (status) {
         close_device(&made->base);
         return status;

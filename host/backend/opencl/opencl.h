@@ -15,12 +15,18 @@ typedef enum tl_cl_kernel {
     TL_CL_COPY,
     TL_CL_FILL,
     TL_CL_BIAS,
+    TL_CL_APPLY,
+    TL_CL_LOOP,
+    TL_CL_GEMM_CHAINS,
+    TL_CL_DOTS,
     TL_CL_REDUCE,
     TL_CL_LSTM_GATES,
     TL_CL_LSTM_GATES_BACKWARD,
     TL_CL_SOFTMAX_LOSS,
     TL_CL_SOFTMAX_LOSS_BACKWARD,
     TL_CL_ADAM,
+    TL_CL_LSTM_FORWARD,
+    TL_CL_LSTM_BACKWARD,
     TL_CL_KERNELS
 } tl_cl_kernel;
 
@@ -32,6 +38,10 @@ typedef struct tl_cl_device {
     cl_program program;
     cl_kernel kernels[TL_CL_KERNELS];
     size_t group; /* work-items of a group, along columns */
+    size_t width; /* columns a work-item: 1, or 4, 8 or 16 in a vector; TL_W of cl/ */
+    /* How many elements of a sum a work-item may go through, 0 for any number: Mesa's llvmpipe silently ends all loops of a kernel
+     * after 65,535 iterations. Found by the self-test. */
+    size_t longest_sum;
 } tl_cl_device;
 
 typedef struct tl_cl_storage {
@@ -69,16 +79,38 @@ tally_status tl_cl_storage_unmap(tl_storage *storage);
 tally_status tl_cl_write(tl_storage *storage, size_t offset, const void *data, size_t bytes);
 tally_status tl_cl_read(tl_storage *storage, size_t offset, void *data, size_t bytes);
 
-/* gemm.c: through CLBlast. */
-bool tl_cl_gemm_supports(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c);
+/* gemm.c: products and sums in the exact order. */
 tally_status tl_cl_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a, const tally_tensor *b,
                         float beta, const tally_tensor *c);
+tally_status tl_cl_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
+tally_status tl_cl_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient);
+
+/* clblast.c: products through CLBlast. */
+bool tl_cl_clblast_supports(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c);
+tally_status tl_cl_clblast_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a,
+                                const tally_tensor *b, float beta, const tally_tensor *c);
+tally_status tl_cl_clblast_accumulate(const tally_tensor *left, const tally_tensor *right,
+                                      const tally_tensor *gradient);
 /* CLBlast keeps programs of every context; before one goes, they must. */
-void tl_cl_gemm_end(void);
+void tl_cl_clblast_end(void);
+
+/* lstm.c: the whole sequence in the exact order; composed of the other operations where loops are limited. */
+tally_status tl_cl_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
+                                const tally_lstm_state *state);
+tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                 const tally_lstm_state *state, const tally_lstm_weights *gradients,
+                                 const tally_tensor *dx);
+
+/* Whether a slice's sum over so many elements can be taken. */
+bool tl_cl_sum_supports(const tl_cl_device *device, size_t elements);
+
+/* self_test.c: why the device's arithmetic is not the C path's, into the device's inexact, and its longest_sum. */
+tally_status tl_cl_self_test(tl_cl_device *device);
 
 /* ops.c: tally's own kernels. */
 tally_status tl_cl_bias(const tally_tensor *bias, const tally_tensor *y);
-tally_status tl_cl_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
+tally_status tl_cl_apply(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,
+                         const tally_tensor *out);
 tally_status tl_cl_add(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_cl_copy(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_cl_fill(const tally_tensor *tensor, float value);

@@ -2,6 +2,7 @@
 #include "backend/opencl/opencl.h"
 #include "core/fail.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
@@ -9,12 +10,18 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_COPY] = "tally_copy",
     [TL_CL_FILL] = "tally_fill",
     [TL_CL_BIAS] = "tally_bias",
+    [TL_CL_APPLY] = "tally_apply",
+    [TL_CL_LOOP] = "tally_loop",
+    [TL_CL_GEMM_CHAINS] = "tally_gemm_chains",
+    [TL_CL_DOTS] = "tally_dots",
     [TL_CL_REDUCE] = "tally_reduce",
     [TL_CL_LSTM_GATES] = "tally_lstm_gates",
     [TL_CL_LSTM_GATES_BACKWARD] = "tally_lstm_gates_backward",
     [TL_CL_SOFTMAX_LOSS] = "tally_softmax_loss",
     [TL_CL_SOFTMAX_LOSS_BACKWARD] = "tally_softmax_loss_backward",
     [TL_CL_ADAM] = "tally_adam",
+    [TL_CL_LSTM_FORWARD] = "tally_lstm_forward",
+    [TL_CL_LSTM_BACKWARD] = "tally_lstm_backward",
 };
 
 const char *tl_cl_kernel_name(tl_cl_kernel kernel) {
@@ -39,12 +46,12 @@ static tally_status build_failed(const tl_cl_device *device, cl_int error) {
     return status;
 }
 
-static const char *build_options(const tl_cl_device *device) {
+static void build_options(const tl_cl_device *device, char *options, size_t size) {
     cl_device_fp_config single = 0;
-    if (clGetDeviceInfo(device->id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof single, &single, NULL) == CL_SUCCESS &&
-        single & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT)
-        return "-cl-std=CL1.2 -cl-fp32-correctly-rounded-divide-sqrt";
-    return "-cl-std=CL1.2";
+    bool rounds = clGetDeviceInfo(device->id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof single, &single, NULL) == CL_SUCCESS &&
+                  single & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT;
+    snprintf(options, size, "-cl-std=CL1.2 -DTL_W=%zu%s", device->width,
+             rounds ? " -cl-fp32-correctly-rounded-divide-sqrt" : "");
 }
 
 /* The largest group that every kernel can have. */
@@ -79,7 +86,9 @@ tally_status tl_cl_program_new(tl_cl_device *device) {
     tally_status status = tl_cl_check(device, "clCreateProgramWithSource", error);
     if (status)
         return status;
-    error = clBuildProgram(device->program, 1, &device->id, build_options(device), NULL, NULL);
+    char options[128];
+    build_options(device, options, sizeof options);
+    error = clBuildProgram(device->program, 1, &device->id, options, NULL, NULL);
     return error == CL_SUCCESS ? make_kernels(device) : build_failed(device, error);
 }
 

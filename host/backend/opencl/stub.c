@@ -13,7 +13,7 @@ tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note
     return TALLY_OK;
 }
 
-tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_device **device) {
-    (void)platform, (void)device_number, (void)device;
+tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_route route, tally_device **device) {
+    (void)platform, (void)device_number, (void)route, (void)device;
     return tl_fail(TALLY_DEVICE, "%s", WHY);
 }

@@ -1,0 +1,114 @@
+/* Sums over columns: 16 lanes, slice by slice; see tally_gemm with B transposed, tally_reduce and tally_accumulate. What is summed over: the
+ * same n columns in each of a number of runs (time steps), the columns cut into slices. */
+#include "arith_opencl.h"
+#include "view.h"
+
+/* Elements of the result a work-item: a tile as wide as it is high. */
+#if TL_W == 1
+#define TILE 1
+#else
+#define TILE 4
+#endif
+
+/* The columns behind the last whole 16: the other lanes are left as they are. */
+static void dot_rest(TL_F part[TL_PARTS], float alpha, global const float *left, ulong left_column,
+                     global const float *right, ulong right_column, ulong n) {
+    float lanes[TL_LANES];
+    tl_lanes_get(part, lanes);
+    for (ulong l = 0; l < n; l++)
+        lanes[l] = fma(alpha * left[l * left_column], right[l * right_column], lanes[l]);
+    tl_lanes_set(part, lanes);
+}
+
+/* c = beta c + the sums of the first slice; then those of the others added to it. m: rows of left and c; columns: of the
+ * result, rows of right. */
+kernel void tally_dots(ulong m, ulong runs, ulong n, ulong slice, float alpha, global const float *left, VIEW3(left),
+                       global const float *right, VIEW3(right), float beta, global float *c, VIEW2(c), ulong columns) {
+    ulong first_column = get_global_id(0) * TILE, first_row = get_global_id(1) * TILE;
+    if (first_column >= columns)
+        return;
+    for (ulong first = 0; first < n; first += slice) {
+        ulong length = min(slice, n - first), whole = length - length % TL_LANES;
+        TL_F part[TILE][TILE][TL_PARTS];
+        global const float *a[TILE], *b[TILE]; /* beyond the last they repeat it */
+        #pragma unroll
+        for (int i = 0; i < TILE; i++) {
+            a[i] = left + AT3(left, min(first_row + i, m - 1), 0, first);
+            b[i] = right + AT3(right, min(first_column + i, columns - 1), 0, first);
+            #pragma unroll
+            for (int j = 0; j < TILE; j++)
+                #pragma unroll
+                for (int q = 0; q < TL_PARTS; q++)
+                    part[i][j][q] = TL_SPLAT(0.0f);
+        }
+        for (ulong run = 0; run < runs; run++) {
+            for (ulong p = 0; p < whole; p += TL_LANES)
+                #pragma unroll
+                for (int q = 0; q < TL_PARTS; q++) {
+                    ulong at = p + q * TL_W;
+                    TL_F x[TILE];
+                    #pragma unroll
+                    for (int j = 0; j < TILE; j++)
+                        x[j] = tl_load(b[j] + at * right_column, right_column, TL_W);
+                    #pragma unroll
+                    for (int i = 0; i < TILE; i++) {
+                        TL_F y = tl_load(a[i] + at * left_column, left_column, TL_W) * TL_SPLAT(alpha);
+                        #pragma unroll
+                        for (int j = 0; j < TILE; j++)
+                            part[i][j][q] = TL_FMA(y, x[j], part[i][j][q]);
+                    }
+                }
+            if (whole < length)
+                #pragma unroll
+                for (int i = 0; i < TILE; i++)
+                    #pragma unroll
+                    for (int j = 0; j < TILE; j++)
+                        dot_rest(part[i][j], alpha, a[i] + whole * left_column, left_column,
+                                 b[j] + whole * right_column, right_column, length - whole);
+            #pragma unroll
+            for (int i = 0; i < TILE; i++) {
+                a[i] += left_row;
+                b[i] += right_row;
+            }
+        }
+        float keep = first == 0 ? beta : 1.0f;
+        for (int i = 0; i < TILE && first_row + i < m; i++)
+            for (int j = 0; j < TILE && first_column + j < columns; j++) {
+                global float *element = c + AT2(c, first_row + i, first_column + j);
+                float sum = tl_lanes_sum(part[i][j]);
+                *element = keep == 0.0f ? sum : fma(keep, *element, sum);
+            }
+    }
+}
+
+/* One row a work-item, so that columns counts rows here: out = beta out + the first slice's sum; then the others' added to it. */
+kernel void tally_reduce(ulong runs, ulong n, ulong slice, global const float *x, VIEW3(x), float beta,
+                         global float *out, VIEW1(out), ulong columns) {
+    ulong m = get_global_id(0);
+    if (m >= columns)
+        return;
+    for (ulong first = 0; first < n; first += slice) {
+        ulong length = min(slice, n - first);
+        TL_F part[TL_PARTS];
+        float lanes[TL_LANES];
+        #pragma unroll
+        for (int q = 0; q < TL_PARTS; q++)
+            part[q] = TL_SPLAT(0.0f);
+        for (ulong run = 0; run < runs; run++) {
+            ulong p = 0;
+            for (; p + TL_LANES <= length; p += TL_LANES)
+                #pragma unroll
+                for (int q = 0; q < TL_PARTS; q++)
+                    part[q] = part[q] + tl_load(x + AT3(x, m, run, first + p + q * TL_W), x_column, TL_W);
+            if (p < length) {
+                tl_lanes_get(part, lanes);
+                for (ulong l = 0; l < length - p; l++)
+                    lanes[l] += x[AT3(x, m, run, first + p + l)];
+                tl_lanes_set(part, lanes);
+            }
+        }
+        float keep = first == 0 ? beta : 1.0f, sum = tl_lanes_sum(part);
+        global float *element = out + AT1(out, m);
+        *element = keep == 0.0f ? sum : fma(keep, *element, sum);
+    }
+}

@@ -1,0 +1,50 @@
+#include "backend/opencl/launch.h"
+
+#include <stdio.h>
+
+tl_launch tl_launch_start(const tally_tensor *on, tl_cl_kernel kernel) {
+    return (tl_launch){tl_cl_device_of(on), kernel, 0, CL_SUCCESS};
+}
+
+static void argument(tl_launch *l, const void *value, size_t size) {
+    cl_int error = clSetKernelArg(l->device->kernels[l->kernel], l->next++, size, value);
+    if (l->error == CL_SUCCESS)
+        l->error = error;
+}
+
+void tl_launch_number(tl_launch *l, size_t value) {
+    cl_ulong wide = value;
+    argument(l, &wide, sizeof wide);
+}
+
+void tl_launch_int(tl_launch *l, cl_int value) {
+    argument(l, &value, sizeof value);
+}
+
+void tl_launch_real(tl_launch *l, float value) {
+    argument(l, &value, sizeof value);
+}
+
+void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims) {
+    cl_mem memory = tl_cl_memory(t);
+    argument(l, &memory, sizeof memory);
+    tl_launch_number(l, t->offset);
+    for (int d = t->ndim - dims; d < t->ndim; d++)
+        tl_launch_number(l, d < 0 ? 0 : t->stride[d]);
+}
+
+tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows, size_t outer) {
+    tl_launch_number(l, columns);
+    /* A work-item with a vector of columns is enough for a processor's core; several in a group are run one after another. */
+    size_t items = columns / per + (columns % per != 0), group = per > 1 ? 1 : l->device->group;
+    const size_t global[3] = {(items + group - 1) / group * group, rows, outer}, local[3] = {group, 1, 1};
+    const char *call = "clSetKernelArg";
+    if (l->error == CL_SUCCESS) {
+        call = "clEnqueueNDRangeKernel";
+        l->error = clEnqueueNDRangeKernel(l->device->queue, l->device->kernels[l->kernel], 3, NULL, global, local, 0,
+                                          NULL, NULL);
+    }
+    char text[64];
+    snprintf(text, sizeof text, "%s of %s", call, tl_cl_kernel_name(l->kernel));
+    return tl_cl_check(l->device, text, l->error);
+}

@@ -1,0 +1,27 @@
+/* launch.h: running one kernel: its arguments set one after another, then its range. The first error is kept. */
+#ifndef TALLY_BACKEND_OPENCL_LAUNCH_H
+#define TALLY_BACKEND_OPENCL_LAUNCH_H
+
+#include "backend/opencl/opencl.h"
+
+typedef struct tl_launch {
+    tl_cl_device *device;
+    tl_cl_kernel kernel;
+    cl_uint next;
+    cl_int error;
+} tl_launch;
+
+tl_launch tl_launch_start(const tally_tensor *on, tl_cl_kernel kernel);
+
+void tl_launch_number(tl_launch *l, size_t value);
+void tl_launch_int(tl_launch *l, cl_int value);
+void tl_launch_real(tl_launch *l, float value);
+/* Buffer, offset, and the strides of the last dims dimensions, 0 where the view has none. */
+void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims);
+
+/* Adds the last argument, columns, and runs rows times outer times as many work-items as columns needs: each takes per of them.
+ * The range is padded to whole groups of one size, because drivers choose poor groups for odd sizes, and PoCL compiles a
+ * kernel anew for every size of group. */
+tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows, size_t outer);
+
+#endif

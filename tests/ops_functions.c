@@ -1,0 +1,74 @@
+/* The arithmetic alone: every function in the C path's bits, over all exponents. */
+#include "compare.h"
+#include "guarded.h"
+#include "ops.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { COUNT = 4099 };
+static const char *const function_names[TALLY_FUNCTIONS] = {"exp",     "log",      "sigmoid", "tanh", "sum",
+                                                            "product", "quotient", "root",    "fma"};
+
+static void run(tally_device *device, tally_function function, layout how, float operands[3][COUNT], float *out) {
+    guarded in[3], result = guarded_vector(device, how, COUNT, NULL);
+    for (int o = 0; o < 3; o++)
+        in[o] = guarded_vector(device, how, COUNT, operands[o]);
+    suite_ok(tally_apply(function, &in[0].tensor, &in[1].tensor, &in[2].tensor, &result.tensor));
+    for (int o = 0; o < 3; o++)
+        guarded_unchanged(&in[o], "an operand");
+    guarded_read(&result, "out", out);
+    for (int o = 0; o < 3; o++)
+        guarded_free(&in[o]);
+    guarded_free(&result);
+}
+
+/* Any float; or, where denormals count as zero, none that is or makes one. */
+static float operand(tally_function function) {
+    uint32_t bits = (uint32_t)suite_random();
+    if (!the.keeps_denormal)
+        bits = (bits & 0x807fffff) | (uint32_t)(120 + suite_pick(10)) << 23;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    if (function == TALLY_EXP)
+        return -fabsf(value);
+    return function == TALLY_LOG ? fmaxf(fabsf(value), 0x1p-126f) : value;
+}
+
+static void every_function(void **state) {
+    (void)state;
+    static float operands[3][COUNT], got[COUNT], want[COUNT];
+    for (int f = 0; f < TALLY_FUNCTIONS; f++)
+        for (int how = FLAT; how <= STRIDED; how++) {
+            suite_case("function %s, %s", function_names[f], layout_names[how]);
+            for (int o = 0; o < 3; o++)
+                for (size_t i = 0; i < COUNT; i++)
+                    operands[o][i] = operand((tally_function)f);
+            run(the.device, (tally_function)f, (layout)how, operands, got);
+            run(the.peer, (tally_function)f, (layout)how, operands, want);
+            compare_bits("out", got, want, COUNT);
+        }
+}
+
+static void operands_are_checked(void **state) {
+    (void)state;
+    size_t n = 3, other = 4;
+    tally_tensor a, b;
+    suite_ok(tally_tensor_new(the.device, TALLY_F32, 1, &n, &a));
+    suite_ok(tally_tensor_new(the.device, TALLY_F32, 1, &other, &b));
+    assert_int_equal(tally_apply(TALLY_SUM, &a, NULL, NULL, &a), TALLY_USAGE);
+    assert_int_equal(tally_apply(TALLY_SUM, &a, &b, NULL, &a), TALLY_USAGE);
+    assert_int_equal(tally_apply(TALLY_FMA, &a, &a, NULL, &a), TALLY_USAGE);
+    assert_int_equal(tally_apply(TALLY_TANH, &a, NULL, NULL, &b), TALLY_USAGE);
+    assert_int_equal(tally_apply(TALLY_FUNCTIONS, &a, &a, &a, &a), TALLY_USAGE);
+    tally_tensor_free(&a);
+    tally_tensor_free(&b);
+}
+
+int ops_functions(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_function),
+        cmocka_unit_test(operands_are_checked),
+    };
+    return cmocka_run_group_tests_name("functions", tests, NULL, NULL);
+}

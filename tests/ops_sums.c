@@ -1,0 +1,187 @@
+/* Sums of rows and the gradients of weights, in their stated order. */
+#include "bounded.h"
+#include "compare.h"
+#include "guarded.h"
+#include "ops.h"
+#include "reference.h"
+
+#include <stdlib.h>
+
+static const float betas[] = {0, 1, -0.61f};
+enum { BETAS = 3 };
+
+static void run_reduce(tally_device *device, layout how, size_t m, size_t n, const float *x, float beta,
+                       const float *old, float *out) {
+    layout row = how == TRANSPOSED ? STRIDED : how;
+    guarded gx = guarded_matrix(device, how, m, n, x), gout = guarded_vector(device, row, m, old);
+    suite_ok(tally_reduce(&gx.tensor, beta, &gout.tensor));
+    guarded_unchanged(&gx, "X");
+    guarded_read(&gout, "out", out);
+    guarded_free(&gx);
+    guarded_free(&gout);
+}
+
+/* 16 lanes: the first addition of each is to 0 and exact, ceil(n / 16) - 1 more follow, 4 halvings, one fma. */
+static void check_reduce(layout how, size_t m, size_t n, float *x, float beta, float *old) {
+    suite_case("reduce %zux%zu %s, beta %g", m, n, layout_names[how], (double)beta);
+    float *got = suite_memory(m, sizeof *got), *other = suite_memory(m, sizeof *other);
+    double *want = suite_memory(m, sizeof *want), *bound = suite_memory(m, sizeof *bound);
+    for (size_t i = 0; i < m && beta == 0; i++)
+        old[i] = NAN;
+    run_reduce(the.device, how, m, n, x, beta, old, got);
+    run_reduce(the.peer, how, m, n, x, beta, old, other);
+    reference_reduce(m, n, x, (double)beta, old, want, bound);
+    for (size_t i = 0; i < m; i++)
+        bound[i] = bounded_gamma((double)((n + 15) / 16 + 4)) * bound[i];
+    compare_within("out", got, want, bound, m);
+    compare_bits("out", got, other, m);
+    free(got);
+    free(other);
+    free(want);
+    free(bound);
+}
+
+static void sums_of_rows(void **state) {
+    (void)state;
+    static const size_t lengths[] = {1, 2, 3, 7, 15, 16, 17, 31, 33, 127, 1000, 4097};
+    for (size_t i = 0; i < odd_sizes_used(); i++)
+        for (size_t j = 0; j < 12; j++)
+            for (int how = 0; how < LAYOUTS; how++) {
+                size_t m = odd_sizes[i], n = lengths[j];
+                if (m * n > (the.small ? 500 : 200000))
+                    continue;
+                float *x = suite_memory(m * n, sizeof *x), *old = suite_memory(m, sizeof *old);
+                suite_uniforms(x, m * n, -1, 1);
+                suite_uniforms(old, m, -1, 1);
+                check_reduce((layout)how, m, n, x, betas[suite_pick(BETAS)], old);
+                free(x);
+                free(old);
+            }
+}
+
+static void sums_of_special_values(void **state) {
+    (void)state;
+    static const float specials[] = {NAN, INFINITY, -INFINITY};
+    enum { M = 5, N = 77 };
+    for (size_t s = 0; s < 3; s++) {
+        float x[M * N], old[M];
+        suite_uniforms(x, M * N, -1, 1);
+        suite_uniforms(old, M, -1, 1);
+        x[suite_pick(M * N)] = specials[s];
+        check_reduce(FLAT, M, N, x, 1, old);
+    }
+}
+
+/* What tally_accumulate sums over, with [M, T, N] for left and [J, T, N] for right. */
+typedef struct accumulation {
+    size_t m, j, steps, columns; /* j 0: right is ones */
+    layout how;
+} accumulation;
+
+static void run_accumulate(tally_device *device, const accumulation *s, const float *left, const float *right,
+                           const float *before, float *after) {
+    guarded gl = guarded_cube(device, s->how, (size_t[]){s->m, s->steps, s->columns}, left), gr, gg;
+    if (s->j) {
+        gr = guarded_cube(device, s->how, (size_t[]){s->j, s->steps, s->columns}, right);
+        gg = guarded_matrix(device, s->how, s->m, s->j, before);
+        suite_ok(tally_accumulate(&gl.tensor, &gr.tensor, &gg.tensor));
+        guarded_unchanged(&gr, "right");
+        guarded_free(&gr);
+    } else {
+        gg = guarded_vector(device, s->how, s->m, before);
+        suite_ok(tally_accumulate(&gl.tensor, NULL, &gg.tensor));
+    }
+    guarded_unchanged(&gl, "left");
+    guarded_read(&gg, "gradient", after);
+    guarded_free(&gl);
+    guarded_free(&gg);
+}
+
+static void check_accumulate(const accumulation *s, bool tiny) {
+    suite_case("accumulate [%zu, %zu, %zu] by %zu, %s%s", s->m, s->steps, s->columns, s->j, layout_names[s->how],
+               tiny ? ", tiny" : "");
+    size_t k = s->steps * s->columns, wide = s->j ? s->j : 1, elements = s->m * wide;
+    float *left = suite_memory(s->m * k, sizeof *left), *right = suite_memory(wide * k, sizeof *right);
+    float *before = suite_memory(elements, sizeof *before), *got = suite_memory(elements, sizeof *got);
+    float *other = suite_memory(elements, sizeof *other);
+    double *want = suite_memory(elements, sizeof *want), *bound = suite_memory(elements, sizeof *bound);
+    float scale = tiny ? 0x1p-70f : 1;
+    suite_uniforms(left, s->m * k, -scale, scale);
+    suite_uniforms(right, wide * k, -scale, scale);
+    for (size_t i = 0; i < k && !s->j; i++)
+        right[i] = 1;
+    suite_uniforms(before, elements, -scale * scale, scale * scale);
+    run_accumulate(the.device, s, left, right, before, got);
+    reference_gemm(false, true, s->m, wide, k, 1, left, right, 1, before, want, bound);
+    /* CLBlast: any order of k terms. Else a term is rounded in its lane's chain, 4 halvings, and once for each slice. */
+    size_t slices = (s->columns + TALLY_SLICE_COLUMNS - 1) / TALLY_SLICE_COLUMNS;
+    double roundings = the.exact ? (double)(s->steps * (TALLY_SLICE_COLUMNS / 16) + 4 + slices) : (double)k + 2;
+    for (size_t i = 0; i < elements; i++)
+        bound[i] = bounded_gamma(roundings) * bound[i] + (5 * (double)k + 4) * bounded_tiny();
+    compare_within("gradient", got, want, bound, elements);
+    run_accumulate(the.peer, s, left, right, before, other);
+    if ((the.exact || !s->j) && (!tiny || the.keeps_denormal))
+        compare_bits("gradient", got, other, elements);
+    float *floats[] = {left, right, before, got, other};
+    for (size_t i = 0; i < 5; i++)
+        free(floats[i]);
+    free(want);
+    free(bound);
+}
+
+static void gradients_of_weights(void **state) {
+    (void)state;
+    static const size_t rows[] = {1, 2, 5, 9, 33}, columns[] = {1, 15, 16, 17, 48, 63, 64, 65, 128, 150, 1008};
+    size_t number = 0;
+    for (size_t i = 0; i < 5; i++)
+        for (size_t n = 0; n < 11; n++)
+            for (size_t steps = 1; steps <= 3; steps++) {
+                accumulation s = {rows[i], rows[suite_pick(5)], steps, columns[n], suite_pick(2) ? PADDED : FLAT};
+                if (suite_pick(3) == 0)
+                    s.j = 0;
+                if (!the.small || (number++ % 13 == 0 && columns[n] < 200))
+                    check_accumulate(&s, false);
+            }
+    check_accumulate(&(accumulation){6, 5, 2, 70, FLAT}, true);
+    check_accumulate(&(accumulation){6, 0, 2, 70, FLAT}, true);
+}
+
+/* A batch at once, and its slices one after another, give the same. */
+static void slices_one_after_another(void **state) {
+    (void)state;
+    enum { M = 5, J = 3, T = 4, N = 150, PART = TALLY_SLICE_COLUMNS };
+    suite_case("accumulate slice by slice");
+    if (!the.exact)
+        return;
+    float left[M * T * N], right[J * T * N], before[M * J], whole[M * J], parts[M * J];
+    suite_uniforms(left, M * T * N, -1, 1);
+    suite_uniforms(right, J * T * N, -1, 1);
+    suite_uniforms(before, M * J, -1, 1);
+    accumulation all = {M, J, T, N, FLAT};
+    run_accumulate(the.device, &all, left, right, before, whole);
+    guarded gl = guarded_cube(the.device, FLAT, (size_t[]){M, T, N}, left);
+    guarded gr = guarded_cube(the.device, FLAT, (size_t[]){J, T, N}, right);
+    guarded gg = guarded_matrix(the.device, FLAT, M, J, before);
+    for (size_t first = 0; first < N; first += PART) {
+        size_t length = N - first < PART ? N - first : PART;
+        tally_tensor l, r;
+        suite_ok(tally_tensor_slice(&gl.tensor, 2, first, length, &l));
+        suite_ok(tally_tensor_slice(&gr.tensor, 2, first, length, &r));
+        suite_ok(tally_accumulate(&l, &r, &gg.tensor));
+    }
+    guarded_read(&gg, "gradient", parts);
+    compare_bits("gradient", parts, whole, M * J);
+    guarded_free(&gl);
+    guarded_free(&gr);
+    guarded_free(&gg);
+}
+
+int ops_sums(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_of_rows),
+        cmocka_unit_test(sums_of_special_values),
+        cmocka_unit_test(gradients_of_weights),
+        cmocka_unit_test(slices_one_after_another),
+    };
+    return cmocka_run_group_tests_name("sums", tests, NULL, NULL);
+}
