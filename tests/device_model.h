@@ -6,15 +6,15 @@
 #include "suite.h"
 
 typedef struct device_model {
-    model_sizes sizes;
-    tally_tensor values[MODEL_PARTS];    /* as in reference.h */
-    tally_tensor gradients[MODEL_PARTS]; /* of the parameters and of x; H0 and C0 are read from the state */
-    tally_tensor m[MODEL_PARTS], v[MODEL_PARTS], faults;
+    tl_model_sizes sizes;
+    tally_tensor values[TL_MODEL_PARTS];    /* as in reference.h */
+    tally_tensor gradients[TL_MODEL_PARTS]; /* of the parameters and of x; H0 and C0 are read from the state */
+    tally_tensor m[TL_MODEL_PARTS], v[TL_MODEL_PARTS], faults;
     tally_tensor labels, logits, probabilities, losses, loss, dlogits;
     tally_lstm_state state;
 } device_model;
 
-device_model device_model_new(const model_sizes *sizes, const float *values, const int32_t *labels);
+device_model device_model_new(const tl_model_sizes *sizes, const float *values, const int32_t *labels);
 void device_model_free(device_model *model);
 /* The passes in three parts, so that what is between them can be looked at. */
 void device_model_forward(device_model *model);
@@ -22,9 +22,9 @@ void device_model_head_backward(device_model *model);
 void device_model_layer_backward(device_model *model);
 /* The gradients as reference.h has them. */
 void device_model_gradients(const device_model *model, float *gradients);
-/* One step of Adam over a part that is a parameter (before PART_X) with the gradients of the last pass. */
-void device_model_adam(device_model *model, model_part part, const tally_adam_options *options, uint64_t step);
-/* The parameters, up to PART_X. */
+/* One step of Adam over a part that is a parameter (before TL_PART_X) with the gradients of the last pass. */
+void device_model_adam(device_model *model, tl_model_part part, const tally_adam_options *options, uint64_t step);
+/* The parameters, up to TL_PART_X. */
 void device_model_parameters(const device_model *model, float *values);
 
 #endif

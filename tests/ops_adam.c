@@ -1,8 +1,9 @@
 /* Adam, several steps on from each other. */
-#include "bounded_model.h"
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
+#include "parity/bounded_model.h"
+#include "reference.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,10 +45,10 @@ static int32_t check_step(const tally_adam_options *o, uint64_t step, size_t n, 
     }
     for (size_t i = 0; i < n; i++) {
         double values[3] = {(double)w[i], (double)m[i], (double)v[i]};
-        bounded running[3] = {bounded_of(values[0]), bounded_of(values[1]), bounded_of(values[2])};
+        tl_bounded running[3] = {tl_bounded_of(values[0]), tl_bounded_of(values[1]), tl_bounded_of(values[2])};
         reference_adam(o->rate, o->beta1, o->beta2, o->epsilon, step, (double)gradient[i], &values[0], &values[1],
                        &values[2]);
-        bounded_adam(o, step, bounded_of((double)gradient[i]), &running[0], &running[1], &running[2]);
+        tl_bounded_adam(o, step, tl_bounded_of((double)gradient[i]), &running[0], &running[1], &running[2]);
         for (int part = 0; part < 3; part++) {
             want[part][i] = values[part];
             bound[part][i] = running[part].e;

@@ -1,9 +1,9 @@
 /* Matrix products: any order of summation is held to what its length implies, the exact ones to the C
  * path's bits. */
-#include "bounded.h"
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
+#include "parity/bounded.h"
 #include "reference.h"
 
 #include <stdlib.h>
@@ -44,9 +44,9 @@ static void bounds(const product *p, const float *a, const float *b, const doubl
     for (size_t i = 0; i < p->k * p->n; i++)
         largest = isfinite(b[i]) ? fmax(largest, fabs((double)b[i])) : largest;
     double scale = fmax(1, fabs((double)p->alpha)), k = (double)p->k;
-    double lost = (5 * k + 4) * bounded_tiny() * scale * largest * (1 + fabs((double)p->beta));
+    double lost = (5 * k + 4) * tl_bounded_tiny() * scale * largest * (1 + fabs((double)p->beta));
     for (size_t i = 0; i < p->m * p->n; i++)
-        bound[i] = bounded_gamma(k + 2) * magnitude[i] + lost;
+        bound[i] = tl_bounded_gamma(k + 2) * magnitude[i] + lost;
 }
 
 /* bits: the same as the C path's even on a device that takes denormals for zero. */

@@ -2,8 +2,8 @@
 #include "backend/backend.h"
 #include "compare.h"
 #include "guarded.h"
-#include "lstm_record.h"
 #include "ops.h"
+#include "parity/lstm_record.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -153,7 +153,7 @@ static void check_values(sizes s, form how, const arrays *in, bool fades) {
         if (part == C || part == H || part == TANH_C)
             compare_bits("forward's, after backward", got.part[part], forward.part[part], count_of(s, part));
 
-    lstm_record record = {
+    tl_lstm_record record = {
         .inputs = s.inputs,
         .hidden = s.hidden,
         .steps = s.steps,
@@ -177,8 +177,8 @@ static void check_values(sizes s, form how, const arrays *in, bool fades) {
         .after = {got.part[DW_IH], got.part[DW_HH], got.part[DBIAS]},
     };
     check_initial_states(s, in, &forward);
-    lstm_check_forward(&record);
-    lstm_check_backward(&record);
+    suite_ok(tl_lstm_record_forward(&record, compare_bounded, NULL));
+    suite_ok(tl_lstm_record_backward(&record, compare_bounded, NULL));
 
     if (the.exact && (!fades || the.keeps_denormal)) {
         arrays other_forward = arrays_new(s), other = arrays_new(s);

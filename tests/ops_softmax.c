@@ -1,8 +1,9 @@
 /* Softmax with cross-entropy. */
-#include "bounded_model.h"
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
+#include "parity/bounded_model.h"
+#include "reference.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,16 +60,16 @@ static void check(const batch *b, const float *logits, const int32_t *labels, bo
     float *loss = suite_memory(n, sizeof *loss), *other_loss = suite_memory(n, sizeof *other_loss);
     double *want = suite_memory(count, sizeof *want), *want_loss = suite_memory(n, sizeof *want_loss);
     double *bound = suite_memory(count, sizeof *bound), *bound_loss = suite_memory(n, sizeof *bound_loss);
-    bounded *running = suite_memory(count, sizeof *running);
+    tl_bounded *running = suite_memory(count, sizeof *running);
     for (size_t i = 0; i < count; i++) {
         want[i] = (double)logits[i];
-        running[i] = bounded_of(want[i]);
+        running[i] = tl_bounded_of(want[i]);
     }
     for (size_t column = 0; column < n; column++) {
         reference_softmax(classes, n, want + column, want + column);
         want_loss[column] = reference_loss(classes, n, want + column, labels[column]);
-        bounded_softmax(classes, n, running + column, running + column);
-        bound_loss[column] = bounded_loss(classes, n, running + column, labels[column]).e;
+        tl_bounded_softmax(classes, n, running + column, running + column);
+        bound_loss[column] = tl_bounded_loss(classes, n, running + column, labels[column]).e;
     }
     for (size_t i = 0; i < count; i++)
         bound[i] = running[i].e;
@@ -163,7 +164,7 @@ static void equal_logits_are_equally_probable(void **state) {
         run_forward(the.device, &b, logits, &(int32_t){2}, probabilities, &loss);
         for (size_t k = 0; k < 4; k++)
             assert_true(probabilities[k] == 0.25f); /* exp(0) is 1, and 1/4 has no rounding */
-        compare_within("loss", &loss, &(double){log(4)}, &(double){LOG_ULPS * bounded_ulp(log(4))}, 1);
+        compare_within("loss", &loss, &(double){log(4)}, &(double){TL_LOG_ULPS * tl_bounded_ulp(log(4))}, 1);
     }
 }
 
@@ -173,7 +174,7 @@ static void a_clipped_loss_has_its_gradient(void **state) {
     batch b = {2, 1, FLAT, false};
     float logits[] = {0, -200}, probabilities[2], loss, dlogits[2];
     run_forward(the.device, &b, logits, &(int32_t){1}, probabilities, &loss);
-    compare_within("loss", &loss, &(double){-log(1e-10)}, &(double){LOG_ULPS * bounded_ulp(23) + 2 * UNIT}, 1);
+    compare_within("loss", &loss, &(double){-log(1e-10)}, &(double){TL_LOG_ULPS * tl_bounded_ulp(23) + 2 * TL_UNIT}, 1);
     run_backward(the.device, &b, probabilities, &(int32_t){1}, dlogits);
     assert_true(dlogits[0] == 1.0f && dlogits[1] == -1.0f);
 }

@@ -1,8 +1,8 @@
 /* Sums of rows and the gradients of weights, in their stated order. */
-#include "bounded.h"
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
+#include "parity/bounded.h"
 #include "reference.h"
 
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static void check_reduce(layout how, size_t m, size_t n, float *x, float beta, f
     run_reduce(the.peer, how, m, n, x, beta, old, other);
     reference_reduce(m, n, x, (double)beta, old, want, bound);
     for (size_t i = 0; i < m; i++)
-        bound[i] = bounded_gamma((double)((n + 15) / 16 + 4)) * bound[i];
+        bound[i] = tl_bounded_gamma((double)((n + 15) / 16 + 4)) * bound[i];
     compare_within("out", got, want, bound, m);
     compare_bits("out", got, other, m);
     free(got);
@@ -117,7 +117,7 @@ static void check_accumulate(const accumulation *s, bool tiny) {
     size_t slices = (s->columns + TALLY_SLICE_COLUMNS - 1) / TALLY_SLICE_COLUMNS;
     double roundings = the.exact ? (double)(s->steps * (TALLY_SLICE_COLUMNS / 16) + 4 + slices) : (double)k + 2;
     for (size_t i = 0; i < elements; i++)
-        bound[i] = bounded_gamma(roundings) * bound[i] + (5 * (double)k + 4) * bounded_tiny();
+        bound[i] = tl_bounded_gamma(roundings) * bound[i] + (5 * (double)k + 4) * tl_bounded_tiny();
     compare_within("gradient", got, want, bound, elements);
     run_accumulate(the.peer, s, left, right, before, other);
     if ((the.exact || !s->j) && (!tiny || the.keeps_denormal))

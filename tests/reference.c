@@ -93,34 +93,6 @@ void reference_adam(double rate, double beta1, double beta2, double epsilon, uin
     *weight -= rate * m_hat / (sqrt(v_hat) + epsilon);
 }
 
-const char *const model_part_names[MODEL_PARTS] = {"w_ih", "w_hh", "bias", "head w", "head b", "x", "h0", "c0"};
-
-size_t model_part_size(const model_sizes *s, model_part part) {
-    switch (part) {
-    case PART_W_IH:
-        return 4 * s->hidden * s->inputs;
-    case PART_W_HH:
-        return 4 * s->hidden * s->hidden;
-    case PART_BIAS:
-        return 4 * s->hidden;
-    case PART_HEAD_W:
-        return s->classes * s->hidden;
-    case PART_HEAD_B:
-        return s->classes;
-    case PART_X:
-        return s->inputs * s->steps * s->columns;
-    default:
-        return s->hidden * s->columns;
-    }
-}
-
-size_t model_part_at(const model_sizes *s, model_part part) {
-    size_t at = 0;
-    for (int before = 0; before < (int)part; before++)
-        at += model_part_size(s, (model_part)before);
-    return at;
-}
-
 /* What one column's sequence goes through; a new value at every step. */
 typedef struct sequence {
     double *gates;  /* [T][4][H], activated */
@@ -136,7 +108,7 @@ static double *numbers(size_t count) {
     return memory;
 }
 
-static sequence sequence_new(const model_sizes *s) {
+static sequence sequence_new(const tl_model_sizes *s) {
     return (sequence){numbers(s->steps * 4 * s->hidden), numbers((s->steps + 1) * s->hidden),
                       numbers((s->steps + 1) * s->hidden), numbers(s->steps * s->hidden), numbers(s->classes)};
 }
@@ -150,14 +122,15 @@ static void sequence_free(sequence *q) {
 }
 
 /* Returns the column's loss. */
-static double forward(const model_sizes *s, const double *values, size_t column, int32_t label, sequence *q) {
+static double forward(const tl_model_sizes *s, const double *values, size_t column, int32_t label, sequence *q) {
     size_t hidden = s->hidden, n = s->columns;
-    const double *w_ih = values + model_part_at(s, PART_W_IH), *w_hh = values + model_part_at(s, PART_W_HH);
-    const double *bias = values + model_part_at(s, PART_BIAS), *x = values + model_part_at(s, PART_X);
-    const double *head_w = values + model_part_at(s, PART_HEAD_W), *head_b = values + model_part_at(s, PART_HEAD_B);
+    const double *w_ih = values + tl_model_part_at(s, TL_PART_W_IH), *w_hh = values + tl_model_part_at(s, TL_PART_W_HH);
+    const double *bias = values + tl_model_part_at(s, TL_PART_BIAS), *x = values + tl_model_part_at(s, TL_PART_X);
+    const double *head_w = values + tl_model_part_at(s, TL_PART_HEAD_W),
+                 *head_b = values + tl_model_part_at(s, TL_PART_HEAD_B);
     for (size_t u = 0; u < hidden; u++) {
-        q->h[u] = values[model_part_at(s, PART_H0) + u * n + column];
-        q->c[u] = values[model_part_at(s, PART_C0) + u * n + column];
+        q->h[u] = values[tl_model_part_at(s, TL_PART_H0) + u * n + column];
+        q->c[u] = values[tl_model_part_at(s, TL_PART_C0) + u * n + column];
     }
     for (size_t t = 0; t < s->steps; t++)
         for (size_t u = 0; u < hidden; u++) {
@@ -185,14 +158,16 @@ static double forward(const model_sizes *s, const double *values, size_t column,
     return reference_loss(s->classes, 1, q->probabilities, label);
 }
 
-static void backward(const model_sizes *s, const double *values, size_t column, int32_t label, const sequence *q,
+static void backward(const tl_model_sizes *s, const double *values, size_t column, int32_t label, const sequence *q,
                      double *gradients) {
     size_t hidden = s->hidden, n = s->columns;
-    const double *w_ih = values + model_part_at(s, PART_W_IH), *w_hh = values + model_part_at(s, PART_W_HH);
-    const double *head_w = values + model_part_at(s, PART_HEAD_W), *x = values + model_part_at(s, PART_X);
-    double *dw_ih = gradients + model_part_at(s, PART_W_IH), *dw_hh = gradients + model_part_at(s, PART_W_HH);
-    double *dbias = gradients + model_part_at(s, PART_BIAS), *dx = gradients + model_part_at(s, PART_X);
-    double *dhead_w = gradients + model_part_at(s, PART_HEAD_W), *dhead_b = gradients + model_part_at(s, PART_HEAD_B);
+    const double *w_ih = values + tl_model_part_at(s, TL_PART_W_IH), *w_hh = values + tl_model_part_at(s, TL_PART_W_HH);
+    const double *head_w = values + tl_model_part_at(s, TL_PART_HEAD_W), *x = values + tl_model_part_at(s, TL_PART_X);
+    double *dw_ih = gradients + tl_model_part_at(s, TL_PART_W_IH),
+           *dw_hh = gradients + tl_model_part_at(s, TL_PART_W_HH);
+    double *dbias = gradients + tl_model_part_at(s, TL_PART_BIAS), *dx = gradients + tl_model_part_at(s, TL_PART_X);
+    double *dhead_w = gradients + tl_model_part_at(s, TL_PART_HEAD_W),
+           *dhead_b = gradients + tl_model_part_at(s, TL_PART_HEAD_B);
     double *dh = numbers(hidden), *dc = numbers(hidden), *dgates = numbers(4 * hidden);
 
     const double *last = q->h + s->steps * hidden;
@@ -228,15 +203,15 @@ static void backward(const model_sizes *s, const double *values, size_t column, 
         }
     }
     for (size_t u = 0; u < hidden; u++) {
-        gradients[model_part_at(s, PART_H0) + u * n + column] = dh[u];
-        gradients[model_part_at(s, PART_C0) + u * n + column] = dc[u];
+        gradients[tl_model_part_at(s, TL_PART_H0) + u * n + column] = dh[u];
+        gradients[tl_model_part_at(s, TL_PART_C0) + u * n + column] = dc[u];
     }
     free(dh);
     free(dc);
     free(dgates);
 }
 
-double reference_model_loss(const model_sizes *s, const double *values, const int32_t *labels) {
+double reference_model_loss(const tl_model_sizes *s, const double *values, const int32_t *labels) {
     sequence q = sequence_new(s);
     double loss = 0;
     for (size_t column = 0; column < s->columns; column++)
@@ -245,10 +220,11 @@ double reference_model_loss(const model_sizes *s, const double *values, const in
     return loss;
 }
 
-double reference_model_gradients(const model_sizes *s, const double *values, const int32_t *labels, double *gradients) {
+double reference_model_gradients(const tl_model_sizes *s, const double *values, const int32_t *labels,
+                                 double *gradients) {
     sequence q = sequence_new(s);
     double loss = 0;
-    memset(gradients, 0, model_part_at(s, MODEL_PARTS) * sizeof *gradients);
+    memset(gradients, 0, tl_model_part_at(s, TL_MODEL_PARTS) * sizeof *gradients);
     for (size_t column = 0; column < s->columns; column++) {
         loss += forward(s, values, column, labels[column], &q);
         backward(s, values, column, labels[column], &q, gradients);

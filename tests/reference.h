@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "parity/model_parts.h"
+
 /* c = alpha op(a) op(b) + beta c; a is [m, k] or, transposed, [k, m]; magnitude: the same sum over absolute values. */
 void reference_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const float *a,
                     const float *b, double beta, const float *c, double *out, double *magnitude);
@@ -25,31 +27,9 @@ double reference_loss(size_t classes, size_t stride, const double *probabilities
 void reference_adam(double rate, double beta1, double beta2, double epsilon, uint64_t step, double gradient,
                     double *weight, double *m, double *v);
 
-/* The classifier: LSTM layer, linear layer on its last output, softmax, cross-entropy summed over the columns. */
-typedef struct model_sizes {
-    size_t inputs, hidden, steps, columns, classes;
-} model_sizes;
-
-/* Everything the loss depends on, in one array; a gradient is an array of the same shape. */
-typedef enum model_part {
-    PART_W_IH,   /* [4H, I] */
-    PART_W_HH,   /* [4H, H] */
-    PART_BIAS,   /* [4H] */
-    PART_HEAD_W, /* [C, H] */
-    PART_HEAD_B, /* [C] */
-    PART_X,      /* [I, T, N] */
-    PART_H0,     /* [H, N] */
-    PART_C0,     /* [H, N] */
-    MODEL_PARTS
-} model_part;
-extern const char *const model_part_names[MODEL_PARTS];
-size_t model_part_size(const model_sizes *sizes, model_part part);
-/* Where a part begins; model_part_at(sizes, MODEL_PARTS) is the whole array's size. */
-size_t model_part_at(const model_sizes *sizes, model_part part);
-
-double reference_model_loss(const model_sizes *sizes, const double *values, const int32_t *labels);
+double reference_model_loss(const tl_model_sizes *sizes, const double *values, const int32_t *labels);
 /* Returns the loss. */
-double reference_model_gradients(const model_sizes *sizes, const double *values, const int32_t *labels,
+double reference_model_gradients(const tl_model_sizes *sizes, const double *values, const int32_t *labels,
                                  double *gradients);
 
 #endif

@@ -1,5 +1,7 @@
 #include "suite.h"
 
+#include "parity/bounded.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,7 @@ int suite_begin(void) {
     const tally_device_info *info = tally_device_get_info(the.device);
     const char *inexact = tally_device_inexact(the.device);
     the.keeps_denormal = !*inexact;
+    tl_bounded_flushes = !the.keeps_denormal;
     printf("device: %s, %s, %s%s%s; seed: TALLY_TEST_SEED=%llu\n", info->name, info->platform,
            the.exact ? "exact" : "clblast", *inexact ? ", within tolerance: " : "", inexact, (unsigned long long)first);
     return EXIT_SUCCESS;

@@ -1,9 +1,8 @@
 /* The functions of cl/arith.h against the double ones of the C library: their largest errors are what the header states. Every 251st
  * float by default, every one with TALLY_TEST_ALL=1 (a quarter of an hour). */
-#include "arith_bounds.h"
-#include "bounded.h"
 #include "compare.h"
 #include "core/scalar_arith.h"
+#include "parity/bounded.h"
 #include "suite.h"
 
 #include <math.h>
@@ -29,7 +28,7 @@ static double largest_error(float (*function)(float), double (*exact)(double), u
     double largest = 0;
     for (uint64_t bits = first; bits <= last; bits += stride) {
         float x = as_float((uint32_t)bits), got = function(x);
-        double want = exact((double)x), error = fabs((double)got - want) / bounded_ulp(want);
+        double want = exact((double)x), error = fabs((double)got - want) / tl_bounded_ulp(want);
         if (!(error <= largest)) { /* a NaN is the largest there is */
             largest = error;
             if (isnan(error))
@@ -50,12 +49,12 @@ static void check_error(const char *name, float (*function)(float), double (*exa
 
 static void errors_are_as_stated(void **state) {
     (void)state;
-    check_error("exp_negative", tl_s_exp_negative, exp, MINUS, MINUS | INFINITE, EXP_ULPS);
-    check_error("sigmoid", tl_s_sigmoid, sigmoid, PLUS_ZERO, INFINITE, SIGMOID_ULPS);
-    check_error("sigmoid", tl_s_sigmoid, sigmoid, MINUS, MINUS | INFINITE, SIGMOID_ULPS);
-    check_error("tanh", tl_s_tanh, tanh, PLUS_ZERO, INFINITE, TANH_ULPS);
-    check_error("tanh", tl_s_tanh, tanh, MINUS, MINUS | INFINITE, TANH_ULPS);
-    check_error("log", tl_s_log, log, SMALLEST_NORMAL, INFINITE - 1, LOG_ULPS);
+    check_error("exp_negative", tl_s_exp_negative, exp, MINUS, MINUS | INFINITE, TL_EXP_ULPS);
+    check_error("sigmoid", tl_s_sigmoid, sigmoid, PLUS_ZERO, INFINITE, TL_SIGMOID_ULPS);
+    check_error("sigmoid", tl_s_sigmoid, sigmoid, MINUS, MINUS | INFINITE, TL_SIGMOID_ULPS);
+    check_error("tanh", tl_s_tanh, tanh, PLUS_ZERO, INFINITE, TL_TANH_ULPS);
+    check_error("tanh", tl_s_tanh, tanh, MINUS, MINUS | INFINITE, TL_TANH_ULPS);
+    check_error("log", tl_s_log, log, SMALLEST_NORMAL, INFINITE - 1, TL_LOG_ULPS);
 }
 
 static void gates_stay_in_their_range(void **state) {

@@ -1,10 +1,10 @@
 /* What PyTorch computed, from tests/fixtures: loss, every gradient and ten steps of Adam. The double reference repeats all of it to within
  * double rounding. The device is held to it directly where a bound over everything is of use, and through all ten steps operation by
  * operation, each within the bound of that operation on what the device had. */
-#include "bounded_model.h"
 #include "compare.h"
 #include "device_model.h"
-#include "lstm_record.h"
+#include "parity/bounded_model.h"
+#include "parity/lstm_record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static const tally_adam_options adam = {1e-3, 0.9, 0.999, 1e-8};
 static const char *folder;
 
 typedef struct fixture {
-    model_sizes sizes;
+    tl_model_sizes sizes;
     size_t count, parameters; /* of values; those of them that are trained, the first */
     int32_t *labels;
     float *values;
@@ -40,13 +40,13 @@ static fixture fixture_new(const char *name) {
     FILE *file = fopen(path, "rb");
     if (!file)
         suite_fail("cannot be read");
-    model_sizes *s = &f.sizes;
+    tl_model_sizes *s = &f.sizes;
     if (fscanf(file, "tally fixture %zu %zu %zu %zu %zu %zu", &s->inputs, &s->hidden, &s->steps, &s->columns,
                &s->classes, &f.kept) != 6 ||
         fgetc(file) != '\n')
         suite_fail("is not a fixture");
-    f.count = model_part_at(s, MODEL_PARTS);
-    f.parameters = model_part_at(s, PART_X);
+    f.count = tl_model_part_at(s, TL_MODEL_PARTS);
+    f.parameters = tl_model_part_at(s, TL_PART_X);
     f.labels = take(file, s->columns, sizeof *f.labels);
     f.values = take(file, f.count, sizeof *f.values);
     double *losses = take(file, STEPS, sizeof *losses);
@@ -120,21 +120,21 @@ static float *read_all(const tally_tensor *t) {
 /* One element of a product of matrices: rows and columns are where its factors begin and how far apart they are. */
 static void check_product(const char *name, size_t i, size_t j, size_t terms, const float *a, size_t a_step,
                           const float *b, size_t b_step, double start, float got) {
-    bounded_sum sum = bounded_sum_start(bounded_of(start));
+    tl_bounded_sum sum = tl_bounded_sum_start(tl_bounded_of(start));
     for (size_t k = 0; k < terms; k++)
-        bounded_sum_product(&sum, bounded_of((double)a[k * a_step]), bounded_of((double)b[k * b_step]));
-    bounded want = bounded_sum_end(&sum);
-    compare_element(name, (size_t[]){i, j, 0}, got, want.v, want.e);
+        tl_bounded_sum_product(&sum, tl_bounded_of((double)a[k * a_step]), tl_bounded_of((double)b[k * b_step]));
+    tl_bounded want = tl_bounded_sum_end(&sum);
+    compare_bounded(NULL, name, (size_t[]){i, j, 0}, got, want);
 }
 
 /* What a device made of the classifier, each operation checked from what the device had before it. */
 typedef struct pass {
-    const model_sizes *s;
+    const tl_model_sizes *s;
     const int32_t *labels;
-    float *values[MODEL_PARTS];
+    float *values[TL_MODEL_PARTS];
     float *gates, *c, *h, *tanh_c, *logits, *probabilities, *losses, *loss; /* after forward */
     float *dlogits, *dh_last, *dc_last;                                     /* after the head's backward */
-    float *dgates, *gradients[MODEL_PARTS];                                 /* after the layer's */
+    float *dgates, *gradients[TL_MODEL_PARTS];                              /* after the layer's */
 } pass;
 
 static void pass_free(pass *p) {
@@ -142,7 +142,7 @@ static void pass_free(pass *p) {
                     p->losses, p->loss, p->dlogits, p->dh_last, p->dc_last, p->dgates};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
-    for (int part = 0; part < MODEL_PARTS; part++) {
+    for (int part = 0; part < TL_MODEL_PARTS; part++) {
         free(p->values[part]);
         free(p->gradients[part]);
     }
@@ -150,7 +150,7 @@ static void pass_free(pass *p) {
 
 static pass run_pass(device_model *d, const int32_t *labels) {
     pass p = {.s = &d->sizes, .labels = labels};
-    for (int part = 0; part < MODEL_PARTS; part++)
+    for (int part = 0; part < TL_MODEL_PARTS; part++)
         p.values[part] = read_all(&d->values[part]);
     device_model_forward(d);
     p.gates = read_all(&d->state.gates);
@@ -167,24 +167,24 @@ static pass run_pass(device_model *d, const int32_t *labels) {
     p.dc_last = read_all(&d->state.dc);
     device_model_layer_backward(d);
     p.dgates = read_all(&d->state.gates);
-    for (int part = 0; part < PART_H0; part++)
+    for (int part = 0; part < TL_PART_H0; part++)
         p.gradients[part] = read_all(&d->gradients[part]);
-    p.gradients[PART_H0] = read_all(&d->state.dh);
-    p.gradients[PART_C0] = read_all(&d->state.dc);
+    p.gradients[TL_PART_H0] = read_all(&d->state.dh);
+    p.gradients[TL_PART_C0] = read_all(&d->state.dc);
     return p;
 }
 
 static void check_layer(const pass *p) {
-    const model_sizes *s = p->s;
-    lstm_record record = {
+    const tl_model_sizes *s = p->s;
+    tl_lstm_record record = {
         .inputs = s->inputs,
         .hidden = s->hidden,
         .steps = s->steps,
         .columns = s->columns,
-        .w_ih = p->values[PART_W_IH],
-        .w_hh = p->values[PART_W_HH],
-        .bias = p->values[PART_BIAS],
-        .x = p->values[PART_X],
+        .w_ih = p->values[TL_PART_W_IH],
+        .w_hh = p->values[TL_PART_W_HH],
+        .bias = p->values[TL_PART_BIAS],
+        .x = p->values[TL_PART_X],
         .gates = p->gates,
         .c = p->c,
         .tanh_c = p->tanh_c,
@@ -192,66 +192,65 @@ static void check_layer(const pass *p) {
         .dh_last = p->dh_last,
         .dc_last = p->dc_last,
         .dgates = p->dgates,
-        .dh = p->gradients[PART_H0],
-        .dc = p->gradients[PART_C0],
-        .dx = p->gradients[PART_X],
-        .after = {p->gradients[PART_W_IH], p->gradients[PART_W_HH], p->gradients[PART_BIAS]},
+        .dh = p->gradients[TL_PART_H0],
+        .dc = p->gradients[TL_PART_C0],
+        .dx = p->gradients[TL_PART_X],
+        .after = {p->gradients[TL_PART_W_IH], p->gradients[TL_PART_W_HH], p->gradients[TL_PART_BIAS]},
     };
     for (size_t u = 0; u < s->hidden; u++) {
-        compare_bits("h0", p->h + u * (s->steps + 1) * s->columns, p->values[PART_H0] + u * s->columns, s->columns);
-        compare_bits("c0", p->c + u * (s->steps + 1) * s->columns, p->values[PART_C0] + u * s->columns, s->columns);
+        compare_bits("h0", p->h + u * (s->steps + 1) * s->columns, p->values[TL_PART_H0] + u * s->columns, s->columns);
+        compare_bits("c0", p->c + u * (s->steps + 1) * s->columns, p->values[TL_PART_C0] + u * s->columns, s->columns);
     }
-    lstm_check_forward(&record);
-    lstm_check_backward(&record);
+    suite_ok(tl_lstm_record_forward(&record, compare_bounded, NULL));
+    suite_ok(tl_lstm_record_backward(&record, compare_bounded, NULL));
 }
 
 static void check_head(const pass *p) {
-    const model_sizes *s = p->s;
+    const tl_model_sizes *s = p->s;
     size_t hidden = s->hidden, n = s->columns, classes = s->classes, h_row = (s->steps + 1) * n;
-    const float *last = p->h + s->steps * n, *head_w = p->values[PART_HEAD_W], one = 1;
-    bounded *column = suite_memory(classes, sizeof *column);
+    const float *last = p->h + s->steps * n, *head_w = p->values[TL_PART_HEAD_W], one = 1;
+    tl_bounded *column = suite_memory(classes, sizeof *column);
     for (size_t j = 0; j < n; j++) {
         for (size_t k = 0; k < classes; k++) {
             check_product("logits", k, j, hidden, head_w + k * hidden, 1, last + j, h_row,
-                          (double)p->values[PART_HEAD_B][k], p->logits[k * n + j]);
-            column[k] = bounded_of((double)p->logits[k * n + j]);
+                          (double)p->values[TL_PART_HEAD_B][k], p->logits[k * n + j]);
+            column[k] = tl_bounded_of((double)p->logits[k * n + j]);
         }
-        bounded_softmax(classes, 1, column, column);
-        bounded loss = bounded_loss(classes, 1, column, p->labels[j]);
-        compare_element("losses", (size_t[]){j, 0, 0}, p->losses[j], loss.v, loss.e);
+        tl_bounded_softmax(classes, 1, column, column);
+        tl_bounded loss = tl_bounded_loss(classes, 1, column, p->labels[j]);
+        compare_bounded(NULL, "losses", (size_t[]){j, 0, 0}, p->losses[j], loss);
         for (size_t k = 0; k < classes; k++) {
-            compare_element("probabilities", (size_t[]){k, j, 0}, p->probabilities[k * n + j], column[k].v,
-                            column[k].e);
-            bounded gradient = bounded_sub(bounded_of((double)p->probabilities[k * n + j]),
-                                           (bounded){(size_t)p->labels[j] == k ? 1 : 0, 0});
-            compare_element("dlogits", (size_t[]){k, j, 0}, p->dlogits[k * n + j], gradient.v, gradient.e);
+            compare_bounded(NULL, "probabilities", (size_t[]){k, j, 0}, p->probabilities[k * n + j], column[k]);
+            tl_bounded gradient = tl_bounded_sub(tl_bounded_of((double)p->probabilities[k * n + j]),
+                                                 (tl_bounded){(size_t)p->labels[j] == k ? 1 : 0, 0});
+            compare_bounded(NULL, "dlogits", (size_t[]){k, j, 0}, p->dlogits[k * n + j], gradient);
         }
         for (size_t u = 0; u < hidden; u++)
             check_product("dh", u, j, classes, head_w + u, hidden, p->dlogits + j, n, 0, p->dh_last[u * n + j]);
     }
     check_product("loss", 0, 0, n, p->losses, 1, &one, 0, 0, *p->loss);
     for (size_t k = 0; k < classes; k++) {
-        check_product("head b gradient", k, 0, n, p->dlogits + k * n, 1, &one, 0, 0, p->gradients[PART_HEAD_B][k]);
+        check_product("head b gradient", k, 0, n, p->dlogits + k * n, 1, &one, 0, 0, p->gradients[TL_PART_HEAD_B][k]);
         for (size_t u = 0; u < hidden; u++)
             check_product("head w gradient", k, u, n, p->dlogits + k * n, 1, last + u * h_row, 1, 0,
-                          p->gradients[PART_HEAD_W][k * hidden + u]);
+                          p->gradients[TL_PART_HEAD_W][k * hidden + u]);
     }
     free(column);
 }
 
 static void check_adam(device_model *d, const pass *p, size_t step) {
-    for (int part = 0; part < PART_X; part++) {
+    for (int part = 0; part < TL_PART_X; part++) {
         float *m = read_all(&d->m[part]), *v = read_all(&d->v[part]);
-        size_t count = model_part_size(p->s, (model_part)part);
-        device_model_adam(d, (model_part)part, &adam, step);
+        size_t count = tl_model_part_size(p->s, (tl_model_part)part);
+        device_model_adam(d, (tl_model_part)part, &adam, step);
         float *weights = read_all(&d->values[part]), *new_m = read_all(&d->m[part]), *new_v = read_all(&d->v[part]);
         for (size_t i = 0; i < count; i++) {
-            bounded w = bounded_of((double)p->values[part][i]), first = bounded_of((double)m[i]);
-            bounded second = bounded_of((double)v[i]);
-            bounded_adam(&adam, step, bounded_of((double)p->gradients[part][i]), &w, &first, &second);
-            compare_element(model_part_names[part], (size_t[]){i, 0, 0}, weights[i], w.v, w.e);
-            compare_element("m", (size_t[]){i, 0, 0}, new_m[i], first.v, first.e);
-            compare_element("v", (size_t[]){i, 0, 0}, new_v[i], second.v, second.e);
+            tl_bounded w = tl_bounded_of((double)p->values[part][i]), first = tl_bounded_of((double)m[i]);
+            tl_bounded second = tl_bounded_of((double)v[i]);
+            tl_bounded_adam(&adam, step, tl_bounded_of((double)p->gradients[part][i]), &w, &first, &second);
+            compare_bounded(NULL, tl_model_part_names[part], (size_t[]){i, 0, 0}, weights[i], w);
+            compare_bounded(NULL, "m", (size_t[]){i, 0, 0}, new_m[i], first);
+            compare_bounded(NULL, "v", (size_t[]){i, 0, 0}, new_v[i], second);
         }
         float *all[] = {m, v, weights, new_m, new_v};
         for (size_t i = 0; i < 5; i++)
@@ -289,12 +288,13 @@ static void the_device_follows_uneven_sizes(void **state) {
 static void the_device_gives_pytorchs_gradients(void **state) {
     (void)state;
     fixture f = fixture_new("uneven");
-    bounded *values = suite_memory(f.count, sizeof *values), *gradients = suite_memory(f.count, sizeof *gradients);
+    tl_bounded *values = suite_memory(f.count, sizeof *values), *gradients = suite_memory(f.count, sizeof *gradients);
     double *bound = suite_memory(f.count, sizeof *bound), largest = 0;
     float *got = suite_memory(f.count, sizeof *got), loss;
     for (size_t i = 0; i < f.count; i++)
-        values[i] = bounded_of((double)f.values[i]);
-    bounded want_loss = bounded_model_gradients(&f.sizes, values, f.labels, gradients);
+        values[i] = tl_bounded_of((double)f.values[i]);
+    tl_bounded want_loss;
+    suite_ok(tl_bounded_model_gradients(&f.sizes, values, f.labels, gradients, &want_loss));
     for (size_t i = 0; i < f.count; i++) {
         bound[i] = gradients[i].e;
         largest = fmax(largest, bound[i]);
@@ -311,12 +311,12 @@ static void the_device_gives_pytorchs_gradients(void **state) {
 
     /* Weights after the first step: its gradients' errors, divided by themselves. */
     for (size_t i = 0; i < f.parameters; i++) {
-        bounded m = {0, 0}, v = {0, 0};
-        bounded_adam(&adam, 1, gradients[i], &values[i], &m, &v);
+        tl_bounded m = {0, 0}, v = {0, 0};
+        tl_bounded_adam(&adam, 1, gradients[i], &values[i], &m, &v);
         bound[i] = values[i].e;
     }
-    for (int part = 0; part < PART_X; part++)
-        device_model_adam(&model, (model_part)part, &adam, 1);
+    for (int part = 0; part < TL_PART_X; part++)
+        device_model_adam(&model, (tl_model_part)part, &adam, 1);
     device_model_parameters(&model, got);
     compare_within("weights", got, f.after, bound, f.parameters);
     device_model_free(&model);

@@ -1,25 +1,25 @@
 /* Gradients of the whole classifier: the plain double backward against finite differences of the plain double loss, and the device's
  * against the plain backward. Initial states are not zero, and the sizes are uneven. */
-#include "bounded_model.h"
 #include "compare.h"
 #include "device_model.h"
+#include "parity/bounded_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static const model_sizes cases[] = {{3, 5, 7, 11, 4}, {1, 1, 1, 1, 2}, {2, 7, 3, 17, 3}, {1, 8, 6, 16, 9}};
+static const tl_model_sizes cases[] = {{3, 5, 7, 11, 4}, {1, 1, 1, 1, 2}, {2, 7, 3, 17, 3}, {1, 8, 6, 16, 9}};
 enum { CASES = sizeof cases / sizeof *cases };
 
 typedef struct problem {
-    const model_sizes *sizes;
+    const tl_model_sizes *sizes;
     size_t count;
     float *values; /* everything the loss depends on, as floats so that the device has the same numbers */
     double *exact;
     int32_t *labels;
 } problem;
 
-static problem problem_new(const model_sizes *s) {
-    problem p = {.sizes = s, .count = model_part_at(s, MODEL_PARTS)};
+static problem problem_new(const tl_model_sizes *s) {
+    problem p = {.sizes = s, .count = tl_model_part_at(s, TL_MODEL_PARTS)};
     p.values = suite_memory(p.count, sizeof *p.values);
     p.exact = suite_memory(p.count, sizeof *p.exact);
     p.labels = suite_memory(s->columns, sizeof *p.labels);
@@ -60,12 +60,12 @@ static void the_reference_has_the_gradient_of_its_loss(void **state) {
         double *gradients = suite_memory(p.count, sizeof *gradients);
         double loss = reference_model_gradients(p.sizes, p.exact, p.labels, gradients);
         assert_true(loss == reference_model_loss(p.sizes, p.exact, p.labels));
-        for (int part = 0; part < MODEL_PARTS; part++)
-            for (size_t i = 0; i < model_part_size(p.sizes, (model_part)part); i++) {
-                size_t at = model_part_at(p.sizes, (model_part)part) + i;
+        for (int part = 0; part < TL_MODEL_PARTS; part++)
+            for (size_t i = 0; i < tl_model_part_size(p.sizes, (tl_model_part)part); i++) {
+                size_t at = tl_model_part_at(p.sizes, (tl_model_part)part) + i;
                 double estimate = difference(&p, at);
                 if (!(fabs(estimate - gradients[at]) <= 1e-8 * fmax(1, fabs(gradients[at]))))
-                    suite_fail("%s[%zu]: %.12g, but %.12g by differences", model_part_names[part], i, gradients[at],
+                    suite_fail("%s[%zu]: %.12g, but %.12g by differences", tl_model_part_names[part], i, gradients[at],
                                estimate);
             }
         free(gradients);
@@ -79,12 +79,13 @@ static void the_device_has_the_gradient_of_the_reference(void **state) {
     for (size_t c = 0; c < CASES; c++) {
         problem p = problem_new(&cases[c]);
         double *want = suite_memory(p.count, sizeof *want), *bound = suite_memory(p.count, sizeof *bound);
-        bounded *values = suite_memory(p.count, sizeof *values), *running = suite_memory(p.count, sizeof *running);
+        tl_bounded *values = suite_memory(p.count, sizeof *values), *running = suite_memory(p.count, sizeof *running);
         float *got = suite_memory(p.count, sizeof *got);
         double loss = reference_model_gradients(p.sizes, p.exact, p.labels, want), largest = 0;
         for (size_t i = 0; i < p.count; i++)
-            values[i] = bounded_of(p.exact[i]);
-        bounded running_loss = bounded_model_gradients(p.sizes, values, p.labels, running);
+            values[i] = tl_bounded_of(p.exact[i]);
+        tl_bounded running_loss;
+        suite_ok(tl_bounded_model_gradients(p.sizes, values, p.labels, running, &running_loss));
         /* Two double programs of one formula: each is off by some 1e-13. */
         assert_true(fabs(running_loss.v - loss) <= 1e-11 * fmax(1, fabs(loss)));
         for (size_t i = 0; i < p.count; i++) {
@@ -103,10 +104,10 @@ static void the_device_has_the_gradient_of_the_reference(void **state) {
         device_model_layer_backward(&model);
         device_model_gradients(&model, got);
         compare_within("loss", &got_loss, &loss, &running_loss.e, 1);
-        for (int part = 0; part < MODEL_PARTS; part++) {
-            size_t at = model_part_at(p.sizes, (model_part)part);
-            compare_within(model_part_names[part], got + at, want + at, bound + at,
-                           model_part_size(p.sizes, (model_part)part));
+        for (int part = 0; part < TL_MODEL_PARTS; part++) {
+            size_t at = tl_model_part_at(p.sizes, (tl_model_part)part);
+            compare_within(tl_model_part_names[part], got + at, want + at, bound + at,
+                           tl_model_part_size(p.sizes, (tl_model_part)part));
         }
         device_model_free(&model);
         free(want);

@@ -100,7 +100,8 @@ struct tally_device {
 
 /* The reference C path. */
 tally_status tl_cpu_describe(tally_device_info *info, unsigned threads);
-tally_status tl_cpu_open(unsigned threads, tally_device **device);
+/* instruction_set: baseline, avx2 or avx512; NULL for what TALLY_CPU says, or the best there is. */
+tally_status tl_cpu_open(unsigned threads, const char *instruction_set, tally_device **device);
 /* Its table, from which others start and to which the dispatch falls back. */
 const tl_backend *tl_cpu_backend(void);
 

@@ -80,7 +80,7 @@ static tally_status not_there(const tally_device_list *list, const char *selecto
 static tally_status open_cpu(const tally_device_options *options, tally_device **device) {
     if (options && options->route == TALLY_ROUTE_CLBLAST)
         return tl_fail(TALLY_USAGE, "the cpu device has the exact route only: CLBlast is for OpenCL devices");
-    return tl_cpu_open(options ? options->threads : 0, device);
+    return tl_cpu_open(options ? options->threads : 0, NULL, device);
 }
 
 tally_status tally_device_open(const char *selector, const tally_device_options *options, tally_device **device) {

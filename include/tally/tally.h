@@ -6,6 +6,7 @@
 #include <tally/data.h>
 #include <tally/device.h>
 #include <tally/nn.h>
+#include <tally/parity.h>
 #include <tally/store.h>
 #include <tally/tensor.h>
 #include <tally/train.h>

@@ -37,11 +37,12 @@ static int instruction_sets(instruction_set sets[SETS]) {
     return count;
 }
 
-/* TALLY_CPU names one; else the best this processor has. */
-static tally_status choose(instruction_set *chosen) {
+/* The one that is wanted, or that TALLY_CPU names; else the best this processor has. */
+static tally_status choose(const char *wanted, instruction_set *chosen) {
     instruction_set sets[SETS];
     int count = instruction_sets(sets);
-    const char *wanted = getenv("TALLY_CPU");
+    if (!wanted)
+        wanted = getenv("TALLY_CPU");
     bool any = !wanted || !*wanted;
     for (int i = 0; i < count; i++)
         if (any ? sets[i].here : strcmp(wanted, sets[i].name) == 0) {
@@ -54,8 +55,8 @@ static tally_status choose(instruction_set *chosen) {
 }
 
 const tl_backend *tl_cpu_backend(void) {
-    instruction_set chosen;
-    return choose(&chosen) ? &tl_baseline_backend : chosen.backend;
+    instruction_set chosen = {0};
+    return choose(NULL, &chosen) ? &tl_baseline_backend : chosen.backend;
 }
 
 static unsigned processors(void) {
@@ -85,17 +86,13 @@ static void processor_name(char *name, size_t size) {
     fclose(file);
 }
 
-tally_status tl_cpu_describe(tally_device_info *info, unsigned threads) {
-    instruction_set chosen;
-    tally_status status = choose(&chosen);
-    if (status)
-        return status;
+static tally_status describe(tally_device_info *info, unsigned threads, const char *set) {
     if (threads > MAX_THREADS)
         return tl_fail(TALLY_USAGE, "%u threads: at most %d", threads, MAX_THREADS);
     *info = (tally_device_info){.type = TALLY_DEVICE_CPU, .compute_units = threads ? threads : processors()};
     snprintf(info->selector, sizeof info->selector, "cpu");
     snprintf(info->backend, sizeof info->backend, "cpu");
-    snprintf(info->platform, sizeof info->platform, "C, %s", chosen.name);
+    snprintf(info->platform, sizeof info->platform, "C, %s", set);
     processor_name(info->name, sizeof info->name);
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages > 0 && page > 0)
@@ -103,15 +100,21 @@ tally_status tl_cpu_describe(tally_device_info *info, unsigned threads) {
     return TALLY_OK;
 }
 
-tally_status tl_cpu_open(unsigned threads, tally_device **device) {
-    instruction_set chosen;
-    tally_status status = choose(&chosen);
+tally_status tl_cpu_describe(tally_device_info *info, unsigned threads) {
+    instruction_set chosen = {0};
+    tally_status status = choose(NULL, &chosen);
+    return status ? status : describe(info, threads, chosen.name);
+}
+
+tally_status tl_cpu_open(unsigned threads, const char *instruction_set_name, tally_device **device) {
+    instruction_set chosen = {0};
+    tally_status status = choose(instruction_set_name, &chosen);
     if (status)
         return status;
     tally_device *made = calloc(1, sizeof *made);
     if (!made)
         return tl_fail(TALLY_MEMORY, "no memory left for a device");
-    status = tl_cpu_describe(&made->info, threads);
+    status = describe(&made->info, threads, chosen.name);
     if (status) {
         free(made);
         return status;

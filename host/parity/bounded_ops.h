@@ -1,0 +1,44 @@
+/* bounded_ops.h: sums, the cell, softmax, Adam and a step of the layer under running error analysis, in the order of operations that
+ * cl/arith.h states; matrix products and sums in any order.
+ */
+#ifndef TALLY_PARITY_BOUNDED_OPS_H
+#define TALLY_PARITY_BOUNDED_OPS_H
+
+#include "parity/bounded.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <tally/tensor.h>
+
+/* A sum being made. start: what it begins with, exact or an operand of its own. */
+typedef struct tl_bounded_sum {
+    double v, magnitude, e;
+    size_t terms;
+} tl_bounded_sum;
+tl_bounded_sum tl_bounded_sum_start(tl_bounded start);
+void tl_bounded_sum_product(tl_bounded_sum *sum, tl_bounded a, tl_bounded b);
+/* In any order, with two roundings to spare for what CLBlast does at the ends. */
+tl_bounded tl_bounded_sum_end(const tl_bounded_sum *sum);
+
+void tl_bounded_cell(tl_bounded gate[4], tl_bounded c_prev, tl_bounded *c, tl_bounded *tanh_c, tl_bounded *h);
+void tl_bounded_cell_backward(tl_bounded gate[4], tl_bounded c_prev, tl_bounded tanh_c, tl_bounded dh, tl_bounded *dc);
+/* One column; stride is the distance between classes. probabilities may be logits. */
+void tl_bounded_softmax(size_t classes, size_t stride, const tl_bounded *logits, tl_bounded *probabilities);
+tl_bounded tl_bounded_loss(size_t classes, size_t stride, const tl_bounded *probabilities, int32_t label);
+void tl_bounded_adam(const tally_adam_options *options, uint64_t step, tl_bounded gradient, tl_bounded *weight,
+                     tl_bounded *m, tl_bounded *v);
+
+/* One step of one column of the layer, from the states before it. gates: [4H], activated. */
+typedef struct tl_bounded_layer {
+    size_t inputs, hidden;
+    const tl_bounded *w_ih, *w_hh, *bias;
+} tl_bounded_layer;
+void tl_bounded_step(const tl_bounded_layer *layer, const tl_bounded *x, const tl_bounded *h_prev,
+                     const tl_bounded *c_prev, tl_bounded *gates, tl_bounded *c, tl_bounded *tanh_c, tl_bounded *h);
+/* gates: activated, replaced by gradients; dc: replaced by that of c_prev. */
+void tl_bounded_step_backward(const tl_bounded_layer *layer, const tl_bounded *c_prev, const tl_bounded *tanh_c,
+                              const tl_bounded *dh, tl_bounded *gates, tl_bounded *dc);
+/* out [columns] = w^T gates, w [4H, columns] */
+void tl_bounded_through(size_t rows, size_t columns, const tl_bounded *w, const tl_bounded *gates, tl_bounded *out);
+
+#endif

@@ -1,0 +1,226 @@
+#include "parity/case.h"
+
+#include "core/fail.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct tl_block {
+    struct tl_block *next;
+} tl_block;
+
+void tl_case_end(tl_case *c) {
+    for (size_t i = 0; i < c->operand_count; i++)
+        for (int side = 0; side < TL_SIDES; side++)
+            tally_tensor_free(&c->storage[i][side]);
+    while (c->memory) {
+        tl_block *next = c->memory->next;
+        free(c->memory);
+        c->memory = next;
+    }
+    c->operand_count = 0;
+}
+
+void tl_case_describe(tl_case *c, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->text, sizeof c->text, format, args);
+    va_end(args);
+}
+
+void *tl_case_memory(tl_case *c, size_t count, size_t size) {
+    enum { HEAD = 64 };
+    tl_block *block = c->status || count > (SIZE_MAX - HEAD) / size ? NULL : calloc(1, HEAD + count * size);
+    if (!block) {
+        if (!c->status)
+            c->status = tl_fail(TALLY_MEMORY, "no memory left for %s", c->text);
+        return NULL;
+    }
+    block->next = c->memory;
+    c->memory = block;
+    return (char *)block + HEAD;
+}
+
+void tl_case_keep(tl_case *c, tally_status status) {
+    if (!c->status)
+        c->status = status;
+}
+
+/* The view in the middle of a tensor with one more before and two more behind in every dimension. */
+static tally_status make(tally_device *device, tally_dtype dtype, bool spaced, int ndim, const size_t *shape,
+                         tally_tensor *storage, tally_tensor *view) {
+    size_t larger[TALLY_MAX_DIMS];
+    for (int d = 0; d < ndim; d++)
+        larger[d] = shape[d] + (spaced ? 3 : 0);
+    tally_status status = tally_tensor_new(device, dtype, ndim, larger, storage);
+    *view = *storage;
+    for (int d = 0; d < ndim && !status && spaced; d++) {
+        tally_tensor cut;
+        status = tally_tensor_slice(view, d, 1, shape[d], &cut);
+        if (!status)
+            *view = cut;
+    }
+    return status;
+}
+
+static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool spaced, int ndim,
+                           const size_t *shape) {
+    size_t index = c->operand_count;
+    tl_operand *o = &c->operands[index];
+    memset(o, 0, sizeof *o);
+    o->name = name;
+    o->elements = 1;
+    for (int d = 0; d < ndim; d++)
+        o->elements *= shape[d];
+    if (c->status)
+        return o;
+    memset(c->storage[index], 0, sizeof c->storage[index]);
+    c->operand_count++;
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        tl_case_keep(c, make(c->device[side], dtype, spaced, ndim, shape, &c->storage[index][side], &o->on[side]));
+    o->before = tl_case_memory(c, o->elements, sizeof *o->before);
+    for (int side = 0; side < TL_SIDES; side++)
+        o->after[side] = tl_case_memory(c, o->elements, sizeof *o->before);
+    return o;
+}
+
+tl_operand *tl_case_operand(tl_case *c, const char *name, bool spaced, int ndim, const size_t *shape) {
+    return operand(c, name, TALLY_F32, spaced, ndim, shape);
+}
+
+tl_operand *tl_case_labels(tl_case *c, size_t columns, size_t classes) {
+    tl_operand *o = operand(c, "labels", TALLY_I32, false, 1, &columns);
+    int32_t *labels = tl_case_memory(c, columns, sizeof *labels);
+    for (size_t i = 0; i < columns && !c->status; i++) {
+        bool ignored = tl_random_below(&c->random, 8) == 0;
+        labels[i] = ignored ? -1 : (int32_t)tl_random_below(&c->random, (uint32_t)classes);
+    }
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        tl_case_keep(c, tally_tensor_write(&o->on[side], labels, columns));
+    if (!c->status)
+        memcpy(o->before, labels, columns * sizeof *labels); /* bits of labels, not floats */
+    return o;
+}
+
+const char *tl_values_name(tl_values kind) {
+    static const char *const names[TL_VALUES_KINDS] = {"ordinary", "zeros", "tiny", "large", "denormal"};
+    return names[kind];
+}
+
+/* With a whole significand for small numbers, too. */
+static float uniform(tl_case *c, float low, float high) {
+    double unit = (double)tl_random_u32(&c->random) * 0x1p-32;
+    return (float)((double)low + ((double)high - (double)low) * unit);
+}
+
+float tl_case_value(tl_case *c, tl_values kind) {
+    float value = uniform(c, -1, 1);
+    switch (kind) {
+    case TL_VALUES_ZEROS:
+        return tl_random_below(&c->random, 2) ? value : copysignf(0.0f, value);
+    case TL_VALUES_TINY:
+        return ldexpf(value, -56 - (int)tl_random_below(&c->random, 12));
+    case TL_VALUES_LARGE:
+        return ldexpf(value, 36 + (int)tl_random_below(&c->random, 8));
+    case TL_VALUES_DENORMAL:
+        return value * 0x1p-127f;
+    default:
+        return value;
+    }
+}
+
+void tl_case_write(tl_case *c, tl_operand *o, const float *values) {
+    if (c->status)
+        return;
+    if (values != o->before)
+        memcpy(o->before, values, o->elements * sizeof *values);
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        tl_case_keep(c, tally_tensor_write(&o->on[side], values, o->elements));
+}
+
+void tl_case_fill(tl_case *c, tl_operand *o, tl_values kind) {
+    for (size_t i = 0; i < o->elements && !c->status; i++)
+        o->before[i] = tl_case_value(c, kind);
+    tl_case_write(c, o, o->before);
+}
+
+void tl_case_uniform(tl_case *c, tl_operand *o, float low, float high) {
+    for (size_t i = 0; i < o->elements && !c->status; i++)
+        o->before[i] = uniform(c, low, high);
+    tl_case_write(c, o, o->before);
+}
+
+void tl_case_read(tl_case *c, tl_operand *o) {
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        tl_case_keep(c, tally_tensor_read(&o->on[side], o->after[side], o->elements));
+}
+
+/* [3, 5] for element 17 of [.., 12]. */
+static const char *place_text(const tl_operand *o, size_t element, char *text, size_t size) {
+    size_t place[TALLY_MAX_DIMS], used = 0;
+    const tally_tensor *t = &o->on[TL_DEVICE];
+    for (int d = t->ndim - 1; d >= 0; d--) {
+        place[d] = element % t->shape[d];
+        element /= t->shape[d];
+    }
+    for (int d = 0; d < t->ndim && used < size; d++)
+        used += (size_t)snprintf(text + used, size - used, "%s%zu", d ? ", " : "", place[d]);
+    return text;
+}
+
+/* Takes an element's error in; false if it is beyond the bound. */
+static bool within(tl_case *c, float got, tl_bounded want) {
+    c->compared = true;
+    if (isnan(want.v) || isnan(got))
+        return isnan(want.v) && isnan(got);
+    if (isinf(want.v) || isinf(got))
+        return (double)got == want.v;
+    double off = fabs((double)got - want.v);
+    /* In double the sum of the bound's parts is itself rounded. */
+    double share = off == 0 ? 0 : want.e > 0 ? off / want.e : (double)INFINITY;
+    c->worst_ulp = fmax(c->worst_ulp, off / tl_bounded_ulp(want.v));
+    c->worst_share = fmax(c->worst_share, share);
+    return share <= 1;
+}
+
+static bool bits_equal(float a, float b) {
+    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
+}
+
+void tl_case_element(tl_case *c, const char *name, const size_t place[3], float got, tl_bounded want) {
+    if (!within(c, got, want) && !c->failure[0])
+        snprintf(c->failure, sizeof c->failure, "%s/%zu, %s: %s[%zu, %zu, %zu] is %.9g (%a), not %.17g within %.3g",
+                 c->check, c->number, c->text, name, place[0], place[1], place[2], (double)got, (double)got, want.v,
+                 want.e);
+}
+
+void tl_case_bits(tl_case *c, const tl_operand *o) {
+    char text[64];
+    for (size_t i = 0; i < o->elements && !c->status; i++) {
+        float got = o->after[TL_DEVICE][i], other = o->after[TL_PEER][i];
+        c->compared = true;
+        if (bits_equal(got, other))
+            continue;
+        c->other_bits = true;
+        if (c->same_bits && !c->failure[0])
+            snprintf(c->failure, sizeof c->failure, "%s/%zu, %s: %s[%s] is %.9g (%a), but %.9g (%a) on the C path",
+                     c->check, c->number, c->text, o->name, place_text(o, i, text, sizeof text), (double)got,
+                     (double)got, (double)other, (double)other);
+    }
+}
+
+void tl_case_compare(tl_case *c, const tl_operand *o, const tl_bounded *want) {
+    char text[64];
+    for (size_t i = 0; i < o->elements && !c->status && want; i++) {
+        float got = o->after[TL_DEVICE][i], other = o->after[TL_PEER][i];
+        if (within(c, got, want[i]) || c->failure[0])
+            continue;
+        snprintf(c->failure, sizeof c->failure,
+                 "%s/%zu, %s: %s[%s] is %.9g (%a), not %.17g within %.3g; the C path has %.9g (%a)", c->check,
+                 c->number, c->text, o->name, place_text(o, i, text, sizeof text), (double)got, (double)got, want[i].v,
+                 want[i].e, (double)other, (double)other);
+    }
+    tl_case_bits(c, o);
+}

@@ -1,0 +1,156 @@
+/* The arithmetic everything is made of: exp, log, sigmoid and tanh against their stated errors, IEEE 754's operations against one rounding. */
+#include "parity/checks.h"
+
+#include <string.h>
+
+/* Case 0 has few values, for simulators; the next ones sample all floats evenly, the low bits at random; those from
+ * TL_FUNCTION_SAMPLES on are all floats there are. */
+enum { FEW = 512, CASE_FLOATS = 1 << 16 };
+
+static size_t function_cost(size_t number) {
+    return number ? (size_t)CASE_FLOATS * 32 : FEW;
+}
+
+static float float_of(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float argument(tl_case *c, size_t i) {
+    if (c->number == 0)
+        return float_of((uint32_t)i << 23 | (tl_random_u32(&c->random) & 0x7fffff));
+    if (c->number < TL_FUNCTION_SAMPLES)
+        return float_of((uint32_t)((c->number - 1) * CASE_FLOATS + i) << 12 | (tl_random_u32(&c->random) & 0xfff));
+    return float_of((uint32_t)((c->number - TL_FUNCTION_SAMPLES) * CASE_FLOATS + i));
+}
+
+/* The nearest argument of the function's domain. */
+static float in_domain(tally_function function, float x) {
+    if (function == TALLY_EXP)
+        return -fabsf(x);
+    if (function == TALLY_LOG)
+        return isnan(x) ? x : fminf(fmaxf(fabsf(x), 0x1p-126f), 0x1.fffffep127f);
+    return x;
+}
+
+static tl_bounded function_of(tally_function function, float x) {
+    tl_bounded at = tl_bounded_of((double)x);
+    switch (function) {
+    case TALLY_EXP:
+        return tl_bounded_exp_negative(at);
+    case TALLY_LOG:
+        return tl_bounded_log(at);
+    case TALLY_SIGMOID:
+        return tl_bounded_sigmoid(at);
+    default:
+        return tl_bounded_tanh(at);
+    }
+}
+
+static void function(tl_case *c, tally_function which) {
+    size_t n = c->number ? CASE_FLOATS : FEW;
+    tl_operand *x = tl_case_operand(c, "x", false, 1, &n), *y = tl_case_operand(c, "y", false, 1, &n);
+    float *values = tl_case_memory(c, n, sizeof *values);
+    for (size_t i = 0; i < n && values; i++)
+        values[i] = in_domain(which, argument(c, i));
+    if (c->status)
+        return;
+    tl_case_describe(c, "%zu floats from %g to %g", n, (double)values[0], (double)values[n - 1]);
+    tl_case_write(c, x, values);
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        tl_case_keep(c, tally_apply(which, &x->on[side], NULL, NULL, &y->on[side]));
+    tl_case_read(c, y);
+    tl_bounded *want = tl_case_memory(c, n, sizeof *want);
+    for (size_t i = 0; i < n && want; i++)
+        want[i] = function_of(which, values[i]);
+    tl_case_compare(c, y, want);
+}
+
+static void check_exp(tl_case *c) {
+    function(c, TALLY_EXP);
+}
+static void check_log(tl_case *c) {
+    function(c, TALLY_LOG);
+}
+static void check_sigmoid(tl_case *c) {
+    function(c, TALLY_SIGMOID);
+}
+static void check_tanh(tl_case *c) {
+    function(c, TALLY_TANH);
+}
+
+const tl_check tl_check_exp = {"exp", TL_FUNCTION_SAMPLES, function_cost, check_exp, false};
+const tl_check tl_check_log = {"log", TL_FUNCTION_SAMPLES, function_cost, check_log, false};
+const tl_check tl_check_sigmoid = {"sigmoid", TL_FUNCTION_SAMPLES, function_cost, check_sigmoid, false};
+const tl_check tl_check_tanh = {"tanh", TL_FUNCTION_SAMPLES, function_cost, check_tanh, false};
+
+/* The operations of IEEE 754, each on every kind of value and on floats of all exponents. */
+static const struct {
+    tally_function function;
+    const char *name;
+} operations[] = {{TALLY_SUM, "sum"},
+                  {TALLY_PRODUCT, "product"},
+                  {TALLY_QUOTIENT, "quotient"},
+                  {TALLY_ROOT, "square root"},
+                  {TALLY_FMA, "fma"}};
+enum { OPERATIONS = sizeof operations / sizeof *operations, RANGES = TL_VALUES_KINDS + 1, OPERANDS = 2000 };
+
+static size_t arithmetic_cost(size_t number) {
+    (void)number;
+    return OPERANDS;
+}
+
+static tl_bounded result_of(tally_function which, const float x[3]) {
+    tl_bounded a = tl_bounded_of((double)x[0]), b = tl_bounded_of((double)x[1]), d = tl_bounded_of((double)x[2]);
+    switch (which) {
+    case TALLY_SUM:
+        return tl_bounded_add(a, b);
+    case TALLY_PRODUCT:
+        return tl_bounded_mul(a, b);
+    case TALLY_QUOTIENT:
+        return tl_bounded_div(a, b);
+    case TALLY_ROOT:
+        return tl_bounded_sqrt(a);
+    default:
+        return tl_bounded_fma(a, b, d);
+    }
+}
+
+/* Beyond what a float holds, or where an operand taken for zero makes anything possible, only the bits are compared. */
+static tl_bounded comparable(tl_bounded want, float peer) {
+    if (isfinite(want.v) && fabs(want.v) < 0x1.fffffep127 && isfinite(want.e))
+        return want;
+    return (tl_bounded){(double)peer, isfinite(peer) ? (double)INFINITY : 0};
+}
+
+static void arithmetic(tl_case *c) {
+    size_t which = c->number % OPERATIONS, range = c->number / OPERATIONS, n = OPERANDS;
+    tl_operand *in[3], *out = tl_case_operand(c, "result", false, 1, &n);
+    static const char *const names[3] = {"a", "b", "c"};
+    for (int o = 0; o < 3; o++) {
+        in[o] = tl_case_operand(c, names[o], false, 1, &n);
+        float *values = tl_case_memory(c, n, sizeof *values);
+        for (size_t i = 0; i < n && values; i++) {
+            float any = float_of(tl_random_u32(&c->random));
+            values[i] = range < TL_VALUES_KINDS ? tl_case_value(c, (tl_values)range) : isfinite(any) ? any : 1.0f;
+            if (operations[which].function == TALLY_ROOT)
+                values[i] = fabsf(values[i]);
+        }
+        tl_case_write(c, in[o], values);
+    }
+    tl_case_describe(c, "%s of %zu numbers, %s", operations[which].name, n,
+                     range < TL_VALUES_KINDS ? tl_values_name((tl_values)range) : "of all exponents");
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        tl_case_keep(c, tally_apply(operations[which].function, &in[0]->on[side], &in[1]->on[side], &in[2]->on[side],
+                                    &out->on[side]));
+    tl_case_read(c, out);
+    tl_bounded *want = tl_case_memory(c, n, sizeof *want);
+    for (size_t i = 0; i < n && want; i++) {
+        const float x[3] = {in[0]->before[i], in[1]->before[i], in[2]->before[i]};
+        want[i] = comparable(result_of(operations[which].function, x), out->after[TL_PEER][i]);
+    }
+    tl_case_compare(c, out, want);
+}
+
+const tl_check tl_check_arithmetic = {"arithmetic", OPERATIONS *RANGES, arithmetic_cost, arithmetic, false};

@@ -1,0 +1,229 @@
+/* The counting model trained on both sides, compared after every step. */
+#include "core/fail.h"
+#include "parity/checks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tally/data.h>
+#include <tally/train.h>
+
+enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 40, SLOW_STEPS = 2, SHADOWS = 4 };
+
+/* A run's losses and its weights after every step. */
+typedef struct record {
+    double *losses; /* [steps], a string's mean */
+    float *weights; /* [steps][count] */
+    size_t count, steps, batch;
+    char digest[65];
+} record;
+
+static tally_status record_new(size_t steps, size_t batch, size_t count, record *r) {
+    *r = (record){.count = count, .steps = steps, .batch = batch};
+    r->losses = calloc(steps, sizeof *r->losses);
+    r->weights = count > SIZE_MAX / sizeof(float) / steps ? NULL : calloc(steps * count, sizeof(float));
+    return r->losses && r->weights ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %zu steps", steps);
+}
+
+static void record_free(record *r) {
+    free(r->losses);
+    free(r->weights);
+}
+
+static tally_status read_weights(const tally_model *model, float *to) {
+    tally_status status = TALLY_OK;
+    for (size_t i = 0; i < tally_model_parameters(model) && !status; i++) {
+        size_t count = tally_model_parameter(model, i).elements;
+        status = tally_model_get(model, i, to, count);
+        to += count;
+    }
+    return status;
+}
+
+static size_t weight_count(const tally_model *model) {
+    size_t count = 0;
+    for (size_t i = 0; i < tally_model_parameters(model); i++)
+        count += tally_model_parameter(model, i).elements;
+    return count;
+}
+
+typedef struct watcher {
+    record *record;
+    const tally_model *model;
+    tally_status status;
+} watcher;
+
+static bool watch(void *context, const tally_progress *now) {
+    watcher *w = context;
+    record *r = w->record;
+    r->losses[now->step - 1] = now->step_loss / (double)r->batch;
+    w->status = read_weights(w->model, r->weights + (now->step - 1) * r->count);
+    return !w->status;
+}
+
+/* Moves every weight by up to share of itself. */
+static tally_status disturb(tally_model *model, double share, tl_random *random) {
+    tally_status status = TALLY_OK;
+    for (size_t i = 0; i < tally_model_parameters(model) && !status; i++) {
+        size_t count = tally_model_parameter(model, i).elements;
+        float *values = calloc(count, sizeof *values);
+        status =
+            values ? tally_model_get(model, i, values, count) : tl_fail(TALLY_MEMORY, "no memory left for weights");
+        for (size_t e = 0; e < count && !status; e++)
+            values[e] += (float)((double)values[e] * share * (2 * (double)tl_random_unit(random) - 1));
+        if (!status)
+            status = tally_model_set(model, i, values, count);
+        free(values);
+    }
+    return status;
+}
+
+/* As many steps as the record has: an epoch of so many batches. */
+static tally_status run(tally_device *device, uint64_t seed, double share, tl_random *random, record *r) {
+    tally_count_options data = {.length = LENGTH, .train_size = r->steps * r->batch, .seed = seed};
+    tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1};
+    tally_train_options options = tally_train_defaults();
+    options.epochs = 1;
+    options.batch = r->batch;
+    tally_count *strings = NULL;
+    tally_model *model = NULL;
+    tally_status status = tally_count_new(&data, &strings);
+    if (!status)
+        status = tally_model_new(device, &config, &model);
+    if (!status)
+        status = tally_model_init(model, seed);
+    if (!status && share > 0)
+        status = disturb(model, share, random);
+    watcher w = {.record = r, .model = model};
+    tally_observer observer = {watch, &w};
+    if (!status)
+        status = tally_train(model, tally_count_train(strings), &options, &observer, NULL);
+    if (w.status)
+        status = w.status;
+    if (!status)
+        status = tally_model_digest(model, r->digest);
+    tally_model_free(model);
+    tally_count_free(strings);
+    return status;
+}
+
+typedef struct difference {
+    size_t step, parameter, element; /* the first; step 0: none */
+    double last;                     /* the largest after the last step */
+} difference;
+
+static difference compare(const tally_model *names, const record *a, const record *b) {
+    difference d = {0, 0, 0, 0};
+    for (size_t s = 0; s < a->steps; s++)
+        for (size_t p = 0, at = 0; p < tally_model_parameters(names); p++) {
+            size_t count = tally_model_parameter(names, p).elements;
+            for (size_t e = 0; e < count; e++, at++) {
+                float x = a->weights[s * a->count + at], y = b->weights[s * b->count + at];
+                if (d.step == 0 && memcmp(&x, &y, sizeof x) != 0)
+                    d = (difference){s + 1, p, e, 0};
+                if (s + 1 == a->steps)
+                    d.last = fmax(d.last, fabs((double)x - (double)y));
+            }
+        }
+    return d;
+}
+
+/* The band: how far the losses of runs on the C path go apart that begin with every weight moved at random by up to gamma(K), K being
+ * the longest sum of a step. That is as much as all of a step's sums together may be off. */
+static tally_status find_band(tally_device *peer, uint64_t seed, const record *straight, double *band) {
+    tl_random random;
+    tl_random_start(&random, seed, TL_STREAM_PARITY, 0);
+    double share = tl_bounded_gamma((double)(straight->batch * LENGTH) + 2);
+    record shadow;
+    tally_status status = record_new(straight->steps, straight->batch, straight->count, &shadow);
+    for (int i = 0; i < SHADOWS && !status; i++) {
+        status = run(peer, seed, share, &random, &shadow);
+        for (size_t s = 0; s < straight->steps && !status; s++)
+            band[s] = fmax(band[s], fabs(shadow.losses[s] - straight->losses[s]));
+    }
+    /* A band may not get narrower: the two runs cross each other. */
+    for (size_t s = 1; s < straight->steps; s++)
+        band[s] = fmax(band[s], band[s - 1]);
+    record_free(&shadow);
+    return status;
+}
+
+static void describe(const tally_model *names, const record *got, const difference *d, tally_parity_line *line) {
+    if (d->step == 0)
+        snprintf(line->note, sizeof line->note, "%zu steps, the same weights after each: SHA-256 %s", got->steps,
+                 got->digest);
+    else
+        snprintf(line->note, sizeof line->note,
+                 "%zu steps; weights first differ after step %zu, in %s[%zu]; after the last by %.3g at most",
+                 got->steps, d->step, tally_model_parameter(names, d->parameter).name, d->element, d->last);
+}
+
+static tally_status compare_runs(tally_device *peer, const tally_parity_options *options, const tally_model *names,
+                                 const record *got, const record *want, bool same_bits, tally_parity_line *line) {
+    difference d = compare(names, got, want);
+    describe(names, got, &d, line);
+    line->verdict = d.step ? TALLY_PARITY_WITHIN_BOUND : TALLY_PARITY_EXACT;
+    if (d.step == 0)
+        return TALLY_OK;
+    size_t at = 0;
+    for (size_t p = 0; p < d.parameter; p++)
+        at += tally_model_parameter(names, p).elements;
+    size_t element = (d.step - 1) * got->count + at + d.element;
+    if (same_bits) {
+        line->verdict = TALLY_PARITY_BROKEN;
+        snprintf(line->failure, sizeof line->failure,
+                 "training, seed %llu: after step %zu %s[%zu] is %.9g, but %.9g on the C path",
+                 (unsigned long long)options->seed, d.step, tally_model_parameter(names, d.parameter).name, d.element,
+                 (double)got->weights[element], (double)want->weights[element]);
+        return TALLY_OK;
+    }
+    double *band = calloc(got->steps, sizeof *band);
+    tally_status status = band ? find_band(peer, options->seed, want, band) : tl_fail(TALLY_MEMORY, "no memory left");
+    for (size_t s = 0; s < got->steps && !status; s++) {
+        double off = fabs(got->losses[s] - want->losses[s]), share = band[s] > 0 ? off / band[s]
+                                                                     : off > 0   ? INFINITY
+                                                                                 : 0;
+        if (!(share <= line->worst_share)) {
+            line->worst_share = share;
+            line->worst_case = s + 1;
+        }
+        if (!(share <= 1) && !line->failure[0]) {
+            line->verdict = TALLY_PARITY_BROKEN;
+            snprintf(line->failure, sizeof line->failure,
+                     "training, seed %llu: the loss of step %zu is %.9g, not %.9g within %.3g",
+                     (unsigned long long)options->seed, s + 1, got->losses[s], want->losses[s], band[s]);
+        }
+    }
+    free(band);
+    return status;
+}
+
+tally_status tl_check_training(tally_device *device, tally_device *peer, const tally_parity_options *options, bool slow,
+                               bool same_bits, tally_parity_line *line) {
+    size_t steps = slow && options->steps > SLOW_STEPS ? SLOW_STEPS : options->steps;
+    size_t batch = slow ? SLOW_BATCH : BATCH;
+    if (steps > ((size_t)1 << LENGTH) / batch)
+        return tl_fail(TALLY_USAGE, "%zu steps: at most %zu", steps, ((size_t)1 << LENGTH) / batch);
+    tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1};
+    tally_model *names = NULL;
+    record got = {0}, want = {0};
+    tally_status status = tally_model_new(peer, &config, &names);
+    if (!status)
+        status = record_new(steps, batch, weight_count(names), &got);
+    if (!status)
+        status = record_new(steps, batch, weight_count(names), &want);
+    if (!status)
+        status = run(peer, options->seed, 0, NULL, &want);
+    if (!status)
+        status = run(device, options->seed, 0, NULL, &got);
+    line->cases = steps;
+    line->left_out = options->steps - steps;
+    snprintf(line->worst, sizeof line->worst, "%zu steps of %zu strings of %d bits, %d hidden", steps, batch, LENGTH,
+             HIDDEN);
+    if (!status)
+        status = compare_runs(peer, options, names, &got, &want, same_bits, line);
+    record_free(&got);
+    record_free(&want);
+    tally_model_free(names);
+    return status;
+}

@@ -1,0 +1,29 @@
+/* model_parts.h: everything that the loss of the classifier depends on, in one array. */
+#ifndef TALLY_PARITY_MODEL_PARTS_H
+#define TALLY_PARITY_MODEL_PARTS_H
+
+#include <stddef.h>
+
+/* The classifier: LSTM layer, linear layer on its last output, softmax, cross-entropy summed over the columns. */
+typedef struct tl_model_sizes {
+    size_t inputs, hidden, steps, columns, classes;
+} tl_model_sizes;
+
+/* Everything the loss depends on, in one array; a gradient is an array of the same shape. */
+typedef enum tl_model_part {
+    TL_PART_W_IH,   /* [4H, I] */
+    TL_PART_W_HH,   /* [4H, H] */
+    TL_PART_BIAS,   /* [4H] */
+    TL_PART_HEAD_W, /* [C, H] */
+    TL_PART_HEAD_B, /* [C] */
+    TL_PART_X,      /* [I, T, N] */
+    TL_PART_H0,     /* [H, N] */
+    TL_PART_C0,     /* [H, N] */
+    TL_MODEL_PARTS
+} tl_model_part;
+extern const char *const tl_model_part_names[TL_MODEL_PARTS];
+size_t tl_model_part_size(const tl_model_sizes *sizes, tl_model_part part);
+/* Where a part begins; tl_model_part_at(sizes, TL_MODEL_PARTS) is the whole array's size. */
+size_t tl_model_part_at(const tl_model_sizes *sizes, tl_model_part part);
+
+#endif
