@@ -8,7 +8,7 @@
 #include <tally/data.h>
 #include <tally/train.h>
 
-enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 40, SLOW_STEPS = 2, SHADOWS = 4 };
+enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 20, SLOW_STEPS = 2, SHADOWS = 4 };
 
 /* A run's losses and its weights after every step. */
 typedef struct record {

@@ -116,7 +116,7 @@ static tally_status run_case(parity *p, size_t index, size_t number, tally_parit
 }
 
 /* A simulator needs a second for what takes others a millisecond: it gets the smaller cases. */
-enum { SLOW_COST = 60000 };
+enum { SLOW_COST = 100000 };
 
 static tally_status run_check(parity *p, size_t index, tally_parity_line *line) {
     const tl_check *check = checks[index];
