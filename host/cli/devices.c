@@ -57,6 +57,14 @@ static void print_details(const tally_device_info *info) {
     if (info->version[0] != '\0')
         printf(", %s", info->version);
     putchar('\n');
+    tally_device *device; /* what its arithmetic is worth shows when it is opened */
+    if (tally_device_open(info->selector, NULL, &device) != TALLY_OK) {
+        printf("     cannot be opened: %s\n", tally_error_text());
+        return;
+    }
+    const char *inexact = tally_device_inexact(device);
+    printf("     arithmetic: %s%s\n", inexact[0] != '\0' ? "within tolerance: " : "exact", inexact);
+    tally_device_close(device);
 }
 
 static void print_table(const tally_device_list *list, const char *chosen, bool verbose) {
@@ -122,7 +130,7 @@ int command_devices(int argc, char **argv) {
         {.name = "json", .value = value_flag(&json), .help = "print one JSON object on stdout"},
         {.name = "verbose",
          .value = value_flag(&verbose),
-         .help = "add compute units, memory and OpenCL version of each device"},
+         .help = "add compute units, memory, OpenCL version and what opening each device shows of its arithmetic"},
         {.name = NULL},
     };
     int operands;
