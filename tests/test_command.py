@@ -601,11 +601,24 @@ class Devices(WithModel):
             with self.subTest(device=device["name"]):
                 name = path("opencl.safetensors")
                 trained = self.passes_json(*SMALL, "--device", device["selector"], "--out", name, env=env)
-                self.assertEqual((trained["backend"], trained["selector"], trained["device"]),
-                                 ("opencl", device["selector"], device["name"]))
+                self.assertEqual((trained["backend"], trained["selector"], trained["device"], trained["route"]),
+                                 ("opencl", device["selector"], device["name"], "exact"))
                 tested = self.passes_json("eval", name, "--device", "cpu")
                 self.assertEqual(tested["weights_sha256"], trained["weights_sha256"])
                 self.assertEqual((tested["backend"], tested["trained_backend"]), ("cpu", "opencl"))
+                self.assertEqual(trained["weights_sha256"],
+                                 self.passes_json(*SMALL, "--device", "cpu")["weights_sha256"])
+                other = self.passes_json(*SMALL, "--device", device["selector"], "--route", "clblast", "--out", name,
+                                         env=env)
+                self.assertEqual(other["route"], "clblast")
+                self.assertEqual(self.passes_json("eval", name, "--device", "cpu")["trained_route"], "clblast")
+                self.assertIn("arithmetic: ", self.passes(tally("devices", "--verbose", env=env)))
+
+    def test_the_c_path_has_one_route(self):
+        r = self.passes_json(*SMALL, "--device", "cpu", "--route", "exact")
+        self.assertEqual(r["route"], "exact")
+        self.fails(USAGE, "the cpu device has the exact route only", args=(*SMALL, "--device", "cpu", "--route", "clblast"))
+        self.fails(USAGE, "--route: 'fast' is not", args=(*SMALL, "--route", "fast"))
 
 
 def catches(process, number):
