@@ -109,23 +109,23 @@ static tally_status run(tally_device *device, uint64_t seed, double share, tl_ra
 
 typedef struct difference {
     size_t step, parameter, element; /* the first; step 0: none */
-    double last;                     /* the largest after the last step */
 } difference;
 
-static difference compare(const tally_model *names, const record *a, const record *b) {
-    difference d = {0, 0, 0, 0};
+static difference first_difference(const tally_model *names, const record *a, const record *b) {
     for (size_t s = 0; s < a->steps; s++)
-        for (size_t p = 0, at = 0; p < tally_model_parameters(names); p++) {
-            size_t count = tally_model_parameter(names, p).elements;
-            for (size_t e = 0; e < count; e++, at++) {
-                float x = a->weights[s * a->count + at], y = b->weights[s * b->count + at];
-                if (d.step == 0 && memcmp(&x, &y, sizeof x) != 0)
-                    d = (difference){s + 1, p, e, 0};
-                if (s + 1 == a->steps)
-                    d.last = fmax(d.last, fabs((double)x - (double)y));
-            }
-        }
-    return d;
+        for (size_t p = 0, at = 0; p < tally_model_parameters(names); p++)
+            for (size_t e = 0; e < tally_model_parameter(names, p).elements; e++, at++)
+                if (memcmp(&a->weights[s * a->count + at], &b->weights[s * b->count + at], sizeof(float)) != 0)
+                    return (difference){s + 1, p, e};
+    return (difference){0, 0, 0};
+}
+
+/* Of a weight, after a step. */
+static double largest_difference(const record *a, const record *b, size_t step) {
+    double largest = 0;
+    for (size_t i = (step - 1) * a->count; i < step * a->count; i++)
+        largest = fmax(largest, fabs((double)a->weights[i] - (double)b->weights[i]));
+    return largest;
 }
 
 /* The band: how far the losses of runs on the C path go apart that begin with every weight moved at random by up to gamma(K), K being
@@ -148,20 +148,27 @@ static tally_status find_band(tally_device *peer, uint64_t seed, const record *s
     return status;
 }
 
-static void describe(const tally_model *names, const record *got, const difference *d, tally_parity_line *line) {
-    if (d->step == 0)
-        snprintf(line->note, sizeof line->note, "%zu steps, the same weights after each: SHA-256 %s", got->steps,
-                 got->digest);
-    else
-        snprintf(line->note, sizeof line->note,
-                 "%zu steps; weights first differ after step %zu, in %s[%zu]; after the last by %.3g at most",
-                 got->steps, d->step, tally_model_parameter(names, d->parameter).name, d->element, d->last);
+static void describe(const tally_model *names, const record *got, const record *want, const difference *d,
+                     tally_parity_line *line) {
+    size_t size = sizeof line->note;
+    if (d->step == 0) {
+        snprintf(line->note, size, "%zu steps, the same weights after each: SHA-256 %s", got->steps, got->digest);
+        return;
+    }
+    size_t used = (size_t)snprintf(line->note, size, "weights first differ after step %zu, in %s[%zu]; at most by",
+                                   d->step, tally_model_parameter(names, d->parameter).name, d->element);
+    for (size_t step = d->step; used < size; step = 2 * step < got->steps ? 2 * step : got->steps) {
+        used += (size_t)snprintf(line->note + used, size - used, "%s %.2g after %zu", step > d->step ? "," : "",
+                                 largest_difference(got, want, step), step);
+        if (step == got->steps)
+            break;
+    }
 }
 
 static tally_status compare_runs(tally_device *peer, const tally_parity_options *options, const tally_model *names,
                                  const record *got, const record *want, bool same_bits, tally_parity_line *line) {
-    difference d = compare(names, got, want);
-    describe(names, got, &d, line);
+    difference d = first_difference(names, got, want);
+    describe(names, got, want, &d, line);
     line->verdict = d.step ? TALLY_PARITY_WITHIN_BOUND : TALLY_PARITY_EXACT;
     if (d.step == 0)
         return TALLY_OK;
