@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "format.h"
 
@@ -29,6 +30,12 @@ int command_misused(const char *command, const char *format, ...) {
     va_end(args);
     fprintf(stderr, "\nTry: tally %s%s--help\n", command != NULL ? command : "", command != NULL ? " " : "");
     return TALLY_USAGE;
+}
+
+double command_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 int command_flush(void) {

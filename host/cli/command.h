@@ -26,6 +26,9 @@ __attribute__((format(printf, 2, 3))) int command_misused(const char *command, c
 /* Flushes stdout. TALLY_IO, said on stderr once, if anything written to it was lost. */
 int command_flush(void);
 
+/* By a clock that nobody sets. */
+double command_seconds(void);
+
 /* How the device that does the work is chosen. */
 typedef struct command_device {
     const char *selector;

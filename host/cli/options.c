@@ -13,8 +13,8 @@ void options_print_exit_codes(void) {
            "  0  done                       5  device: not there, or it failed\n"
            "  1  out of memory              6  numbers: a NaN or an infinity in training\n"
            "  2  usage: a wrong option      7  reading or writing failed\n"
-           "  3  data: a wrong string       130  stopped by Ctrl-C (128 + the signal)\n"
-           "  4  model file: a wrong one\n");
+           "  3  data: a wrong string       8  parity: a check failed\n"
+           "  4  model file: a wrong one    130  stopped by Ctrl-C (128 + the signal)\n");
 }
 
 /* Prints text word by word, wrapped and indented; the first line is indented already. */

@@ -5,20 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "format.h"
 
 enum { SAMPLE = 1000, BAR_MIN = 10, BAR_SPACE = 3 + BAR_MIN, BAR_MAX = 40, LINE_SIZE = 256 };
 static const double REDRAW_SECONDS = 0.1;
 static const double SAMPLING_SHARE = 0.01; /* of the time */
-
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void progress_start(progress *p, bool quiet) {
     *p = (progress){.kind = PROGRESS_NONE, .error = NAN};
@@ -36,21 +30,21 @@ void progress_train(progress *p, const tally_model *model, const tally_dataset *
     p->epochs = options->epochs;
     p->train_size = train->size;
     p->batch = options->batch;
-    p->started = now_seconds();
+    p->started = command_seconds();
     if (p->kind == PROGRESS_LINES)
         fprintf(stderr, "training on %s strings of %zu bits for %s epochs\n", format_whole(train->size).text,
                 train->steps, format_whole(options->epochs).text);
 }
 
 static void take_sample(progress *p, size_t epoch) {
-    double start = now_seconds();
+    double start = command_seconds();
     tally_test_result result = {.tested = 0};
     size_t count = p->test->size < SAMPLE ? p->test->size : SAMPLE;
     /* A device that fails here fails in the next step too, which reports it. */
     if (count > 0 && tally_test(p->model, p->test, 0, count, NULL, &result) == TALLY_OK)
         p->error = (double)result.mistakes / (double)result.tested;
     p->sampled_epoch = epoch;
-    p->sampling += now_seconds() - start;
+    p->sampling += command_seconds() - start;
 }
 
 static size_t terminal_width(void) {
@@ -113,7 +107,7 @@ static void draw(progress *p, double share, field *fields, size_t count) {
 
 /* The bar is not drawn more often than anyone can read, but always at the end. */
 static bool due(progress *p, bool last) {
-    double now = now_seconds();
+    double now = command_seconds();
     if (!last && now - p->drawn < REDRAW_SECONDS)
         return false;
     p->drawn = now;
@@ -131,7 +125,7 @@ static train_state train_state_now(progress *p, const tally_progress *now) {
     double strings = now->epoch_done ? (double)p->train_size : (double)in_epoch * (double)p->batch;
     double all_strings = (double)now->epoch * (double)p->train_size + (now->epoch_done ? 0 : strings);
     double all_steps = (double)p->epochs * (double)now->steps_an_epoch;
-    double elapsed = now_seconds() - p->started;
+    double elapsed = command_seconds() - p->started;
     return (train_state){.share = (double)now->step / all_steps,
                          .left = elapsed * (all_steps - (double)now->step) / (double)now->step,
                          .rate = now->seconds > 0 ? all_strings / now->seconds : 0,
@@ -169,7 +163,7 @@ void progress_train_step(progress *p, const tally_progress *now) {
         say_train(p, now);
     } else if (p->kind == PROGRESS_BAR) {
         bool enough_epochs = p->sampled_epoch == 0 || now->epoch - p->sampled_epoch >= p->epochs / 50;
-        if (now->epoch_done && enough_epochs && p->sampling <= SAMPLING_SHARE * (now_seconds() - p->started))
+        if (now->epoch_done && enough_epochs && p->sampling <= SAMPLING_SHARE * (command_seconds() - p->started))
             take_sample(p, now->epoch);
         if (due(p, now->epoch_done && now->epoch == p->epochs))
             draw_train(p, now);

@@ -29,6 +29,7 @@ typedef enum tally_status {
     TALLY_DEVICE = 5,   /* no such device, or a device failed */
     TALLY_NUMBERS = 6,  /* a NaN or an infinity in the loss or the weights */
     TALLY_IO = 7,       /* reading or writing failed */
+    TALLY_PARITY = 8,   /* of the command only: a parity check failed */
     TALLY_STOPPED = 130 /* the observer asked to stop */
 } tally_status;
 
