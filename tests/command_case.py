@@ -95,6 +95,13 @@ class Case(unittest.TestCase):
             self.assertIn(text, outcome.err)
 
 
+def catches(process, number):
+    """Whether the process has a handler for a signal."""
+    with open(f"/proc/{process.pid}/status") as status:
+        caught = next(line for line in status if line.startswith("SigCgt:"))
+    return int(caught.split()[1], 16) >> (number - 1) & 1 == 1
+
+
 class Terminal:
     """A command whose stderr, and controlling terminal, is a terminal of a width."""
 

@@ -13,10 +13,10 @@ import time
 import unittest
 
 from command_case import (DATA, DEVICE, IO, MEMORY, MODEL, NUMBERS, SANITIZED, SECONDS, USAGE, Case, Terminal,
-                          environment, finish, folder, path, start, tally)
+                          catches, environment, finish, folder, path, start, tally)
 
 EXAMPLE = os.environ["EXAMPLE"]
-COMMANDS = ("train", "eval", "predict", "devices")
+COMMANDS = ("train", "eval", "predict", "devices", "parity")
 # Learns in a blink; four slices a batch, so that threads have something to share.
 SMALL = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--epochs", "30", "--batch", "256",
          "--train-size", "200", "--lr", "0.01")
@@ -537,13 +537,6 @@ class Devices(WithModel):
         self.assertEqual(r["route"], "exact")
         self.fails(USAGE, "the cpu device has the exact route only", args=(*SMALL, "--device", "cpu", "--route", "clblast"))
         self.fails(USAGE, "--route: 'fast' is not", args=(*SMALL, "--route", "fast"))
-
-
-def catches(process, number):
-    """Whether the process has a handler for a signal."""
-    with open(f"/proc/{process.pid}/status") as status:
-        caught = next(line for line in status if line.startswith("SigCgt:"))
-    return int(caught.split()[1], 16) >> (number - 1) & 1 == 1
 
 
 class Stopping(Case):

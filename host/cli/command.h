@@ -13,6 +13,7 @@ int command_train(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_predict(int argc, char **argv);
 int command_devices(int argc, char **argv);
+int command_parity(int argc, char **argv);
 
 /* Says why on stderr, in one line behind "tally: ", and returns status. */
 __attribute__((format(printf, 2, 3))) int command_fail(int status, const char *format, ...);
@@ -47,14 +48,16 @@ int command_open_model(const char *path, const command_device *wanted, tally_dev
 /* Says on stderr what the C path did in the device's place. For --verbose. */
 void command_describe_fallbacks(const tally_device *device);
 
+/* What --device takes, for help. */
+#define COMMAND_SELECTORS                                                                                              \
+    "auto (a GPU if there is one, else cpu), cpu, opencl (the first GPU, else the first device), P:D (platform and "   \
+    "device number, see 'tally devices'), or a part of a device's name"
+
 /* Options that several commands have. */
 #define OPTION_DEVICE(target)                                                                                          \
     {                                                                                                                  \
         .name = "device", .argument = "D", .value = value_text(&(target)),                                             \
-        .help =                                                                                                        \
-            "where to compute: auto (a GPU if there is one, else cpu), cpu, opencl (the first GPU, else the first "    \
-            "device), P:D (platform and device number, see 'tally devices'), or a part of a device's name",            \
-        .fallback = "auto"                                                                                             \
+        .help = "where to compute: " COMMAND_SELECTORS, .fallback = "auto"                                             \
     }
 #define OPTION_ROUTE(target)                                                                                           \
     {                                                                                                                  \

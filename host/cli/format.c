@@ -41,3 +41,18 @@ formatted format_percent(double share) {
     snprintf(f.text, sizeof f.text, "%.4g %%", 100 * share);
     return f;
 }
+
+void format_print_wrapped(const char *text, int indent, int width) {
+    int column = indent;
+    while (*text != '\0') {
+        int length = (int)strcspn(text, " ");
+        if (column > indent && column + 1 + length > width) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        }
+        column += printf("%s%.*s", column > indent ? " " : "", length, text);
+        text += length;
+        text += *text == ' ';
+    }
+    putchar('\n');
+}

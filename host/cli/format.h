@@ -1,4 +1,4 @@
-/* format.h: numbers as people read them. */
+/* format.h: numbers and texts as people read them. */
 #ifndef TALLY_CLI_FORMAT_H
 #define TALLY_CLI_FORMAT_H
 
@@ -14,5 +14,8 @@ formatted format_whole(uint64_t number);
 formatted format_duration(double seconds);
 /* a share of 1 as "0.04506 %" */
 formatted format_percent(double share);
+
+/* Prints a text word by word on stdout, its lines wrapped at width and indented; the first one is indented already. */
+void format_print_wrapped(const char *text, int indent, int width);
 
 #endif

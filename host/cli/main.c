@@ -12,10 +12,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"train", command_train},
-    {"eval", command_eval},
-    {"predict", command_predict},
-    {"devices", command_devices},
+    {"train", command_train},     {"eval", command_eval},     {"predict", command_predict},
+    {"devices", command_devices}, {"parity", command_parity},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -23,6 +21,7 @@ static const char usage[] = "usage: tally train count [OPTION...]\n"
                             "       tally eval FILE [OPTION...]\n"
                             "       tally predict FILE [STRING...|-] [OPTION...]\n"
                             "       tally devices [OPTION...]\n"
+                            "       tally parity [OPTION...]\n"
                             "       tally help [COMMAND]\n"
                             "       tally --version\n";
 
@@ -36,13 +35,15 @@ static void print_help(void) {
            "  eval      test a saved model on those strings again, with mistakes by count\n"
            "  predict   count the ones in strings with a saved model\n"
            "  devices   list the devices that --device takes\n"
+           "  parity    compare a device with the C path and with double precision\n"
            "\n"
            "'tally COMMAND --help' shows the options of a command, with their defaults.\n"
            "\n"
            "Examples:\n"
            "  tally train count --out count.safetensors\n"
            "  tally eval count.safetensors\n"
-           "  tally predict count.safetensors 01100110011001100110\n",
+           "  tally predict count.safetensors 01100110011001100110\n"
+           "  tally parity --device all\n",
            usage);
     options_print_exit_codes();
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "format.h"
 #include "suggest.h"
 
 enum { HELP_WIDTH = 79, HELP_INDENT = 22 };
@@ -15,22 +16,6 @@ void options_print_exit_codes(void) {
            "  2  usage: a wrong option      7  reading or writing failed\n"
            "  3  data: a wrong string       8  parity: a check failed\n"
            "  4  model file: a wrong one    130  stopped by Ctrl-C (128 + the signal)\n");
-}
-
-/* Prints text word by word, wrapped and indented; the first line is indented already. */
-static void print_wrapped(const char *text) {
-    int column = HELP_INDENT;
-    while (*text != '\0') {
-        int length = (int)strcspn(text, " ");
-        if (column > HELP_INDENT && column + 1 + length > HELP_WIDTH) {
-            printf("\n%*s", HELP_INDENT, "");
-            column = HELP_INDENT;
-        }
-        column += printf("%s%.*s", column > HELP_INDENT ? " " : "", length, text);
-        text += length;
-        text += *text == ' ';
-    }
-    putchar('\n');
 }
 
 static void print_option(const option *o) {
@@ -53,7 +38,7 @@ static void print_option(const option *o) {
     }
     if (fallback != NULL && *fallback != '\0')
         snprintf(text + used, sizeof text - (size_t)used, " (default: %s)", fallback);
-    print_wrapped(text);
+    format_print_wrapped(text, HELP_INDENT, HELP_WIDTH);
 }
 
 static void print_help(const option *options, const command_help *help) {

@@ -183,6 +183,24 @@ void progress_test_step(progress *p, const tally_progress *now) {
     draw(p, (double)now->step / (double)p->tests, &tested, 1);
 }
 
+void progress_parity(progress *p, const char *device, const char *route, size_t checks) {
+    progress_end(p);
+    p->device = device;
+    p->route = route;
+    p->checks = checks;
+}
+
+void progress_parity_step(progress *p, size_t done, const tally_parity_line *line) {
+    if (p->kind != PROGRESS_BAR || !due(p, done == p->checks))
+        return;
+    enum { CASES, OPERATION, WHERE, FIELDS };
+    field fields[FIELDS] = {0};
+    snprintf(fields[CASES].text, sizeof fields[CASES].text, "%s cases", format_whole(line->cases).text);
+    snprintf(fields[OPERATION].text, sizeof fields[OPERATION].text, "%s", line->operation);
+    snprintf(fields[WHERE].text, sizeof fields[WHERE].text, "device %s, %s", p->device, p->route);
+    draw(p, (double)done / (double)p->checks, fields, FIELDS);
+}
+
 void progress_end(progress *p) {
     if (p->columns > 0)
         fputc('\n', stderr);

@@ -2,6 +2,7 @@
 #ifndef TALLY_CLI_PROGRESS_H
 #define TALLY_CLI_PROGRESS_H
 
+#include <tally/parity.h>
 #include <tally/tally.h>
 
 typedef enum progress_kind { PROGRESS_NONE, PROGRESS_LINES, PROGRESS_BAR } progress_kind;
@@ -13,6 +14,9 @@ typedef struct progress {
     const tally_dataset *test;
     size_t epochs, train_size, batch;
     size_t tests;         /* sequences to test */
+    const char *device;   /* whose parity is checked: its selector */
+    const char *route;    /* and its route */
+    size_t checks;        /* that there are */
     double started;       /* by the clock */
     double drawn;         /* when the bar was */
     double sampling;      /* seconds that samples took */
@@ -34,6 +38,11 @@ void progress_train_step(progress *p, const tally_progress *now);
 /* From here on it is a test of so many sequences. */
 void progress_test(progress *p, size_t sequences);
 void progress_test_step(progress *p, const tally_progress *now);
+
+/* From here on it is so many parity checks of a device on a route. */
+void progress_parity(progress *p, const char *device, const char *route, size_t checks);
+/* done: of the checks, without this one unless it is over. */
+void progress_parity_step(progress *p, size_t done, const tally_parity_line *line);
 
 /* Ends the bar's line, so that other text can follow. */
 void progress_end(progress *p);
