@@ -105,7 +105,7 @@ tl_operand *tl_case_labels(tl_case *c, size_t columns, size_t classes) {
 }
 
 const char *tl_values_name(tl_values kind) {
-    static const char *const names[TL_VALUES_KINDS] = {"ordinary", "zeros", "tiny", "large", "denormal"};
+    static const char *const names[TL_VALUES_KINDS] = {"ordinary", "half zero", "tiny", "large", "denormal"};
     return names[kind];
 }
 

@@ -56,7 +56,10 @@ static void function(tl_case *c, tally_function which) {
         values[i] = in_domain(which, argument(c, i));
     if (c->status)
         return;
-    tl_case_describe(c, "%zu floats from %g to %g", n, (double)values[0], (double)values[n - 1]);
+    if (c->number)
+        tl_case_describe(c, "%zu floats from %g to %g", n, (double)values[0], (double)values[n - 1]);
+    else
+        tl_case_describe(c, "%zu floats of all exponents", n);
     tl_case_write(c, x, values);
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_apply(which, &x->on[side], NULL, NULL, &y->on[side]));

@@ -8,7 +8,7 @@
 #include <tally/data.h>
 #include <tally/train.h>
 
-enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 20, SLOW_STEPS = 2, SHADOWS = 4 };
+enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 10, SLOW_STEPS = 2, SHADOWS = 4 };
 
 /* A run's losses and its weights after every step. */
 typedef struct record {
@@ -128,9 +128,14 @@ static double largest_difference(const record *a, const record *b, size_t step) 
     return largest;
 }
 
-/* The band: how far the losses of runs on the C path go apart that begin with every weight moved at random by up to gamma(K), K being
- * the longest sum of a step. That is as much as all of a step's sums together may be off. */
-static tally_status find_band(tally_device *peer, uint64_t seed, const record *straight, double *band) {
+/* How far two runs may be apart after each step. */
+typedef struct band {
+    double *losses, *weights; /* [steps] */
+} band;
+
+/* As far as runs on the C path go apart that begin with every weight moved at random by up to gamma(K), K being the longest sum of a
+ * step. That is as much as all of a step's sums together may be off. */
+static tally_status find_band(tally_device *peer, uint64_t seed, const record *straight, band *b) {
     tl_random random;
     tl_random_start(&random, seed, TL_STREAM_PARITY, 0);
     double share = tl_bounded_gamma((double)(straight->batch * LENGTH) + 2);
@@ -138,12 +143,16 @@ static tally_status find_band(tally_device *peer, uint64_t seed, const record *s
     tally_status status = record_new(straight->steps, straight->batch, straight->count, &shadow);
     for (int i = 0; i < SHADOWS && !status; i++) {
         status = run(peer, seed, share, &random, &shadow);
-        for (size_t s = 0; s < straight->steps && !status; s++)
-            band[s] = fmax(band[s], fabs(shadow.losses[s] - straight->losses[s]));
+        for (size_t s = 0; s < straight->steps && !status; s++) {
+            b->losses[s] = fmax(b->losses[s], fabs(shadow.losses[s] - straight->losses[s]));
+            b->weights[s] = fmax(b->weights[s], largest_difference(&shadow, straight, s + 1));
+        }
     }
     /* A band may not get narrower: the two runs cross each other. */
-    for (size_t s = 1; s < straight->steps; s++)
-        band[s] = fmax(band[s], band[s - 1]);
+    for (size_t s = 1; s < straight->steps; s++) {
+        b->losses[s] = fmax(b->losses[s], b->losses[s - 1]);
+        b->weights[s] = fmax(b->weights[s], b->weights[s - 1]);
+    }
     record_free(&shadow);
     return status;
 }
@@ -165,6 +174,20 @@ static void describe(const tally_model *names, const record *got, const record *
     }
 }
 
+static void take(tally_parity_line *line, uint64_t seed, const char *what, size_t step, double off, double most) {
+    double share = most > 0 ? off / most : off > 0 ? (double)INFINITY : 0;
+    if (!(share <= line->worst_share)) {
+        line->worst_share = share;
+        line->worst_case = step;
+    }
+    if (share <= 1 || line->failure[0])
+        return;
+    line->verdict = TALLY_PARITY_BROKEN;
+    snprintf(line->failure, sizeof line->failure,
+             "training, seed %llu: after step %zu %s is off by %.3g, more than the %.3g that rounding explains",
+             (unsigned long long)seed, step, what, off, most);
+}
+
 static tally_status compare_runs(tally_device *peer, const tally_parity_options *options, const tally_model *names,
                                  const record *got, const record *want, bool same_bits, tally_parity_line *line) {
     difference d = first_difference(names, got, want);
@@ -184,24 +207,15 @@ static tally_status compare_runs(tally_device *peer, const tally_parity_options 
                  (double)got->weights[element], (double)want->weights[element]);
         return TALLY_OK;
     }
-    double *band = calloc(got->steps, sizeof *band);
-    tally_status status = band ? find_band(peer, options->seed, want, band) : tl_fail(TALLY_MEMORY, "no memory left");
+    band b = {calloc(got->steps, sizeof(double)), calloc(got->steps, sizeof(double))};
+    tally_status status = b.losses && b.weights ? find_band(peer, options->seed, want, &b)
+                                                : tl_fail(TALLY_MEMORY, "no memory left for %zu steps", got->steps);
     for (size_t s = 0; s < got->steps && !status; s++) {
-        double off = fabs(got->losses[s] - want->losses[s]), share = band[s] > 0 ? off / band[s]
-                                                                     : off > 0   ? INFINITY
-                                                                                 : 0;
-        if (!(share <= line->worst_share)) {
-            line->worst_share = share;
-            line->worst_case = s + 1;
-        }
-        if (!(share <= 1) && !line->failure[0]) {
-            line->verdict = TALLY_PARITY_BROKEN;
-            snprintf(line->failure, sizeof line->failure,
-                     "training, seed %llu: the loss of step %zu is %.9g, not %.9g within %.3g",
-                     (unsigned long long)options->seed, s + 1, got->losses[s], want->losses[s], band[s]);
-        }
+        take(line, options->seed, "the loss", s + 1, fabs(got->losses[s] - want->losses[s]), b.losses[s]);
+        take(line, options->seed, "a weight", s + 1, largest_difference(got, want, s + 1), b.weights[s]);
     }
-    free(band);
+    free(b.losses);
+    free(b.weights);
     return status;
 }
 

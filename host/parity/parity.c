@@ -77,13 +77,14 @@ static tally_status find(parity *p, size_t *first, size_t *end) {
 static void take(const tl_case *c, tally_parity_line *line) {
     line->cases++;
     line->worst_ulp = fmax(line->worst_ulp, c->worst_ulp);
-    if (line->cases == 1 || c->worst_share > line->worst_share || (c->failure[0] && !line->failure[0])) {
-        line->worst_share = c->worst_share;
+    bool first_failure = c->failure[0] && !line->failure[0];
+    if (first_failure)
+        snprintf(line->failure, sizeof line->failure, "%s", c->failure);
+    if (first_failure || (!line->failure[0] && (line->cases == 1 || c->worst_share > line->worst_share))) {
         line->worst_case = c->number;
         snprintf(line->worst, sizeof line->worst, "%s", c->text);
     }
-    if (c->failure[0] && !line->failure[0])
-        snprintf(line->failure, sizeof line->failure, "%s", c->failure);
+    line->worst_share = fmax(line->worst_share, c->worst_share);
     tally_parity_verdict verdict = c->failure[0]   ? TALLY_PARITY_BROKEN
                                    : c->other_bits ? TALLY_PARITY_WITHIN_BOUND
                                                    : TALLY_PARITY_EXACT;

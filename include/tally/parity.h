@@ -23,7 +23,7 @@ typedef enum tally_parity_verdict {
 typedef struct tally_parity_options {
     const char *operation; /* one check's name, or "name/case" for one case of it; NULL: every check */
     uint64_t seed;
-    size_t steps;    /* of the training run; at least 1 */
+    size_t steps;    /* of the training run, 1 to 5,242; its line counts them as cases, which cannot be named */
     bool exhaustive; /* exp, log, sigmoid and tanh for every float there is, which takes minutes */
 } tally_parity_options;
 
@@ -34,15 +34,15 @@ TALLY_API tally_parity_options tally_parity_defaults(void);
 typedef struct tally_parity_line {
     const char *operation;
     tally_parity_verdict verdict;
-    size_t cases;      /* that ran */
-    size_t left_out;   /* too large for a device this slow */
-    size_t fallbacks;  /* operations that the C path did in the device's place */
-    double worst_ulp;  /* largest error against double precision, in units of the last place; 0 where there is none */
+    size_t cases;       /* that ran */
+    size_t left_out;    /* too large for a device this slow */
+    size_t fallbacks;   /* operations that the C path did in the device's place */
+    double worst_ulp;   /* largest error against double precision, in units of the last place; 0 where there is none */
     double worst_share; /* the same as a share of the bound: at most 1 unless it is broken */
-    size_t worst_case; /* the number of the case with the largest share */
-    char worst[160];   /* that case in words */
-    char failure[512]; /* where it is broken, the first failure: case, tensor, element, both values; else "" */
-    char note[256];    /* what else there is to say, as of the training run; else "" */
+    size_t worst_case;  /* the first case that failed; else the one with the largest share */
+    char worst[160];    /* that case in words */
+    char failure[512];  /* where it is broken, the first failure: case, tensor, element, both values; else "" */
+    char note[256];     /* what else there is to say, as of the training run; else "" */
 } tally_parity_line;
 
 /* Called after each check and, with line->cases growing, now and then within a long one (done false). False stops the run. */
