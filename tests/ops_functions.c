@@ -50,6 +50,34 @@ static void every_function(void **state) {
         }
 }
 
+static float signed_at_random(float value) {
+    return suite_pick(2) ? value : -value;
+}
+
+/* Sums that a little decides to be above or below the middle of two floats: too little for a double to keep. */
+static void fma_next_to_the_middle(void **state) {
+    (void)state;
+    static float operands[3][COUNT], got[COUNT], want[COUNT];
+    suite_case("fma next to the middle of two floats");
+    for (size_t i = 0; i < COUNT; i++) {
+        if (i % 2) { /* an odd product of 25 bits is a middle; the addend decides */
+            operands[0][i] = signed_at_random((float)(4097 + 2 * suite_pick(800)));
+            operands[1][i] = signed_at_random((float)(4097 + 2 * suite_pick(800)));
+            operands[2][i] = signed_at_random(ldexpf(suite_uniform(1, 2), -30 - (int)suite_pick(60)));
+        } else { /* 1 to 2, and half of the last place less j^2 2^-46 of it, j at most 64 */
+            float j = (float)(1 + suite_pick(64));
+            operands[0][i] = signed_at_random(0x1p-12f * (1 + j * 0x1p-23f));
+            operands[1][i] = signed_at_random(0x1p-12f * (1 - j * 0x1p-23f));
+            operands[2][i] = signed_at_random(suite_uniform(1, 2));
+        }
+        want[i] = fmaf(operands[0][i], operands[1][i], operands[2][i]);
+    }
+    run(the.device, TALLY_FMA, FLAT, operands, got);
+    compare_bits("out", got, want, COUNT);
+    run(the.peer, TALLY_FMA, FLAT, operands, got);
+    compare_bits("the baseline's", got, want, COUNT);
+}
+
 static void operands_are_checked(void **state) {
     (void)state;
     size_t n = 3, other = 4;
@@ -68,6 +96,7 @@ static void operands_are_checked(void **state) {
 int ops_functions(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_function),
+        cmocka_unit_test(fma_next_to_the_middle),
         cmocka_unit_test(operands_are_checked),
     };
     return cmocka_run_group_tests_name("functions", tests, NULL, NULL);
