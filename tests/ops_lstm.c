@@ -267,6 +267,18 @@ static void saturated_sequences(void **state) {
     }
 }
 
+/* Zeros of either sign everywhere: sums of them have one too. */
+static void zeros_keep_their_sign(void **state) {
+    (void)state;
+    sizes s = {2, 3, 4, 19};
+    arrays in = arrays_new(s);
+    for (int part = 0; part < PARTS; part++)
+        for (size_t i = 0; i < count_of(s, part); i++)
+            in.part[part][i] = suite_pick(2) ? 0.0f : -0.0f;
+    check_values(s, (form){.with_dy = true, .with_dx = true}, &in, true);
+    arrays_free(&in);
+}
+
 static void a_narrowed_state_gives_the_same(void **state) {
     (void)state;
     sizes s = {2, 5, 6, 7};
@@ -307,9 +319,13 @@ static void a_narrowed_state_gives_the_same(void **state) {
 
 int ops_lstm(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_sizes),         cmocka_unit_test(every_form),
-        cmocka_unit_test(pairs_of_sizes),      cmocka_unit_test(nan_stays_in_its_column),
-        cmocka_unit_test(saturated_sequences), cmocka_unit_test(a_narrowed_state_gives_the_same),
+        cmocka_unit_test(small_sizes),
+        cmocka_unit_test(every_form),
+        cmocka_unit_test(pairs_of_sizes),
+        cmocka_unit_test(nan_stays_in_its_column),
+        cmocka_unit_test(saturated_sequences),
+        cmocka_unit_test(zeros_keep_their_sign),
+        cmocka_unit_test(a_narrowed_state_gives_the_same),
     };
     return cmocka_run_group_tests_name("lstm", tests, NULL, NULL);
 }

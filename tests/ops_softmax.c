@@ -197,6 +197,27 @@ static void labels_outside_the_classes(void **state) {
         assert_true(dlogits[k * N] == 0 && dlogits[k * N + 1] == 0 && dlogits[k * N + 4] == 0);
 }
 
+/* What lies behind the last class is not one: here it is another class's finite logits. */
+static void the_label_behind_the_last_class(void **state) {
+    (void)state;
+    suite_case("softmax_loss of the first classes of more");
+    enum { C = 3, N = 5 };
+    float values[(C + 1) * N], loss[N];
+    suite_uniforms(values, (C + 1) * N, 0.1f, 1);
+    static const int32_t classes[N] = {C, C, C, C, C};
+    guarded all = guarded_matrix(the.device, FLAT, C + 1, N, values);
+    guarded labels = guarded_ints(the.device, FLAT, N, classes), losses = guarded_vector(the.device, FLAT, N, NULL);
+    tally_tensor first;
+    suite_ok(tally_tensor_slice(&all.tensor, 0, 0, C, &first));
+    suite_ok(tally_softmax_loss(&first, &labels.tensor, &first, &losses.tensor));
+    guarded_read(&losses, "loss", loss);
+    for (size_t n = 0; n < N; n++)
+        assert_true(isnan(loss[n]));
+    guarded_free(&all);
+    guarded_free(&labels);
+    guarded_free(&losses);
+}
+
 int ops_softmax(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_size),
@@ -204,6 +225,7 @@ int ops_softmax(void) {
         cmocka_unit_test(equal_logits_are_equally_probable),
         cmocka_unit_test(a_clipped_loss_has_its_gradient),
         cmocka_unit_test(labels_outside_the_classes),
+        cmocka_unit_test(the_label_behind_the_last_class),
     };
     return cmocka_run_group_tests_name("softmax_loss", tests, NULL, NULL);
 }
