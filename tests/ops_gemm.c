@@ -146,7 +146,7 @@ static void long_sums(void **state) {
                                          .n = sides[j],
                                          .k = lengths[l],
                                          .alpha = 1,
-                                         .beta = 1});
+                                         .beta = betas[suite_pick(BETAS)]});
 }
 
 /* One NaN or infinity reaches the row or the column it belongs to, and nothing else. */

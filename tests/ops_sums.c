@@ -75,14 +75,14 @@ static void sums_of_special_values(void **state) {
 /* What tally_accumulate sums over, with [M, T, N] for left and [J, T, N] for right. */
 typedef struct accumulation {
     size_t m, j, steps, columns; /* j 0: right is ones */
-    layout how;
+    layout how, right;
 } accumulation;
 
 static void run_accumulate(tally_device *device, const accumulation *s, const float *left, const float *right,
                            const float *before, float *after) {
     guarded gl = guarded_cube(device, s->how, (size_t[]){s->m, s->steps, s->columns}, left), gr, gg;
     if (s->j) {
-        gr = guarded_cube(device, s->how, (size_t[]){s->j, s->steps, s->columns}, right);
+        gr = guarded_cube(device, s->right, (size_t[]){s->j, s->steps, s->columns}, right);
         gg = guarded_matrix(device, s->how, s->m, s->j, before);
         suite_ok(tally_accumulate(&gl.tensor, &gr.tensor, &gg.tensor));
         guarded_unchanged(&gr, "right");
@@ -98,8 +98,8 @@ static void run_accumulate(tally_device *device, const accumulation *s, const fl
 }
 
 static void check_accumulate(const accumulation *s, bool tiny) {
-    suite_case("accumulate [%zu, %zu, %zu] by %zu, %s%s", s->m, s->steps, s->columns, s->j, layout_names[s->how],
-               tiny ? ", tiny" : "");
+    suite_case("accumulate [%zu, %zu, %zu] by %zu, %s by %s%s", s->m, s->steps, s->columns, s->j, layout_names[s->how],
+               layout_names[s->right], tiny ? ", tiny" : "");
     size_t k = s->steps * s->columns, wide = s->j ? s->j : 1, elements = s->m * wide;
     float *left = suite_memory(s->m * k, sizeof *left), *right = suite_memory(wide * k, sizeof *right);
     float *before = suite_memory(elements, sizeof *before), *got = suite_memory(elements, sizeof *got);
@@ -136,14 +136,15 @@ static void gradients_of_weights(void **state) {
     for (size_t i = 0; i < 5; i++)
         for (size_t n = 0; n < 11; n++)
             for (size_t steps = 1; steps <= 3; steps++) {
-                accumulation s = {rows[i], rows[suite_pick(5)], steps, columns[n], suite_pick(2) ? PADDED : FLAT};
+                accumulation s = {rows[i],    rows[suite_pick(5)],           steps,
+                                  columns[n], suite_pick(2) ? PADDED : FLAT, suite_pick(2) ? PADDED : FLAT};
                 if (suite_pick(3) == 0)
                     s.j = 0;
                 if (!the.small || (number++ % 13 == 0 && columns[n] < 200))
                     check_accumulate(&s, false);
             }
-    check_accumulate(&(accumulation){6, 5, 2, 70, FLAT}, true);
-    check_accumulate(&(accumulation){6, 0, 2, 70, FLAT}, true);
+    check_accumulate(&(accumulation){6, 5, 2, 70, FLAT, FLAT}, true);
+    check_accumulate(&(accumulation){6, 0, 2, 70, FLAT, FLAT}, true);
 }
 
 /* A batch at once, and its slices one after another, give the same. */
@@ -157,7 +158,7 @@ static void slices_one_after_another(void **state) {
     suite_uniforms(left, M * T * N, -1, 1);
     suite_uniforms(right, J * T * N, -1, 1);
     suite_uniforms(before, M * J, -1, 1);
-    accumulation all = {M, J, T, N, FLAT};
+    accumulation all = {M, J, T, N, FLAT, FLAT};
     run_accumulate(the.device, &all, left, right, before, whole);
     guarded gl = guarded_cube(the.device, FLAT, (size_t[]){M, T, N}, left);
     guarded gr = guarded_cube(the.device, FLAT, (size_t[]){J, T, N}, right);
