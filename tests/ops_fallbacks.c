@@ -2,12 +2,15 @@
 #include "ops.h"
 #include "suite.h"
 
+#include <string.h>
+
 static void nothing_contiguous_falls_back(void **state) {
     (void)state;
     suite_case("operations on contiguous tensors");
     tally_device *device;
     const tally_device_info *info = tally_device_get_info(the.device);
-    suite_ok(tally_device_open(info->selector, NULL, &device)); /* one that counts from 0 */
+    tally_device_options options = {.route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
+    suite_ok(tally_device_open(info->selector, &options, &device)); /* one that counts from 0 */
     enum { M = 8, N = 32 };
     tally_tensor matrix[4], gates, vector[4], row, labels, fault;
     for (int i = 0; i < 4; i++) {
@@ -70,9 +73,32 @@ static void nothing_contiguous_falls_back(void **state) {
     tally_device_close(device);
 }
 
+/* Of the drivers here only llvmpipe's loops end early. What ends early must be found, and what does not must not be. */
+static void long_sums_fall_back_where_loops_are_limited(void **state) {
+    (void)state;
+    suite_case("a sum of 70,000");
+    const size_t shape[] = {1, 70000}, rows = 1;
+    const tally_device_info *info = tally_device_get_info(the.device);
+    tally_device *device;
+    tally_tensor x, sum;
+    suite_ok(tally_device_open(info->selector, NULL, &device));
+    suite_ok(tally_tensor_new(device, TALLY_F32, 2, shape, &x));
+    suite_ok(tally_tensor_new(device, TALLY_F32, 1, &rows, &sum));
+    suite_ok(tally_fill(&x, 1));
+    suite_ok(tally_reduce(&x, 0, &sum));
+    float got;
+    suite_ok(tally_tensor_read(&sum, &got, 1));
+    assert_true(got == 70000);
+    assert_int_equal(tally_device_fallbacks(device, NULL, 0), strstr(info->name, "llvmpipe") ? 1 : 0);
+    tally_tensor_free(&x);
+    tally_tensor_free(&sum);
+    tally_device_close(device);
+}
+
 int ops_fallbacks(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_contiguous_falls_back),
+        cmocka_unit_test(long_sums_fall_back_where_loops_are_limited),
     };
     return cmocka_run_group_tests_name("fallbacks", tests, NULL, NULL);
 }
