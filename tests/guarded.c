@@ -50,8 +50,9 @@ static tally_tensor padded(guarded *g, tally_device *device, tally_dtype dtype, 
 
 static tally_tensor laid_out(guarded *g, tally_device *device, tally_dtype dtype, layout how, int ndim,
                              const size_t *shape) {
-    size_t larger[TALLY_MAX_DIMS] = {0};
+    size_t larger[TALLY_MAX_DIMS + 1] = {0};
     tally_tensor view, result;
+    int last;
     switch (how) {
     case PADDED:
         return padded(g, device, dtype, ndim, shape);
@@ -63,11 +64,13 @@ static tally_tensor laid_out(guarded *g, tally_device *device, tally_dtype dtype
         suite_ok(tally_tensor_select(&view, ndim, STRIDE_AT, &result));
         return result;
     case TRANSPOSED:
-        assert_int_equal(ndim, 2);
-        larger[0] = shape[1];
-        larger[1] = shape[0];
-        view = padded(g, device, dtype, 2, larger);
-        suite_ok(tally_tensor_transpose(&view, 0, 1, &result));
+        assert_in_range(ndim, 2, 3);
+        last = ndim == 3 ? 2 : 1;
+        memcpy(larger, shape, (size_t)ndim * sizeof *shape);
+        larger[last - 1] = shape[last];
+        larger[last] = shape[last - 1];
+        view = padded(g, device, dtype, ndim, larger);
+        suite_ok(tally_tensor_transpose(&view, last - 1, last, &result));
         return result;
     default:
         return room(g, device, dtype, ndim, shape);

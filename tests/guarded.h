@@ -11,7 +11,7 @@ typedef enum layout {
     FLAT,       /* contiguous, at an offset */
     PADDED,     /* each dimension cut out of a larger one */
     STRIDED,    /* every third element of a row; 1 or 2 dimensions */
-    TRANSPOSED, /* the last dimension is the outer one; 2 dimensions */
+    TRANSPOSED, /* the last two dimensions the other way round; 2 or 3 */
     LAYOUTS
 } layout;
 extern const char *const layout_names[LAYOUTS];

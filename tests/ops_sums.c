@@ -88,7 +88,7 @@ static void run_accumulate(tally_device *device, const accumulation *s, const fl
         guarded_unchanged(&gr, "right");
         guarded_free(&gr);
     } else {
-        gg = guarded_vector(device, s->how, s->m, before);
+        gg = guarded_vector(device, s->how == TRANSPOSED ? STRIDED : s->how, s->m, before);
         suite_ok(tally_accumulate(&gl.tensor, NULL, &gg.tensor));
     }
     guarded_unchanged(&gl, "left");
@@ -129,6 +129,11 @@ static void check_accumulate(const accumulation *s, bool tiny) {
     free(bound);
 }
 
+static layout cube_layout(void) {
+    static const layout layouts[] = {FLAT, PADDED, TRANSPOSED};
+    return layouts[suite_pick(3)];
+}
+
 static void gradients_of_weights(void **state) {
     (void)state;
     static const size_t rows[] = {1, 2, 5, 9, 33}, columns[] = {1, 15, 16, 17, 48, 63, 64, 65, 128, 150, 1008};
@@ -136,13 +141,17 @@ static void gradients_of_weights(void **state) {
     for (size_t i = 0; i < 5; i++)
         for (size_t n = 0; n < 11; n++)
             for (size_t steps = 1; steps <= 3; steps++) {
-                accumulation s = {rows[i],    rows[suite_pick(5)],           steps,
-                                  columns[n], suite_pick(2) ? PADDED : FLAT, suite_pick(2) ? PADDED : FLAT};
+                accumulation s = {rows[i], rows[suite_pick(5)], steps, columns[n], cube_layout(), cube_layout()};
                 if (suite_pick(3) == 0)
                     s.j = 0;
                 if (!the.small || (number++ % 13 == 0 && columns[n] < 200))
                     check_accumulate(&s, false);
             }
+    for (int how = FLAT; how < LAYOUTS && !the.small; how++) /* more than a device of limited loops takes at a time */
+        if (how != STRIDED) {
+            check_accumulate(&(accumulation){5, 3, 33, 150, (layout)how, cube_layout()}, false);
+            check_accumulate(&(accumulation){5, 0, 33, 150, (layout)how, FLAT}, false);
+        }
     check_accumulate(&(accumulation){6, 5, 2, 70, FLAT, FLAT}, true);
     check_accumulate(&(accumulation){6, 0, 2, 70, FLAT, FLAT}, true);
 }
