@@ -149,6 +149,49 @@ static void long_sums(void **state) {
                                          .beta = betas[suite_pick(BETAS)]});
 }
 
+/* tally/tensor.h's order, term by term. */
+static float stated(const product *p, const float *a, const float *b, float c) {
+    float lanes[16] = {0}, *chain = lanes;
+    if (!p->transpose_b)
+        *chain = p->beta == 0 ? 0 : p->beta * c;
+    for (size_t k = 0; k < p->k; k++) {
+        float *sum = p->transpose_b ? &lanes[k % 16] : chain;
+        *sum = fmaf(p->alpha * a[k * (p->transpose_a ? p->m : 1)], b[k * (p->transpose_b ? 1 : p->n)], *sum);
+    }
+    if (!p->transpose_b)
+        return *chain;
+    for (size_t half = 8; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            lanes[l] += lanes[l + half];
+    return p->beta == 0 ? lanes[0] : fmaf(p->beta, c, lanes[0]);
+}
+
+static void the_order_is_the_stated_one(void **state) {
+    (void)state;
+    enum { M = 6, N = 18, K = 150 };
+    static const size_t ms[] = {1, 6}, ns[] = {1, 2, 18}, ks[] = {1, 15, 16, 17, 40, 150};
+    for (int form = 0; form < 2 * 3 * 6 * 4 && the.exact; form += the.small ? 7 : 1) {
+        product p = {.m = ms[form % 2],
+                     .n = ns[form / 2 % 3],
+                     .k = ks[form / 6 % 6],
+                     .transpose_a = form / 36 % 2,
+                     .transpose_b = form / 72,
+                     .alpha = alphas[suite_pick(ALPHAS)],
+                     .beta = betas[suite_pick(BETAS)]};
+        float a[M * K], b[K * N], c[M * N], got[M * N], want[M * N];
+        suite_uniforms(a, p.m * p.k, -1, 1);
+        suite_uniforms(b, p.k * p.n, -1, 1);
+        suite_uniforms(c, p.m * p.n, -1, 1);
+        for (size_t i = 0; i < p.m; i++)
+            for (size_t j = 0; j < p.n; j++)
+                want[i * p.n + j] =
+                    stated(&p, a + i * (p.transpose_a ? 1 : p.k), b + j * (p.transpose_b ? p.k : 1), c[i * p.n + j]);
+        describe(&p);
+        run(the.device, &p, a, b, c, got);
+        compare_bits("C", got, want, p.m * p.n);
+    }
+}
+
 /* One NaN or infinity reaches the row or the column it belongs to, and nothing else. */
 static void special_values(void **state) {
     (void)state;
@@ -201,7 +244,8 @@ static void tiny_values(void **state) {
 
 int ops_gemm(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_size),     cmocka_unit_test(every_form),  cmocka_unit_test(long_sums),
+        cmocka_unit_test(every_size),     cmocka_unit_test(every_form),
+        cmocka_unit_test(long_sums),      cmocka_unit_test(the_order_is_the_stated_one),
         cmocka_unit_test(special_values), cmocka_unit_test(tiny_values),
     };
     return cmocka_run_group_tests_name("gemm", tests, NULL, NULL);
