@@ -1,5 +1,5 @@
 /* Training: what does not change its result, how it stops, what it keeps. The device is TALLY_TEST_DEVICE, cpu if that is not set. */
-#include "arith_bounds.h"
+#include "parity/bounded.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -281,7 +281,7 @@ static void every_class_can_be_the_answer(void **state) {
     end(&e);
 }
 
-/* The loss of the only step is that of the initial weights' predictions. A log is off by LOG_ULPS of at most 2^-23, a sum of 64 in 16 lanes
+/* The loss of the only step is that of the initial weights' predictions. A log is off by TL_LOG_ULPS of at most 2^-23, a sum of 64 in 16 lanes
  * by seven roundings, 3 in its lane and 4 of the lanes; the double's are inside the last unit. */
 static void the_loss_is_that_of_the_predictions(void **state) {
     (void)state;
@@ -299,7 +299,7 @@ static void the_loss_is_that_of_the_predictions(void **state) {
     e.options.epochs = 1;
     tally_train_result result;
     check(train(&e, NULL, &result));
-    if (!(fabs(result.loss - want) <= (2 * LOG_ULPS + 8) * 0x1p-24 * want))
+    if (!(fabs(result.loss - want) <= (2 * TL_LOG_ULPS + 8) * 0x1p-24 * want))
         fail_msg("the loss is %.9g, not %.9g", result.loss, want);
     end(&e);
 }
