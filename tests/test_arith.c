@@ -79,6 +79,9 @@ static void bits_are_what_they_were(void **state) {
     check_bits("tanh", tl_s_tanh, PLUS_ZERO, INFINITE, SOME, 0xa3ca596d23139d02);
     check_bits("log", tl_s_log, 0x3f3504f3, 0x3fb504f2, EVERY, 0xc80f3830c9c8f67e); /* sqrt(1/2) to sqrt(2) */
     check_bits("log", tl_s_log, SMALLEST_NORMAL, INFINITE - 1, SOME, 0xdae9639e705e6a1a);
+    /* Three of the 14 floats at which the last digit of TL_LN2_LO decides. */
+    assert_true(tl_s_log(0x1.e69cb4p-116f) == -0x1.3f0d18p+6f && tl_s_log(0x1.fb3bf8p+20f) == 0x1.d17ee4p+3f);
+    assert_true(tl_s_log(0x1.e372aep+114f) == 0x1.3e9e42p+6f);
 }
 
 static void gates_stay_in_their_range(void **state) {
