@@ -41,6 +41,7 @@ typedef struct tl_storage {
 
 typedef struct tl_backend {
     const char *name;
+    bool step_major; /* activations are kept as [time][feature][column], else as [feature][time][column] */
 
     void (*close)(tally_device *device);
     /* Zero-filled; bytes at least 1. Aligned to 64 bytes on the C path; a mapping as its driver does. */

@@ -1,19 +1,47 @@
 #include "backend/backend.h"
 #include "backend/view.h"
 
+/* Both with a row's steps one behind the other, so that one matrix has them all. */
+static bool joined(const tally_tensor *a, const tally_tensor *b) {
+    return a->shape[1] == 1 || (a->stride[1] == a->shape[2] && b->stride[1] == b->shape[2]);
+}
+
+/* Matrix number of a sequence: all its steps, or one. */
+static tally_tensor matrix_of(const tally_tensor *t, bool all, size_t number) {
+    return all ? tl_view_rows(t, t->shape[1]) : tl_view_step(t, number);
+}
+
+/* gates = bias + W_ih x, for all steps. */
+static tally_status project(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *gates) {
+    const tl_backend *table = x->device->backend;
+    bool all = joined(x, gates);
+    tally_status status = table->fill(gates, 0.0f);
+    for (size_t t = 0; t < (all ? 1 : x->shape[1]) && !status; t++) {
+        tally_tensor to = matrix_of(gates, all, t), from = matrix_of(x, all, t);
+        status = table->bias(&weights->bias, &to);
+        if (!status)
+            status = table->gemm(false, false, 1.0f, &weights->w_ih, &from, 1.0f, &to);
+    }
+    return status;
+}
+
+/* dx = W_ih^T gates, for all steps. */
+static tally_status project_back(const tally_lstm_weights *weights, const tally_tensor *gates, const tally_tensor *dx) {
+    bool all = joined(dx, gates);
+    tally_status status = TALLY_OK;
+    for (size_t t = 0; t < (all ? 1 : dx->shape[1]) && !status; t++) {
+        tally_tensor to = matrix_of(dx, all, t), from = matrix_of(gates, all, t);
+        status = dx->device->backend->gemm(true, false, 1.0f, &weights->w_ih, &from, 0.0f, &to);
+    }
+    return status;
+}
+
 tally_status tl_lstm_forward_composed(const tally_lstm_weights *weights, const tally_tensor *x,
                                       const tally_lstm_state *state) {
     const tl_backend *table = x->device->backend;
     size_t steps = x->shape[1];
 
-    tally_tensor all_gates = tl_view_rows(&state->gates, steps);
-    tally_tensor all_x = tl_view_rows(x, steps);
-    tally_status status = table->fill(&all_gates, 0.0f);
-    if (!status)
-        status = table->bias(&weights->bias, &all_gates);
-    if (!status)
-        status = table->gemm(false, false, 1.0f, &weights->w_ih, &all_x, 1.0f, &all_gates);
-
+    tally_status status = project(weights, x, &state->gates);
     for (size_t t = 0; t < steps && !status; t++) {
         tally_tensor gates = tl_view_step(&state->gates, t);
         tally_tensor h_prev = tl_view_step(&state->h, t), h = tl_view_step(&state->h, t + 1);
@@ -53,9 +81,7 @@ tally_status tl_lstm_backward_composed(const tally_lstm_weights *weights, const 
         status = table->accumulate(&state->gates, &h_prev, &gradients->w_hh);
     if (!status)
         status = table->accumulate(&state->gates, NULL, &gradients->bias);
-    if (!status && dx) {
-        tally_tensor all_gates = tl_view_rows(&state->gates, steps), all_dx = tl_view_rows(dx, steps);
-        status = table->gemm(true, false, 1.0f, &weights->w_ih, &all_gates, 0.0f, &all_dx);
-    }
+    if (!status && dx)
+        status = project_back(weights, &state->gates, dx);
     return status;
 }

@@ -2,6 +2,7 @@
 
 #include "core/fail.h"
 #include "core/size.h"
+#include "tensor/activations.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@ static tally_status make_tensors(tl_classifier *c) {
     const tally_model_config *config = &c->model->config;
     tally_device *device = c->model->device;
     size_t columns = c->capacity, sums = tl_loss_sums(columns);
-    tally_status status = tally_tensor_new(device, TALLY_F32, 3, (size_t[]){config->inputs, c->steps, columns}, &c->x);
+    tally_status status = tl_activations_new(device, config->inputs, c->steps, columns, &c->x);
     if (!status)
         status = tally_tensor_new(device, TALLY_I32, 1, &columns, &c->labels);
     if (!status)
@@ -70,9 +71,7 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
     slice->of = classifier;
     slice->count = count;
     tally_status status = tally_lstm_state_narrow(&classifier->state, columns, &slice->state);
-    if (!status)
-        status =
-            tally_tensor_reshape(&classifier->x, 3, (size_t[]){config->inputs, classifier->steps, columns}, &slice->x);
+    slice->x = tl_activations_narrow(&classifier->x, columns);
     if (!status)
         status = tally_tensor_reshape(&classifier->labels, 1, &columns, &slice->labels);
     if (!status)
@@ -83,17 +82,31 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
     return status;
 }
 
+/* Rows of a cache line each, so that what is read and what is written both stay in the cache. */
+enum { TURN = 16 };
+
+/* Row-major x [count, T, I] as the slice's x lies in memory. */
+static void turn(const tl_slice *slice, const float *x) {
+    const tally_tensor *t = &slice->x;
+    size_t inputs = t->shape[0], values = inputs * t->shape[1], columns = t->shape[2];
+    for (size_t first = 0; first < values; first += TURN)
+        for (size_t n = 0; n < columns; n++)
+            for (size_t v = first; v < values && v < first + TURN; v++)
+                slice->of->x_columns[v % inputs * t->stride[0] + v / inputs * t->stride[1] + n] =
+                    n < slice->count ? x[n * values + v] : 0.0f;
+}
+
 tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels) {
     size_t inputs = slice->x.shape[0], steps = slice->x.shape[1], columns = slice->x.shape[2];
-    float *to = slice->of->x_columns;
-    for (size_t i = 0; i < inputs; i++)
-        for (size_t t = 0; t < steps; t++)
-            for (size_t n = 0; n < columns; n++)
-                *to++ = n < slice->count ? x[(n * steps + t) * inputs + i] : 0.0f;
+    turn(slice, x);
     int32_t *padded = slice->of->label_columns;
     for (size_t n = 0; n < columns; n++)
         padded[n] = labels && n < slice->count ? labels[n] : -1;
-    tally_status status = tally_tensor_write(&slice->x, slice->of->x_columns, inputs * steps * columns);
+    tally_tensor all = slice->x; /* in the order of memory */
+    all.ndim = 1;
+    all.shape[0] = inputs * steps * columns;
+    all.stride[0] = 1;
+    tally_status status = tally_tensor_write(&all, slice->of->x_columns, inputs * steps * columns);
     return status ? status : tally_tensor_write(&slice->labels, padded, columns);
 }
 

@@ -1,5 +1,6 @@
 #include "core/fail.h"
 #include "core/size.h"
+#include "tensor/activations.h"
 #include "tensor/dispatch.h"
 #include "tensor/shapes.h"
 
@@ -13,21 +14,23 @@ static tally_status new_state(tally_device *device, size_t inputs, size_t hidden
     if (!tl_size_mul(4, hidden, &gates) || !tl_size_add(steps, 1, &more_steps))
         return tl_fail(TALLY_MEMORY, "tally_lstm_state_new: %zu hidden units over %zu steps do not fit a size", hidden,
                        steps);
-    struct {
+    const struct {
         tally_tensor *tensor;
-        int ndim;
-        size_t shape[TALLY_MAX_DIMS];
+        size_t features, steps;
     } parts[] = {
-        {&state->gates, 3, {gates, steps, columns}},
-        {&state->c, 3, {hidden, more_steps, columns}},
-        {&state->h, 3, {hidden, more_steps, columns}},
-        {&state->tanh_c, 3, {hidden, steps, columns}},
-        {&state->dh, 2, {hidden, columns}},
-        {&state->dc, 2, {hidden, columns}},
+        {&state->gates, gates, steps},
+        {&state->c, hidden, more_steps},
+        {&state->h, hidden, more_steps},
+        {&state->tanh_c, hidden, steps},
     };
     tally_status status = TALLY_OK;
     for (size_t i = 0; i < COUNT(parts) && !status; i++)
-        status = tally_tensor_new(device, TALLY_F32, parts[i].ndim, parts[i].shape, parts[i].tensor);
+        status = tl_activations_new(device, parts[i].features, parts[i].steps, columns, parts[i].tensor);
+    const size_t last[] = {hidden, columns};
+    if (!status)
+        status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dh);
+    if (!status)
+        status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dc);
     if (!status) {
         size_t scratch = device->backend->lstm_scratch(device, inputs, hidden, steps, columns);
         status = tally_tensor_new(device, TALLY_F32, 1, &scratch, &state->scratch);
@@ -62,20 +65,13 @@ tally_status tally_lstm_state_narrow(const tally_lstm_state *state, size_t colum
         return tl_fail(TALLY_USAGE, "tally_lstm_state_narrow: %zu columns of a state of %zu", columns,
                        state->gates.shape[2]);
     tally_lstm_state result = *state;
-    struct {
-        const tally_tensor *from;
-        tally_tensor *to;
-    } parts[] = {
-        {&state->gates, &result.gates},   {&state->c, &result.c},   {&state->h, &result.h},
-        {&state->tanh_c, &result.tanh_c}, {&state->dh, &result.dh}, {&state->dc, &result.dc},
-    };
-    tally_status status = TALLY_OK;
-    for (size_t i = 0; i < COUNT(parts) && !status; i++) {
-        size_t shape[TALLY_MAX_DIMS];
-        memcpy(shape, parts[i].from->shape, sizeof shape);
-        shape[parts[i].from->ndim - 1] = columns;
-        status = tally_tensor_reshape(parts[i].from, parts[i].from->ndim, shape, parts[i].to);
-    }
+    tally_tensor *activations[] = {&result.gates, &result.c, &result.h, &result.tanh_c};
+    for (size_t i = 0; i < COUNT(activations); i++)
+        *activations[i] = tl_activations_narrow(activations[i], columns);
+    const size_t last[] = {state->dh.shape[0], columns};
+    tally_status status = tally_tensor_reshape(&state->dh, 2, last, &result.dh);
+    if (!status)
+        status = tally_tensor_reshape(&state->dc, 2, last, &result.dc);
     if (!status)
         *view = result;
     return status;
@@ -88,16 +84,16 @@ static tally_status check_sequence(const char *operation, const tally_lstm_weigh
         return tl_fail(TALLY_USAGE, "%s: no weights, no x or no state given", operation);
     size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0];
     const tl_expected expected[] = {
-        {"x", x, TALLY_F32, 3, {0, 0, 0}, true},
-        {"state h", &state->h, TALLY_F32, 3, {hidden, steps + 1, n}, true},
-        {"state c", &state->c, TALLY_F32, 3, {hidden, steps + 1, n}, true},
-        {"state gates", &state->gates, TALLY_F32, 3, {4 * hidden, steps, n}, true},
-        {"state tanh_c", &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, true},
-        {"state dh", &state->dh, TALLY_F32, 2, {hidden, n}, true},
-        {"state dc", &state->dc, TALLY_F32, 2, {hidden, n}, true},
-        {"w_ih", &weights->w_ih, TALLY_F32, 2, {4 * hidden, inputs}, true},
-        {"w_hh", &weights->w_hh, TALLY_F32, 2, {4 * hidden, hidden}, true},
-        {"bias", &weights->bias, TALLY_F32, 1, {4 * hidden}, true},
+        {"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ROWS},
+        {"state h", &state->h, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS},
+        {"state c", &state->c, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS},
+        {"state gates", &state->gates, TALLY_F32, 3, {4 * hidden, steps, n}, TL_ROWS},
+        {"state tanh_c", &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS},
+        {"state dh", &state->dh, TALLY_F32, 2, {hidden, n}, TL_WHOLE},
+        {"state dc", &state->dc, TALLY_F32, 2, {hidden, n}, TL_WHOLE},
+        {"w_ih", &weights->w_ih, TALLY_F32, 2, {4 * hidden, inputs}, TL_WHOLE},
+        {"w_hh", &weights->w_hh, TALLY_F32, 2, {4 * hidden, hidden}, TL_WHOLE},
+        {"bias", &weights->bias, TALLY_F32, 1, {4 * hidden}, TL_WHOLE},
     };
     tally_status status = tl_check_tensors(operation, expected, COUNT(expected));
     if (status)
@@ -130,12 +126,12 @@ tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_
         return tl_fail(TALLY_USAGE, "tally_lstm_backward: no gradients given");
     size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0];
     const tl_expected expected[] = {
-        {"x", x, TALLY_F32, 3, {0, 0, 0}, true},
-        {"w_ih gradient", &gradients->w_ih, TALLY_F32, 2, {4 * hidden, inputs}, true},
-        {"w_hh gradient", &gradients->w_hh, TALLY_F32, 2, {4 * hidden, hidden}, true},
-        {"bias gradient", &gradients->bias, TALLY_F32, 1, {4 * hidden}, true},
-        {"dy", dy ? dy : &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, true},
-        {"dx", dx ? dx : x, TALLY_F32, 3, {inputs, steps, n}, true},
+        {"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ROWS},
+        {"w_ih gradient", &gradients->w_ih, TALLY_F32, 2, {4 * hidden, inputs}, TL_WHOLE},
+        {"w_hh gradient", &gradients->w_hh, TALLY_F32, 2, {4 * hidden, hidden}, TL_WHOLE},
+        {"bias gradient", &gradients->bias, TALLY_F32, 1, {4 * hidden}, TL_WHOLE},
+        {"dy", dy ? dy : &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS},
+        {"dx", dx ? dx : x, TALLY_F32, 3, {inputs, steps, n}, TL_ROWS},
     };
     status = tl_check_tensors("tally_lstm_backward", expected, COUNT(expected));
     if (status)

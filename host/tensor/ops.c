@@ -31,9 +31,9 @@ tally_status tally_gemm(bool transpose_a, bool transpose_b, float alpha, const t
                         float beta, const tally_tensor *c) {
     size_t m = c ? c->shape[0] : 0, n = columns_of(c), k = a ? a->shape[transpose_a ? 0 : 1] : 0;
     const tl_expected expected[] = {
-        {"A", a, TALLY_F32, 2, {transpose_a ? k : m, transpose_a ? m : k}, false},
-        {"B", b, TALLY_F32, 2, {transpose_b ? n : k, transpose_b ? k : n}, false},
-        {"C", c, TALLY_F32, 2, {m, n}, false},
+        {"A", a, TALLY_F32, 2, {transpose_a ? k : m, transpose_a ? m : k}, TL_ANY},
+        {"B", b, TALLY_F32, 2, {transpose_b ? n : k, transpose_b ? k : n}, TL_ANY},
+        {"C", c, TALLY_F32, 2, {m, n}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_gemm", expected, COUNT(expected));
     if (status)
@@ -48,8 +48,8 @@ tally_status tally_gemm(bool transpose_a, bool transpose_b, float alpha, const t
 
 tally_status tally_bias(const tally_tensor *bias, const tally_tensor *y) {
     const tl_expected expected[] = {
-        {"bias", bias, TALLY_F32, 1, {rows_of(y)}, false},
-        {"Y", y, TALLY_F32, 2, {0, 0}, false},
+        {"bias", bias, TALLY_F32, 1, {rows_of(y)}, TL_ANY},
+        {"Y", y, TALLY_F32, 2, {0, 0}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_bias", expected, COUNT(expected));
     if (status)
@@ -62,8 +62,8 @@ tally_status tally_bias(const tally_tensor *bias, const tally_tensor *y) {
 
 tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor *out) {
     const tl_expected expected[] = {
-        {"X", x, TALLY_F32, 2, {0, 0}, false},
-        {"out", out, TALLY_F32, 1, {rows_of(x)}, false},
+        {"X", x, TALLY_F32, 2, {0, 0}, TL_ANY},
+        {"out", out, TALLY_F32, 1, {rows_of(x)}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_reduce", expected, COUNT(expected));
     if (status)
@@ -76,9 +76,9 @@ tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor 
 
 tally_status tally_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient) {
     const tl_expected expected[] = {
-        {"left", left, TALLY_F32, 3, {0, 0, 0}, false},
-        {"gradient", gradient, TALLY_F32, right ? 2 : 1, {rows_of(left), right ? rows_of(right) : 0}, false},
-        {"right", right ? right : left, TALLY_F32, 3, {0, columns_of(left), left ? left->shape[2] : 0}, false},
+        {"left", left, TALLY_F32, 3, {0, 0, 0}, TL_ANY},
+        {"gradient", gradient, TALLY_F32, right ? 2 : 1, {rows_of(left), right ? rows_of(right) : 0}, TL_ANY},
+        {"right", right ? right : left, TALLY_F32, 3, {0, columns_of(left), left ? left->shape[2] : 0}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_accumulate", expected, COUNT(expected));
     if (status)
@@ -95,10 +95,10 @@ tally_status tally_apply(tally_function function, const tally_tensor *a, const t
         return tl_fail(TALLY_USAGE, "tally_apply: there is no function %d", (int)function);
     bool two = function == TALLY_FMA || (function >= TALLY_SUM && function <= TALLY_QUOTIENT);
     const tl_expected expected[] = {
-        {"a", a, TALLY_F32, 1, {0}, false},
-        {"b", two ? b : a, TALLY_F32, 1, {rows_of(a)}, false},
-        {"c", function == TALLY_FMA ? c : a, TALLY_F32, 1, {rows_of(a)}, false},
-        {"out", out, TALLY_F32, 1, {rows_of(a)}, false},
+        {"a", a, TALLY_F32, 1, {0}, TL_ANY},
+        {"b", two ? b : a, TALLY_F32, 1, {rows_of(a)}, TL_ANY},
+        {"c", function == TALLY_FMA ? c : a, TALLY_F32, 1, {rows_of(a)}, TL_ANY},
+        {"out", out, TALLY_F32, 1, {rows_of(a)}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_apply", expected, COUNT(expected));
     if (status)
@@ -115,8 +115,8 @@ static tally_status check_pair(const char *operation, const tally_tensor *src, c
     if (!src || !src->storage)
         return tl_fail(TALLY_USAGE, "%s: no source given", operation);
     tl_expected expected[] = {
-        {"the source", src, dtype, src->ndim, {0}, false},
-        {"the destination", dst, dtype, src->ndim, {0}, false},
+        {"the source", src, dtype, src->ndim, {0}, TL_ANY},
+        {"the destination", dst, dtype, src->ndim, {0}, TL_ANY},
     };
     for (int d = 0; d < src->ndim; d++)
         expected[1].shape[d] = src->shape[d];
@@ -144,7 +144,7 @@ tally_status tally_copy(const tally_tensor *src, const tally_tensor *dst) {
 }
 
 tally_status tally_fill(const tally_tensor *tensor, float value) {
-    const tl_expected expected[] = {{"tensor", tensor, TALLY_F32, tensor ? tensor->ndim : 1, {0}, false}};
+    const tl_expected expected[] = {{"tensor", tensor, TALLY_F32, tensor ? tensor->ndim : 1, {0}, TL_ANY}};
     tally_status status = tl_check_tensors("tally_fill", expected, COUNT(expected));
     if (status)
         return status;
@@ -158,11 +158,11 @@ tally_status tally_lstm_gates(const tally_tensor *gates, const tally_tensor *c_p
                               const tally_tensor *tanh_c, const tally_tensor *h) {
     size_t units = rows_of(h), n = columns_of(h);
     const tl_expected expected[] = {
-        {"h", h, TALLY_F32, 2, {0, 0}, false},
-        {"gates", gates, TALLY_F32, 2, {4 * units, n}, false},
-        {"c_prev", c_prev, TALLY_F32, 2, {units, n}, false},
-        {"c", c, TALLY_F32, 2, {units, n}, false},
-        {"tanh_c", tanh_c, TALLY_F32, 2, {units, n}, false},
+        {"h", h, TALLY_F32, 2, {0, 0}, TL_ANY},
+        {"gates", gates, TALLY_F32, 2, {4 * units, n}, TL_ANY},
+        {"c_prev", c_prev, TALLY_F32, 2, {units, n}, TL_ANY},
+        {"c", c, TALLY_F32, 2, {units, n}, TL_ANY},
+        {"tanh_c", tanh_c, TALLY_F32, 2, {units, n}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_lstm_gates", expected, COUNT(expected));
     if (status)
@@ -177,11 +177,11 @@ tally_status tally_lstm_gates_backward(const tally_tensor *gates, const tally_te
                                        const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc) {
     size_t units = rows_of(dh), n = columns_of(dh);
     const tl_expected expected[] = {
-        {"dh", dh, TALLY_F32, 2, {0, 0}, false},
-        {"gates", gates, TALLY_F32, 2, {4 * units, n}, false},
-        {"c_prev", c_prev, TALLY_F32, 2, {units, n}, false},
-        {"tanh_c", tanh_c, TALLY_F32, 2, {units, n}, false},
-        {"dc", dc, TALLY_F32, 2, {units, n}, false},
+        {"dh", dh, TALLY_F32, 2, {0, 0}, TL_ANY},
+        {"gates", gates, TALLY_F32, 2, {4 * units, n}, TL_ANY},
+        {"c_prev", c_prev, TALLY_F32, 2, {units, n}, TL_ANY},
+        {"tanh_c", tanh_c, TALLY_F32, 2, {units, n}, TL_ANY},
+        {"dc", dc, TALLY_F32, 2, {units, n}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_lstm_gates_backward", expected, COUNT(expected));
     if (status)
@@ -196,10 +196,10 @@ tally_status tally_softmax_loss(const tally_tensor *logits, const tally_tensor *
                                 const tally_tensor *probabilities, const tally_tensor *loss) {
     size_t classes = rows_of(logits), n = columns_of(logits);
     const tl_expected expected[] = {
-        {"logits", logits, TALLY_F32, 2, {0, 0}, false},
-        {"labels", labels, TALLY_I32, 1, {n}, false},
-        {"probabilities", probabilities, TALLY_F32, 2, {classes, n}, false},
-        {"loss", loss, TALLY_F32, 1, {n}, false},
+        {"logits", logits, TALLY_F32, 2, {0, 0}, TL_ANY},
+        {"labels", labels, TALLY_I32, 1, {n}, TL_ANY},
+        {"probabilities", probabilities, TALLY_F32, 2, {classes, n}, TL_ANY},
+        {"loss", loss, TALLY_F32, 1, {n}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_softmax_loss", expected, COUNT(expected));
     if (status)
@@ -214,9 +214,9 @@ tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, cons
                                          const tally_tensor *dlogits) {
     size_t classes = rows_of(probabilities), n = columns_of(probabilities);
     const tl_expected expected[] = {
-        {"probabilities", probabilities, TALLY_F32, 2, {0, 0}, false},
-        {"labels", labels, TALLY_I32, 1, {n}, false},
-        {"dlogits", dlogits, TALLY_F32, 2, {classes, n}, false},
+        {"probabilities", probabilities, TALLY_F32, 2, {0, 0}, TL_ANY},
+        {"labels", labels, TALLY_I32, 1, {n}, TL_ANY},
+        {"dlogits", dlogits, TALLY_F32, 2, {classes, n}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_softmax_loss_backward", expected, COUNT(expected));
     if (status)
@@ -240,11 +240,11 @@ tally_status tally_adam(const tally_adam_options *options, uint64_t step, const 
                        options->rate, options->beta1, options->beta2, options->epsilon);
     size_t n = rows_of(weights);
     const tl_expected expected[] = {
-        {"weights", weights, TALLY_F32, 1, {0}, true},
-        {"gradient", gradient, TALLY_F32, 1, {n}, true},
-        {"m", m, TALLY_F32, 1, {n}, true},
-        {"v", v, TALLY_F32, 1, {n}, true},
-        {"faults", faults, TALLY_I32, 1, {1}, false},
+        {"weights", weights, TALLY_F32, 1, {0}, TL_WHOLE},
+        {"gradient", gradient, TALLY_F32, 1, {n}, TL_WHOLE},
+        {"m", m, TALLY_F32, 1, {n}, TL_WHOLE},
+        {"v", v, TALLY_F32, 1, {n}, TL_WHOLE},
+        {"faults", faults, TALLY_I32, 1, {1}, TL_ANY},
     };
     tally_status status = tl_check_tensors("tally_adam", expected, COUNT(expected));
     if (status)

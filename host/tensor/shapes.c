@@ -42,8 +42,10 @@ tally_status tl_check_tensors(const char *operation, const tl_expected *expected
         if (!fits)
             return tl_fail(TALLY_USAGE, "%s: %s is %s, not %s", operation, e->name, tl_shape_text(t, found),
                            sizes_text(e->ndim, e->shape, wanted));
-        if (e->contiguous && !tl_view_contiguous(t))
-            return tl_fail(TALLY_USAGE, "%s: %s is not contiguous", operation, e->name);
+        bool rows = t->shape[t->ndim - 1] == 1 || t->stride[t->ndim - 1] == 1;
+        if ((e->layout == TL_WHOLE && !tl_view_contiguous(t)) || (e->layout == TL_ROWS && !rows))
+            return tl_fail(TALLY_USAGE, "%s: %s is not contiguous%s", operation, e->name,
+                           e->layout == TL_ROWS ? " in its last dimension" : "");
     }
     return TALLY_OK;
 }

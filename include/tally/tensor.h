@@ -143,7 +143,8 @@ typedef struct tally_lstm_weights {
     tally_tensor bias; /* [4H] */
 } tally_lstm_weights;
 
-/* What forward leaves for backward. All contiguous. */
+/* What forward leaves for backward, its columns next to each other. tally_lstm_state_new puts steps and features in the order that the
+ * device is fast with; any other is allowed. */
 typedef struct tally_lstm_state {
     tally_tensor gates;   /* [4H, T, N] activated gates; backward: gradients of the pre-activations */
     tally_tensor c;       /* [H, T + 1, N]; step 0 is the initial cell state, which the caller sets */
@@ -161,13 +162,13 @@ TALLY_API void tally_lstm_state_free(tally_lstm_state *state);
 /* The same storage seen as a state of fewer columns; contents are undefined until written. */
 TALLY_API tally_status tally_lstm_state_narrow(const tally_lstm_state *state, size_t columns, tally_lstm_state *view);
 
-/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], then the cell; x [I, T, N] contiguous.
+/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], then the cell; x [I, T, N], columns next to each other.
  * Exact order of a pre-activation: 0 + bias, then inputs ascending, then hidden ascending, one fma each. */
 TALLY_API tally_status tally_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
                                           const tally_lstm_state *state);
-/* Backpropagation through time. dy [H, T, N] contiguous: gradient of h at every step, or NULL for none. state->dh, state->dc: the
+/* Backpropagation through time. dy [H, T, N], columns next to each other: gradient of h at every step, or NULL for none. state->dh, state->dc: the
  * gradients at the last step, replaced by those of the initial states. The gradients of weights are added to
- * those in gradients. dx [I, T, N] contiguous, overwritten, or NULL.
+ * those in gradients. dx [I, T, N], columns next to each other, overwritten, or NULL.
  * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma from 0 over the 4H rows ascending; gradients of
  * weights and bias are those of tally_accumulate. */
 TALLY_API tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x,

@@ -14,6 +14,7 @@ static bool supports(tally_device *device, tl_op op, const tally_tensor *const *
 
 const tl_backend tl_isa_backend = {
     .name = "cpu",
+    .step_major = true,
     .close = close_device,
     .storage_new = tl_cpu_storage_new,
     .storage_free = tl_cpu_storage_free,
