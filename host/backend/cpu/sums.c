@@ -20,25 +20,27 @@ typedef struct target {
 /* A row of the right side and the column of the result that it gives. */
 typedef struct right_row {
     const float *data;
-    size_t run, step, slice_step; /* strides; the last is 0 where all slices are the same */
+    size_t run, step; /* strides */
+    bool constant;    /* every 16 columns are the same */
     float *to;
     size_t to_row;
 } right_row;
 
-/* A tile of sums is in registers while a chunk of the runs is added to it; between chunks it is in memory. */
+/* A tile of sums, of TILE_ROWS rows and at most TILE_COLUMNS columns, is in registers while a chunk is added to it; between chunks it is
+ * in memory. */
 #if defined(__AVX512F__)
 enum { TILE_ROWS = 4, TILE_COLUMNS = 6 };
 #elif defined(__AVX2__)
-enum { TILE_ROWS = 2, TILE_COLUMNS = 2 };
+enum { TILE_ROWS = 4, TILE_COLUMNS = 3 };
 #else
-enum { TILE_ROWS = 1, TILE_COLUMNS = 1 };
+enum { TILE_ROWS = 2, TILE_COLUMNS = 2 };
 #endif
-enum { TILE = TILE_ROWS * TILE_COLUMNS * TL_LANES };
 
-/* The right sides of a chunk, NEAR rows by so many columns, stay in the first cache. */
-enum { NEAR_ROWS = 24, CHUNK_COLUMNS = 256 };
+/* So many packed rows of the right side stay in the first cache. */
+enum { NEAR_ROWS = 24 };
+static_assert(TL_SUMS_ROWS % TILE_ROWS == 0 && NEAR_ROWS % TILE_COLUMNS == 0, "blocks are whole tiles");
 
-/* The part of a sum that is on: length columns from first on in runs from run on. */
+/* What is summed at a time: length columns from first on in each of runs runs from run on. */
 typedef struct chunk {
     size_t first, length, run, runs;
 } chunk;
@@ -49,195 +51,181 @@ typedef struct dots {
     float alpha, beta;
 } dots;
 
-/* The columns behind the last whole 16: the other lanes are left as they are. */
-TL_INLINE void rest_of_lanes(size_t columns, const float *const a[TILE_ROWS], size_t a_step,
-                             const float *const b[TILE_COLUMNS], const right_row *right, size_t whole, size_t n,
-                             float alpha, tl_vf acc[TILE_ROWS][TILE_COLUMNS][TL_PARTS]) {
-#pragma GCC unroll 4
-    for (size_t i = 0; i < TILE_ROWS; i++)
-#pragma GCC unroll 6
-        for (size_t j = 0; j < columns; j++) {
-            float lanes[TL_LANES];
-            for (size_t q = 0; q < TL_PARTS; q++)
-                tl_v_store(lanes + q * TL_W, acc[i][j][q]);
-            for (size_t p = whole; p < n; p++)
-                lanes[p - whole] = tl_scalar_fma(alpha * a[i][p * a_step], b[j][p * right[j].step], lanes[p - whole]);
-            for (size_t q = 0; q < TL_PARTS; q++)
-                acc[i][j][q] = tl_v_load(lanes + q * TL_W);
-        }
+/* Room for the sums of a block of the result, and for a chunk of either side. */
+typedef struct room {
+    size_t rows, columns;
+    float *sums, *left, *right;
+} room;
+
+static size_t lane_groups(size_t columns) {
+    return (columns + TL_LANES - 1) / TL_LANES;
 }
 
-/* Adds a chunk to the sums of a tile of columns columns. Rows beyond the last repeat it. unit: all steps are 1, and alpha is 1. */
-TL_INLINE void add_tile(size_t columns, bool unit, const dots *d, size_t row, const right_row *right, chunk c,
-                        float *sums) {
-    const float *a[TILE_ROWS], *b[TILE_COLUMNS];
-    size_t a_step = unit ? 1 : d->left.step;
-    tl_vf acc[TILE_ROWS][TILE_COLUMNS][TL_PARTS];
-#pragma GCC unroll 4
-    for (size_t i = 0; i < TILE_ROWS; i++) {
-        size_t there = row + i < d->rows ? row + i : d->rows - 1;
-        a[i] = d->left.data + there * d->left.row + c.run * d->left.run + c.first * a_step;
+/* 16 lanes of a row, times alpha; pad in those that the row does not have. */
+TL_INLINE void pack_lanes(const float *from, size_t step, size_t n, float alpha, float pad, float *to) {
+    if (step == 1 && n >= TL_LANES && alpha == 1.0f) {
+        for (size_t q = 0; q < TL_PARTS; q++)
+            tl_v_store(to + q * TL_W, tl_v_load(from + q * TL_W));
+        return;
     }
-#pragma GCC unroll 6
-    for (size_t j = 0; j < columns; j++)
-        b[j] = right[j].data + c.run * right[j].run + c.first * right[j].slice_step;
-#pragma GCC unroll 4
-    for (size_t i = 0; i < TILE_ROWS; i++)
+    for (size_t l = 0; l < TL_LANES; l++)
+        to[l] = l < n ? alpha * from[l * step] : pad;
+}
+
+/* Rows from row on for the tiles: [tile][16 columns of the chunk][row of the tile][lane]. Rows beyond the last repeat it. */
+static void pack_left(const dots *d, size_t row, size_t rows, chunk c, float *to) {
+    for (size_t tile = 0; tile < rows; tile += TILE_ROWS)
+        for (size_t run = c.run; run < c.run + c.runs; run++)
+            for (size_t p = 0; p < c.length; p += TL_LANES)
+                for (size_t i = row + tile; i < row + tile + TILE_ROWS; i++, to += TL_LANES)
+                    pack_lanes(d->left.data + (i < d->rows ? i : d->rows - 1) * d->left.row + run * d->left.run +
+                                   (c.first + p) * d->left.step,
+                               d->left.step, c.length - p, d->alpha, 0.0f, to);
+}
+
+/* How many columns a tile has where so many are left. */
+static size_t tile_width(size_t left) {
+    return left >= TILE_COLUMNS ? TILE_COLUMNS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+/* The same for the right side, tiles of tile_width(). A lane that is not there adds 0 times -0: it changes no sum, not even -0. */
+static void pack_right(const right_row *right, size_t columns, chunk c, float *to) {
+    for (size_t j = 0, width; j < columns; j += width) {
+        width = tile_width(columns - j);
+        for (size_t run = c.run; run < c.run + c.runs; run++)
+            for (size_t p = 0; p < c.length; p += TL_LANES)
+                for (size_t k = j; k < j + width; k++, to += TL_LANES)
+                    pack_lanes(right[k].data + run * right[k].run +
+                                   (right[k].constant ? 0 : (c.first + p) * right[k].step),
+                               right[k].step, c.length - p, 1.0f, -0.0f, to);
+    }
+}
+
+/* Adds so many groups of 16 columns to the sums [column][row][lane] of a tile. */
+TL_INLINE void add_tile(size_t columns, size_t groups, const float *left, const float *right, float *sums) {
+    for (size_t q = 0; q < TL_PARTS; q++) {
+        tl_vf acc[TILE_ROWS][TILE_COLUMNS];
+        const float *a = left + q * TL_W, *b = right + q * TL_W;
+        float *part = sums + q * TL_W;
 #pragma GCC unroll 6
         for (size_t j = 0; j < columns; j++)
 #pragma GCC unroll 4
-            for (size_t q = 0; q < TL_PARTS; q++)
-                acc[i][j][q] = tl_v_load(sums + (i * TILE_COLUMNS + j) * TL_LANES + q * TL_W);
-    size_t whole = c.length - c.length % TL_LANES;
-    for (size_t run = 0; run < c.runs; run++) {
-        for (size_t p = 0; p < whole; p += TL_LANES)
+            for (size_t i = 0; i < TILE_ROWS; i++)
+                acc[i][j] = tl_v_load(part + (j * TILE_ROWS + i) * TL_LANES);
+        for (size_t k = 0; k < groups; k++, a += TILE_ROWS * TL_LANES, b += columns * TL_LANES) {
+            tl_vf value[TILE_COLUMNS];
+#pragma GCC unroll 6
+            for (size_t j = 0; j < columns; j++)
+                value[j] = tl_v_load(b + j * TL_LANES);
 #pragma GCC unroll 4
-            for (size_t q = 0; q < TL_PARTS; q++) {
-                tl_vf value[TILE_COLUMNS];
-                size_t at = p + q * TL_W;
+            for (size_t i = 0; i < TILE_ROWS; i++) {
+                tl_vf row = tl_v_load(a + i * TL_LANES);
 #pragma GCC unroll 6
                 for (size_t j = 0; j < columns; j++)
-                    value[j] =
-                        unit ? tl_v_load(b[j] + at) : tl_v_load_some(b[j] + at * right[j].step, right[j].step, TL_W);
-#pragma GCC unroll 4
-                for (size_t i = 0; i < TILE_ROWS; i++) {
-                    tl_vf left = tl_v_load_some(a[i] + at * a_step, a_step, TL_W);
-                    if (!unit)
-                        left = left * TL_SPLAT(d->alpha);
-#pragma GCC unroll 6
-                    for (size_t j = 0; j < columns; j++)
-                        acc[i][j][q] = TL_FMA(left, value[j], acc[i][j][q]);
-                }
+                    acc[i][j] = TL_FMA(row, value[j], acc[i][j]);
             }
-        if (whole < c.length)
-            rest_of_lanes(columns, a, a_step, b, right, whole, c.length, d->alpha, acc);
-#pragma GCC unroll 4
-        for (size_t i = 0; i < TILE_ROWS; i++)
-            a[i] += d->left.run;
+        }
 #pragma GCC unroll 6
         for (size_t j = 0; j < columns; j++)
-            b[j] += right[j].run;
+#pragma GCC unroll 4
+            for (size_t i = 0; i < TILE_ROWS; i++)
+                tl_v_store(part + (j * TILE_ROWS + i) * TL_LANES, acc[i][j]);
     }
-#pragma GCC unroll 4
-    for (size_t i = 0; i < TILE_ROWS; i++)
-#pragma GCC unroll 6
-        for (size_t j = 0; j < columns; j++)
-#pragma GCC unroll 4
-            for (size_t q = 0; q < TL_PARTS; q++)
-                tl_v_store(sums + (i * TILE_COLUMNS + j) * TL_LANES + q * TL_W, acc[i][j][q]);
 }
 
-/* Of TILE_COLUMNS columns, or of what is left. */
-static size_t add_widest(size_t left, bool unit, const dots *d, size_t row, const right_row *right, chunk c,
-                         float *sums) {
-    if (left >= TILE_COLUMNS) {
-        if (unit)
-            add_tile(TILE_COLUMNS, true, d, row, right, c, sums);
-        else
-            add_tile(TILE_COLUMNS, false, d, row, right, c, sums);
-        return TILE_COLUMNS;
+static void add_tile_of(size_t width, size_t groups, const float *left, const float *right, float *sums) {
+    if (width == TILE_COLUMNS)
+        add_tile(TILE_COLUMNS, groups, left, right, sums);
+    else if (TILE_COLUMNS > 4 && width == 4)
+        add_tile(TILE_COLUMNS > 4 ? 4 : 1, groups, left, right, sums);
+    else if (width == 2)
+        add_tile(2, groups, left, right, sums);
+    else
+        add_tile(1, groups, left, right, sums);
+}
+
+/* Adds a packed chunk to the sums [tile of rows][column][row of the tile][lane]. */
+static void add_chunk(size_t rows, size_t columns, size_t groups, room at) {
+    for (size_t near = 0; near < columns; near += NEAR_ROWS) {
+        size_t end = columns - near < NEAR_ROWS ? columns : near + NEAR_ROWS;
+        for (size_t i = 0; i < rows; i += TILE_ROWS)
+            for (size_t j = near, width; j < end; j += width) {
+                width = tile_width(end - j);
+                add_tile_of(width, groups, at.left + i * groups * TL_LANES, at.right + j * groups * TL_LANES,
+                            at.sums + (i * columns + j * TILE_ROWS) * TL_LANES);
+            }
     }
-    for (size_t j = 0; !unit && j < left; j++)
-        add_tile(1, false, d, row, right + j, c, sums + j * TL_LANES);
-    if (!unit)
-        return left;
-#if defined(__AVX512F__)
-    if (left >= 4) {
-        add_tile(4, true, d, row, right, c, sums);
-        if (left == 5)
-            add_tile(1, true, d, row, right + 4, c, sums + 4 * TL_LANES);
-        return left;
-    }
-    if (left >= 2) {
-        add_tile(2, true, d, row, right, c, sums);
-        if (left == 3)
-            add_tile(1, true, d, row, right + 2, c, sums + 2 * TL_LANES);
-        return left;
-    }
-#endif
-    add_tile(1, true, d, row, right, c, sums);
-    return 1;
 }
 
 /* The whole sums of a slice. keep: how much of the result there is stays. */
 static void finish(const dots *d, size_t row, size_t rows, const right_row *right, size_t columns, float keep,
                    const float *sums) {
-    size_t tiles = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
     for (size_t i = 0; i < rows && row + i < d->rows; i++)
         for (size_t j = 0; j < columns; j++) {
-            const float *lanes = sums + (i / TILE_ROWS * tiles + j / TILE_COLUMNS) * TILE;
-            float *element = right[j].to + (row + i) * right[j].to_row;
+            const float *lanes = sums + ((i / TILE_ROWS * columns + j) * TILE_ROWS + i % TILE_ROWS) * TL_LANES;
             tl_vf part[TL_PARTS];
-            lanes += (i % TILE_ROWS * TILE_COLUMNS + j % TILE_COLUMNS) * TL_LANES;
             for (int q = 0; q < TL_PARTS; q++)
                 part[q] = tl_v_load(lanes + q * TL_W);
-            float sum = tl_lanes_sum(part);
+            float *element = right[j].to + (row + i) * right[j].to_row, sum = tl_lanes_sum(part);
             *element = keep == 0.0f ? sum : tl_scalar_fma(keep, *element, sum);
         }
 }
 
-/* A block of the result, whose sums fit in scratch. */
-static void add_block(const dots *d, bool unit, size_t row, size_t rows, const right_row *right, size_t columns,
-                      extent over, float *sums) {
-    size_t tiles = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
-    size_t row_tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+/* A block of the result, slice by slice. */
+static void add_block(const dots *d, size_t row, size_t rows, const right_row *right, size_t columns, extent over,
+                      room at) {
+    rows = (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     for (size_t first = 0; first < over.columns; first += over.slice) {
         size_t length = over.columns - first < over.slice ? over.columns - first : over.slice;
-        size_t most = length < CHUNK_COLUMNS ? CHUNK_COLUMNS / length : 1;
-        memset(sums, 0, row_tiles * tiles * TILE * sizeof *sums);
-        for (size_t run = 0; run < over.runs; run += most) {
-            chunk c = {first, length, run, over.runs - run < most ? over.runs - run : most};
-            for (size_t near = 0; near < columns; near += NEAR_ROWS) {
-                size_t end = columns - near < NEAR_ROWS ? columns : near + NEAR_ROWS;
-                for (size_t i = 0; i < row_tiles; i++)
-                    for (size_t j = near; j < end;)
-                        j += add_widest(end - j, unit, d, row + i * TILE_ROWS, right + j, c,
-                                        sums + (i * tiles + j / TILE_COLUMNS) * TILE);
+        size_t most = length < TL_SUMS_CHUNK ? TL_SUMS_CHUNK / (lane_groups(length) * TL_LANES) : 1;
+        memset(at.sums, 0, rows * columns * TL_LANES * sizeof *at.sums);
+        for (size_t run = 0; run < over.runs; run += most)
+            for (size_t p = 0; p < length; p += TL_SUMS_CHUNK) {
+                chunk c = {first + p, length - p < TL_SUMS_CHUNK ? length - p : TL_SUMS_CHUNK, run,
+                           over.runs - run < most ? over.runs - run : most};
+                pack_left(d, row, rows, c, at.left);
+                pack_right(right, columns, c, at.right);
+                add_chunk(rows, columns, c.runs * lane_groups(c.length), at);
             }
-        }
-        finish(d, row, rows, right, columns, first == 0 ? d->beta : 1.0f, sums);
+        finish(d, row, rows, right, columns, first == 0 ? d->beta : 1.0f, at.sums);
     }
 }
 
 /* The right sides one behind another. */
 typedef struct right_side {
     operand from;
-    size_t slice_step, rows;
+    bool constant;
+    size_t rows;
     target to;
 } right_side;
 
-typedef struct room {
-    size_t rows, columns;
-    float *sums;
-} room;
-
 /* to = beta to + the first slice's sums; then the others' added to it. */
-static void all_dots(const dots *d, const right_side *sides, size_t count, extent over, room scratch) {
+static void all_dots(const dots *d, const right_side *sides, size_t count, extent over, room at) {
     right_row right[TL_SUMS_COLUMNS];
-    bool unit = d->left.step == 1 && d->alpha == 1.0f;
-    for (size_t s = 0; s < count; s++)
-        unit &= sides[s].from.step == 1;
     for (size_t s = 0, next = 0; s < count;) {
         size_t columns = 0;
-        while (s < count && columns < scratch.columns) {
+        while (s < count && columns < at.columns) {
             const right_side *side = &sides[s];
             right[columns++] =
-                (right_row){side->from.data + next * side->from.row, side->from.run, side->from.step, side->slice_step,
+                (right_row){side->from.data + next * side->from.row, side->from.run, side->from.step, side->constant,
                             side->to.data + next * side->to.column,  side->to.row};
             if (++next == side->rows) {
                 s++;
                 next = 0;
             }
         }
-        for (size_t row = 0; row < d->rows; row += scratch.rows) {
-            size_t rows = d->rows - row < scratch.rows ? d->rows - row : scratch.rows;
-            add_block(d, unit, row, rows, right, columns, over, scratch.sums);
-        }
+        for (size_t row = 0; row < d->rows; row += at.rows)
+            add_block(d, row, d->rows - row < at.rows ? d->rows - row : at.rows, right, columns, over, at);
     }
 }
 
+static room room_in(float *scratch, size_t rows, size_t columns) {
+    float *left = scratch + rows * columns * TL_LANES;
+    return (room){rows, columns, scratch, left, left + rows * TL_SUMS_CHUNK};
+}
+
 /* Where no scratch was given. */
-enum { SMALL_ROWS = 16, SMALL_COLUMNS = NEAR_ROWS };
+enum { SMALL_ROWS = 16, SMALL_COLUMNS = NEAR_ROWS, SMALL_SCRATCH = TL_SUMS_SCRATCH_OF(SMALL_ROWS, SMALL_COLUMNS) };
 
 void tl_isa_gemm_dots(float alpha, const tally_tensor *a, bool transpose_a, const tally_tensor *b, float beta,
                       const tally_tensor *c) {
@@ -247,11 +235,11 @@ void tl_isa_gemm_dots(float alpha, const tally_tensor *a, bool transpose_a, cons
               alpha,
               beta};
     right_side side = {{tl_view_floats(b), b->stride[0], 0, b->stride[1]},
-                       b->stride[1],
+                       false,
                        c->shape[1],
                        {tl_view_floats(c), c->stride[0], c->stride[1]}};
-    _Alignas(64) float sums[SMALL_ROWS * SMALL_COLUMNS * TL_LANES];
-    all_dots(&d, &side, 1, (extent){1, k, k}, (room){SMALL_ROWS, SMALL_COLUMNS, sums});
+    float scratch[SMALL_SCRATCH];
+    all_dots(&d, &side, 1, (extent){1, k, k}, room_in(scratch, SMALL_ROWS, SMALL_COLUMNS));
 }
 
 static float row_sum(const float *row, size_t step, size_t n) {
@@ -289,16 +277,14 @@ static operand operand_of(const tally_tensor *t) {
 }
 
 /* A right side of ones, the same in every run and slice. */
-static const float ones[TALLY_SLICE_COLUMNS] = {[0 ... TALLY_SLICE_COLUMNS - 1] = 1.0f};
+static const float ones[TL_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 static right_side right_of(const tl_sum_right *r) {
     const tally_tensor *to = r->gradient;
     if (!r->right)
-        return (right_side){{ones, 0, 0, 1}, 0, 1, {tl_view_floats(to), to->stride[0], 0}};
-    return (right_side){operand_of(r->right),
-                        r->right->stride[2],
-                        r->right->shape[0],
-                        {tl_view_floats(to), to->stride[0], to->stride[1]}};
+        return (right_side){{ones, 0, 0, 1}, true, 1, {tl_view_floats(to), to->stride[0], 0}};
+    return (right_side){
+        operand_of(r->right), false, r->right->shape[0], {tl_view_floats(to), to->stride[0], to->stride[1]}};
 }
 
 static void accumulate(const tally_tensor *left, const tl_sum_right *rights, size_t count, room scratch) {
@@ -310,11 +296,11 @@ static void accumulate(const tally_tensor *left, const tl_sum_right *rights, siz
 }
 
 void tl_isa_accumulate_all(const tally_tensor *left, const tl_sum_right *rights, size_t count, float *scratch) {
-    accumulate(left, rights, count, (room){TL_SUMS_ROWS, TL_SUMS_COLUMNS, scratch});
+    accumulate(left, rights, count, room_in(scratch, TL_SUMS_ROWS, TL_SUMS_COLUMNS));
 }
 
 tally_status tl_isa_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient) {
-    _Alignas(64) float sums[SMALL_ROWS * SMALL_COLUMNS * TL_LANES];
-    accumulate(left, &(tl_sum_right){right, gradient}, 1, (room){SMALL_ROWS, SMALL_COLUMNS, sums});
+    float scratch[SMALL_SCRATCH];
+    accumulate(left, &(tl_sum_right){right, gradient}, 1, room_in(scratch, SMALL_ROWS, SMALL_COLUMNS));
     return TALLY_OK;
 }
