@@ -72,15 +72,18 @@ TL_INLINE void pack_lanes(const float *from, size_t step, size_t n, float alpha,
         to[l] = l < n ? alpha * from[l * step] : pad;
 }
 
-/* Rows from row on for the tiles: [tile][16 columns of the chunk][row of the tile][lane]. Rows beyond the last repeat it. */
+/* Rows from row on for the tiles: [tile][16 columns of the chunk][row of the tile][lane]. Rows beyond the last repeat it. They are read
+ * in the order in which a step's rows lie in memory. */
 static void pack_left(const dots *d, size_t row, size_t rows, chunk c, float *to) {
-    for (size_t tile = 0; tile < rows; tile += TILE_ROWS)
-        for (size_t run = c.run; run < c.run + c.runs; run++)
-            for (size_t p = 0; p < c.length; p += TL_LANES)
-                for (size_t i = row + tile; i < row + tile + TILE_ROWS; i++, to += TL_LANES)
-                    pack_lanes(d->left.data + (i < d->rows ? i : d->rows - 1) * d->left.row + run * d->left.run +
-                                   (c.first + p) * d->left.step,
-                               d->left.step, c.length - p, d->alpha, 0.0f, to);
+    size_t a_run = lane_groups(c.length) * TILE_ROWS * TL_LANES;
+    for (size_t run = 0; run < c.runs; run++)
+        for (size_t i = 0; i < rows; i++) {
+            size_t there = row + i < d->rows ? row + i : d->rows - 1;
+            const float *from = d->left.data + there * d->left.row + (c.run + run) * d->left.run;
+            float *lanes = to + i / TILE_ROWS * c.runs * a_run + run * a_run + i % TILE_ROWS * TL_LANES;
+            for (size_t p = 0; p < c.length; p += TL_LANES, lanes += TILE_ROWS * TL_LANES)
+                pack_lanes(from + (c.first + p) * d->left.step, d->left.step, c.length - p, d->alpha, 0.0f, lanes);
+        }
 }
 
 /* How many columns a tile has where so many are left. */
@@ -90,15 +93,19 @@ static size_t tile_width(size_t left) {
 
 /* The same for the right side, tiles of tile_width(). A lane that is not there adds 0 times -0: it changes no sum, not even -0. */
 static void pack_right(const right_row *right, size_t columns, chunk c, float *to) {
-    for (size_t j = 0, width; j < columns; j += width) {
-        width = tile_width(columns - j);
-        for (size_t run = c.run; run < c.run + c.runs; run++)
-            for (size_t p = 0; p < c.length; p += TL_LANES)
-                for (size_t k = j; k < j + width; k++, to += TL_LANES)
-                    pack_lanes(right[k].data + run * right[k].run +
-                                   (right[k].constant ? 0 : (c.first + p) * right[k].step),
-                               right[k].step, c.length - p, 1.0f, -0.0f, to);
-    }
+    size_t groups = lane_groups(c.length);
+    for (size_t run = 0; run < c.runs; run++)
+        for (size_t j = 0, width; j < columns; j += width) {
+            width = tile_width(columns - j);
+            for (size_t k = 0; k < width; k++) {
+                const right_row *r = &right[j + k];
+                const float *from = r->data + (c.run + run) * r->run;
+                float *lanes = to + (j * c.runs + run * width) * groups * TL_LANES + k * TL_LANES;
+                for (size_t p = 0; p < c.length; p += TL_LANES, lanes += width * TL_LANES)
+                    pack_lanes(from + (r->constant ? 0 : (c.first + p) * r->step), r->step, c.length - p, 1.0f, -0.0f,
+                               lanes);
+            }
+        }
 }
 
 /* Adds so many groups of 16 columns to the sums [column][row][lane] of a tile. */
