@@ -10,10 +10,14 @@ tally_status tl_cl_lstm_forward(const tally_lstm_weights *weights, const tally_t
     tl_launch_number(&l, x->shape[0]);
     tl_launch_number(&l, state->h.shape[0]);
     tl_launch_number(&l, x->shape[1]);
-    const tally_tensor *tensors[] = {&weights->w_ih, &weights->w_hh, &weights->bias, x,
-                                     &state->gates,  &state->c,      &state->h,      &state->tanh_c};
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
-        tl_launch_view(&l, tensors[i], 0);
+    tl_launch_view(&l, &weights->w_ih, 0);
+    tl_launch_view(&l, &weights->w_hh, 0);
+    tl_launch_view(&l, &weights->bias, 0);
+    tl_launch_view(&l, x, 3);
+    tl_launch_view(&l, &state->gates, 3);
+    tl_launch_view(&l, &state->c, 3);
+    tl_launch_view(&l, &state->h, 3);
+    tl_launch_view(&l, &state->tanh_c, 3);
     return tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
 }
 
@@ -27,11 +31,11 @@ tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_
     tl_launch_number(&l, state->h.shape[0]);
     tl_launch_number(&l, steps);
     tl_launch_view(&l, &weights->w_hh, 0);
-    tl_launch_view(&l, &state->gates, 0);
-    tl_launch_view(&l, &state->c, 0);
-    tl_launch_view(&l, &state->tanh_c, 0);
+    tl_launch_view(&l, &state->gates, 3);
+    tl_launch_view(&l, &state->c, 3);
+    tl_launch_view(&l, &state->tanh_c, 3);
     tl_launch_int(&l, dy != NULL);
-    tl_launch_view(&l, dy ? dy : &state->tanh_c, 0);
+    tl_launch_view(&l, dy ? dy : &state->tanh_c, 3);
     tl_launch_view(&l, &state->dh, 0);
     tl_launch_view(&l, &state->dc, 0);
     tally_status status = tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
@@ -43,9 +47,9 @@ tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_
         status = tl_cl_accumulate(&state->gates, &h_prev, &gradients->w_hh);
     if (!status)
         status = tl_cl_accumulate(&state->gates, NULL, &gradients->bias);
-    if (!status && dx) {
-        tally_tensor gates = tl_view_rows(&state->gates, steps), all_dx = tl_view_rows(dx, steps);
-        status = tl_cl_gemm(true, false, 1.0f, &weights->w_ih, &gates, 0.0f, &all_dx);
+    for (size_t t = 0; t < steps && dx && !status; t++) {
+        tally_tensor gates = tl_view_step(&state->gates, t), dx_step = tl_view_step(dx, t);
+        status = tl_cl_gemm(true, false, 1.0f, &weights->w_ih, &gates, 0.0f, &dx_step);
     }
     return status;
 }
