@@ -53,8 +53,15 @@ int command_flush(void) {
 const char *const command_routes[] = {
     [TALLY_ROUTE_AUTO] = "auto", [TALLY_ROUTE_EXACT] = "exact", [TALLY_ROUTE_CLBLAST] = "clblast", NULL};
 
+void command_notice(void *context, const char *text) {
+    (void)context;
+    fprintf(stderr, "%s\n", text);
+}
+
 int command_open_device(const command_device *wanted, tally_device **device) {
-    tally_device_options options = {.threads = (unsigned)wanted->threads, .route = (tally_route)wanted->route};
+    tally_device_options options = {.threads = (unsigned)wanted->threads,
+                                    .route = (tally_route)wanted->route,
+                                    .notice = wanted->quiet ? NULL : command_notice};
     tally_status status = tally_device_open(wanted->selector, &options, device);
     if (status != TALLY_OK)
         return command_fail_library(status);
@@ -81,6 +88,11 @@ int command_open_model(const char *path, const command_device *wanted, tally_dev
     result = command_fail_library(status);
     tally_device_close(*device);
     return result;
+}
+
+void command_close_device(tally_device *device) {
+    command_flush();
+    tally_device_close(device);
 }
 
 void command_describe_fallbacks(const tally_device *device) {

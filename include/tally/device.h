@@ -51,9 +51,16 @@ typedef enum tally_route { TALLY_ROUTE_AUTO, TALLY_ROUTE_EXACT, TALLY_ROUTE_CLBL
 typedef struct tally_device_options {
     unsigned threads;  /* of the C path; 0: one for each processor this process may use */
     tally_route route; /* auto: exact */
+    /* Called, if not NULL, before something that may take seconds while the device is opened or closed, with what it is, such as
+     * "compiling tally's kernels for NAME". */
+    void (*notice)(void *context, const char *text);
+    void *notice_context;
 } tally_device_options;
 
-/* Opens a device: "auto" (a GPU if there is one, else the C path), "cpu", "opencl" (the first GPU, else the first
+/* Compiled kernels are kept in the user's cache folder ($XDG_CACHE_HOME/tally, else ~/.cache/tally) when a device is closed, unless
+ * TALLY_CACHE=off; whatever is wrong with that folder is no error.
+ *
+ * Opens a device: "auto" (a GPU if there is one, else the C path), "cpu", "opencl" (the first GPU, else the first
  * device), "P:D", or a part of a device's or platform's name, whatever its case. What is not there is TALLY_DEVICE and
  * the text lists what is; nothing is ever replaced silently. TALLY_USAGE: CLBlast was asked for on the C path. options may be NULL. */
 TALLY_API tally_status tally_device_open(const char *selector, const tally_device_options *options,
