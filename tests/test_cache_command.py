@@ -1,7 +1,8 @@
 """What the command keeps from one start to the next, on PoCL: compiled kernels. Whatever is wrong with what was kept, the result is
-the same, and only a start that compiles says so."""
+the same, and only a start that compiles says so. And which route is faster, measured where nothing would be but for TALLY_MEASURE_ROUTE."""
 import hashlib
 import os
+import re
 import unittest
 
 from command_case import SANITIZED, Case, environment, finish, path, start, tally
@@ -10,6 +11,7 @@ MODEL = ("train", "count", "--length", "6", "--hidden", "4", "--epochs", "2", "-
          "--json")
 COMPILING, KEEPING = "compiling tally's kernels for ", "keeping the compiled kernels for the next start\n"
 KEPT = " (kept for the next start)\n"
+MEASURING = "measuring which route is faster on "
 
 
 def sealed(name, payload):
@@ -66,10 +68,19 @@ class Cache(Case):
             self.assertNotIn(KEPT, said)
             self.assertNotIn(KEEPING, said)
 
-    def entry(self):
+    def entry(self, ending="program"):
         kept = os.path.join(self.home, "tally")
-        name, = os.listdir(kept)
+        name, = [name for name in os.listdir(kept) if name.endswith("." + ending)]
         return os.path.join(kept, name)
+
+    def route(self, **changes):
+        """What auto takes, why, and whether it was measured now."""
+        outcome = tally(*MODEL, "--device", "Portable", "--verbose",
+                        env=self.environment(TALLY_MEASURE_ROUTE="any", **changes))
+        self.assertEqual(outcome.code, 0, outcome.err)
+        route, why = re.search(r"^route (\w+) \((.*)\), arithmetic", outcome.err, re.MULTILINE).groups()
+        self.assertIn(f'"route": "{route}"', outcome.out)
+        return route, why, MEASURING in outcome.err
 
     def test_a_second_start_compiles_nothing(self):
         self.cold()
@@ -121,6 +132,50 @@ class Cache(Case):
             self.warm()
             with open(self.entry(), "r+b") as file:
                 file.truncate(1000)
+
+    def test_a_processor_is_not_measured(self):
+        shown = self.train("--verbose")
+        self.assertIn("route exact (CLBlast is written for GPUs)", shown)
+        self.assertNotIn(MEASURING, shown)
+        self.assertEqual([name for name in os.listdir(os.path.join(self.home, "tally")) if name.endswith("route")], [])
+
+    def test_the_measured_route_is_kept(self):
+        first = self.route()
+        self.assertRegex(first[1], r"^measured: exact \d+\.\d\d ms, CLBlast \d+\.\d\d ms$")
+        self.assertTrue(first[2])
+        self.assertEqual(self.route(), (*first[:2], False))
+        shown = tally("devices", "--verbose", env=self.environment(TALLY_MEASURE_ROUTE="any")).out
+        self.assertIn("     route: %s (%s)\n" % first[:2], shown)
+        # A route that is asked for is taken.
+        said = self.train("--verbose", "--route", "exact", TALLY_MEASURE_ROUTE="any")
+        self.assertIn("route exact, arithmetic", said)
+
+    def test_what_was_measured_decides(self):
+        self.route()
+        name = self.entry("route")
+        key = os.path.basename(name)
+        for exact, clblast, route in (2000000, 1790000, "clblast"), (2000000, 1800000, "exact"):
+            with open(name, "wb") as file:
+                file.write(sealed(key, b"exact %d ns, clblast %d ns\n" % (exact, clblast)))
+            taken, why, measured = self.route()
+            self.assertEqual((taken, measured), (route, False))
+            self.assertEqual(why, f"measured: exact {exact / 1e6:.2f} ms, CLBlast {clblast / 1e6:.2f} ms")
+
+    def test_a_damaged_measurement_is_made_again(self):
+        self.route()
+        name = self.entry("route")
+        key, text = os.path.basename(name), b"exact 2000000 ns, clblast 1000 ns\n"
+        for wrong in (b"", sealed(key, text)[:-1], sealed(key, text).replace(b"1000 ns", b"1001 ns"), text,
+                      sealed("another", text), sealed(key, b""), sealed(key, text[:-1]), sealed(key, b"exact 0 ns")):
+            with self.subTest(wrong=wrong):
+                with open(name, "wb") as file:
+                    file.write(wrong)
+                self.assertTrue(self.route()[2])
+                self.assertFalse(self.route()[2])
+
+    def test_without_a_cache_it_is_measured_each_time(self):
+        for _ in range(2):
+            self.assertTrue(self.route(TALLY_CACHE="off")[2])
 
 
 if __name__ == "__main__":

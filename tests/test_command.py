@@ -518,7 +518,8 @@ class Devices(WithModel):
         for device in devices:
             with self.subTest(device=device["name"]):
                 name = path("opencl.safetensors")
-                trained = self.passes_json(*SMALL, "--device", device["selector"], "--out", name, env=env)
+                trained = self.passes_json(*SMALL, "--device", device["selector"], "--route", "exact", "--out", name,
+                                           env=env)
                 self.assertEqual((trained["backend"], trained["selector"], trained["device"], trained["route"]),
                                  ("opencl", device["selector"], device["name"], "exact"))
                 tested = self.passes_json("eval", name, "--device", "cpu")

@@ -93,6 +93,7 @@ struct tally_device {
     unsigned workers;
     size_t slice_columns;
     tally_route route;
+    char route_reason[160];
     char inexact[160];
     atomic_uint_fast64_t fallbacks;
     atomic_uint fallback_ops; /* bit 1 << tl_op for each op that fell back */

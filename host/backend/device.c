@@ -123,6 +123,10 @@ tally_route tally_device_route(const tally_device *device) {
     return device->route;
 }
 
+const char *tally_device_route_reason(const tally_device *device) {
+    return device->route_reason;
+}
+
 const char *tally_device_inexact(const tally_device *device) {
     return device->inexact;
 }

@@ -67,10 +67,11 @@ int command_open_device(const command_device *wanted, tally_device **device) {
         return command_fail_library(status);
     if (wanted->verbose) {
         const tally_device_info *info = tally_device_get_info(*device);
-        const char *inexact = tally_device_inexact(*device);
+        const char *inexact = tally_device_inexact(*device), *reason = tally_device_route_reason(*device);
         fprintf(stderr, "device %s (%s): %s, platform %s%s%s\n", info->selector, info->backend, info->name,
                 info->platform, info->driver[0] != '\0' ? ", driver " : "", info->driver);
-        fprintf(stderr, "route %s, arithmetic %s%s\n", command_routes[tally_device_route(*device)],
+        fprintf(stderr, "route %s%s%s%s, arithmetic %s%s\n", command_routes[tally_device_route(*device)],
+                reason[0] != '\0' ? " (" : "", reason, reason[0] != '\0' ? ")" : "",
                 inexact[0] != '\0' ? "within tolerance: " : "exact", inexact);
         fprintf(stderr, "threads %u, slices of %zu sequences\n", tally_device_workers(*device),
                 tally_device_slice_columns(*device));

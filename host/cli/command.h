@@ -70,7 +70,7 @@ void command_describe_fallbacks(const tally_device *device);
     {                                                                                                                  \
         .name = "route", .argument = "R", .value = value_choice(&(target), command_routes),                            \
         .help = "who does matrix products: exact is tally's own kernels, the same bits on every device; clblast sums " \
-                "in its own order, for OpenCL only; auto is exact"                                                     \
+                "in its own order, for OpenCL only; auto is exact, on a GPU the faster one by measuring"               \
     }
 #define OPTION_THREADS(target)                                                                                         \
     {                                                                                                                  \

@@ -63,7 +63,9 @@ static void print_details(const tally_device_info *info) {
         printf("     cannot be opened: %s\n", tally_error_text());
         return;
     }
-    const char *inexact = tally_device_inexact(device);
+    const char *reason = tally_device_route_reason(device), *inexact = tally_device_inexact(device);
+    printf("     route: %s%s%s%s\n", command_routes[tally_device_route(device)], reason[0] != '\0' ? " (" : "", reason,
+           reason[0] != '\0' ? ")" : "");
     printf("     arithmetic: %s%s\n", inexact[0] != '\0' ? "within tolerance: " : "exact", inexact);
     command_close_device(device);
 }
@@ -116,7 +118,8 @@ static json_t *list_json(const tally_device_list *list, const char *chosen) {
 static void find_auto(bool quiet, char *selector, size_t size) {
     selector[0] = '\0';
     tally_device *device;
-    const tally_device_options options = {.notice = quiet ? NULL : command_notice};
+    /* Nothing is measured for it. */
+    const tally_device_options options = {.route = TALLY_ROUTE_EXACT, .notice = quiet ? NULL : command_notice};
     tally_status status = tally_device_open("auto", &options, &device);
     if (status != TALLY_OK) {
         command_fail((int)status, "--device auto opens none: %s", tally_error_text());
@@ -132,7 +135,8 @@ int command_devices(int argc, char **argv) {
         {.name = "json", .value = value_flag(&json), .help = "print one JSON object on stdout"},
         {.name = "verbose",
          .value = value_flag(&verbose),
-         .help = "add compute units, memory, OpenCL version and what opening each device shows of its arithmetic"},
+         .help = "add compute units, memory, OpenCL version and what opening each device shows: its route and its "
+                 "arithmetic"},
         {.name = NULL},
     };
     int operands;

@@ -89,6 +89,11 @@ static const tl_backend clblast_backend = {
     .lstm_backward = tl_lstm_backward_composed,
 };
 
+void tl_cl_take_route(tl_cl_device *device, tally_route route) {
+    device->base.route = route;
+    device->base.backend = route == TALLY_ROUTE_CLBLAST ? &clblast_backend : &exact_backend;
+}
+
 /* As many columns a work-item as the device's vectors have floats; one where it has none or makes them of work-items itself.
  * TALLY_CL_COLUMNS sets it, so that every form can be tried on any device. */
 static tally_status choose_width(tl_cl_device *device) {
@@ -129,9 +134,7 @@ tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tal
     if (!made)
         return tl_fail(TALLY_MEMORY, "no memory left for a device");
     made->options = *options;
-    bool clblast = options->route == TALLY_ROUTE_CLBLAST;
-    made->base.route = clblast ? TALLY_ROUTE_CLBLAST : TALLY_ROUTE_EXACT;
-    made->base.backend = clblast ? &clblast_backend : &exact_backend;
+    tl_cl_take_route(made, options->route == TALLY_ROUTE_CLBLAST ? TALLY_ROUTE_CLBLAST : TALLY_ROUTE_EXACT);
     made->base.workers = 1;
     made->base.slice_columns = SLICE_COLUMNS;
     cl_platform_id platform_id;
@@ -146,6 +149,8 @@ tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tal
         free_device(made);
         return status;
     }
+    if (options->route == TALLY_ROUTE_AUTO)
+        tl_cl_choose_route(made);
     *device = &made->base;
     return TALLY_OK;
 }

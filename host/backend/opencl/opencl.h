@@ -66,6 +66,15 @@ static inline cl_mem tl_cl_memory(const tally_tensor *t) {
 tally_status tl_cl_check(const tl_cl_device *device, const char *call, cl_int error);
 const char *tl_cl_error_name(cl_int error);
 
+/* devices.c: Oclgrind, which says it is a processor and a GPU. */
+bool tl_cl_is_simulator(const tl_cl_device *device);
+
+/* device.c: makes the route the device's; not auto. */
+void tl_cl_take_route(tl_cl_device *device, tally_route route);
+
+/* route.c: makes the faster route the device's, and says why. */
+void tl_cl_choose_route(tl_cl_device *device);
+
 /* device.c: tells whoever opened the device what is about to take long. */
 void tl_cl_notice(const tl_cl_device *device, const char *text);
 
@@ -78,9 +87,9 @@ const char *tl_cl_kernel_name(tl_cl_kernel kernel);
 tally_status tl_cl_program_new(tl_cl_device *device);
 void tl_cl_program_free(tl_cl_device *device);
 
-/* program_cache.c: the program as the driver built it, kept from one run to the next. name is of what was built with the options on
- * the device, and "" where nothing is kept. What is not there or does not load gives NULL. */
-void tl_cl_program_name(const tl_cl_device *device, const char *options, char name[TL_CACHE_NAME]);
+/* program_cache.c: the program as the driver built it, kept from one run to the next. What is not there or does not load gives NULL.
+ * A name is of what depends on the kernels, the device and what besides them; "" where nothing is kept. */
+void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *besides, char name[TL_CACHE_NAME]);
 cl_program tl_cl_program_load(const tl_cl_device *device, const char *name);
 void tl_cl_program_keep(tl_cl_device *device);
 

@@ -115,7 +115,7 @@ static bool load(tl_cl_device *device, const char *options, const char *name) {
 tally_status tl_cl_program_new(tl_cl_device *device) {
     char options[128], name[TL_CACHE_NAME], text[256];
     build_options(device, options, sizeof options);
-    tl_cl_program_name(device, options, name);
+    tl_cl_cache_name(device, "program", options, name);
     if (*name && load(device, options, name))
         return TALLY_OK;
     snprintf(text, sizeof text, "compiling tally's kernels for %s%s", device->base.info.name,

@@ -10,25 +10,21 @@ static void platform_text(cl_platform_id id, cl_platform_info what, char *text, 
         text[0] = '\0';
 }
 
-/* Oclgrind's reports quote the line of the source where a fault is, which a built program no longer has. */
-static bool is_worth_keeping(const tl_cl_device *device) {
-    return strcmp(device->base.info.platform, "Oclgrind") != 0;
-}
-
-void tl_cl_program_name(const tl_cl_device *device, const char *options, char name[TL_CACHE_NAME]) {
+void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *besides, char name[TL_CACHE_NAME]) {
     char vendor[256] = "", platform_version[256] = "";
     cl_platform_id platform;
     name[0] = '\0';
-    if (!is_worth_keeping(device) || !tl_cache_ready())
+    /* A simulator's reports quote the line of the source where a fault is, which a built program no longer has. */
+    if (tl_cl_is_simulator(device) || !tl_cache_ready())
         return;
     if (clGetDeviceInfo(device->id, CL_DEVICE_VENDOR, sizeof vendor - 1, vendor, NULL) != CL_SUCCESS)
         vendor[0] = '\0';
     if (clGetDeviceInfo(device->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL) == CL_SUCCESS)
         platform_text(platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);
     const tally_device_info *info = &device->base.info;
-    const char *const texts[] = {tl_kernel_text,   options,      info->name,    vendor, info->platform,
+    const char *const texts[] = {tl_kernel_text,   besides,      info->name,    vendor, info->platform,
                                  platform_version, info->driver, info->version, NULL};
-    tl_cache_name(name, "program", texts);
+    tl_cache_name(name, ending, texts);
 }
 
 cl_program tl_cl_program_load(const tl_cl_device *device, const char *name) {
