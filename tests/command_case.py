@@ -23,12 +23,16 @@ folder = tempfile.TemporaryDirectory()
 atexit.register(folder.cleanup)
 no_drivers = os.path.join(folder.name, "no-drivers")
 os.mkdir(no_drivers)
+cache = os.path.join(folder.name, "cache")
+os.mkdir(cache)
 
 
 def environment(**changes):
-    """No OpenCL driver unless a test wants those that are here, and no terminal's settings."""
+    """No OpenCL driver unless a test wants those that are here, no terminal's settings, and none of the user's caches."""
     env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "TERM")}
     env["OCL_ICD_VENDORS"] = no_drivers
+    env["XDG_CACHE_HOME"] = cache
+    env["TALLY_CACHE"] = "off"
     for key, value in changes.items():
         if value is None:
             env.pop(key, None)

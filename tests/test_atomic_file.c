@@ -12,7 +12,7 @@
 
 #include "scratch.h"
 
-#include "store/atomic_file.h"
+#include "core/atomic_file.h"
 
 static struct {
     bool armed;

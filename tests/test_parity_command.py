@@ -185,13 +185,14 @@ class Parity(ParityCase):
 class OpenCL(ParityCase):
     @classmethod
     def setUpClass(cls):
-        cls.env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
+        cls.env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"), TALLY_CACHE=None)
         listed = json.loads(tally("devices", "--json", env=cls.env).out)
         pocl = [d["selector"] for d in listed["devices"] if d["platform"].startswith("Portable Computing")]
         if not pocl:
             raise unittest.SkipTest("PoCL is not here")
         cls.selector = pocl[0]
         cls.device = ("parity", "--device", cls.selector)
+        tally(*cls.device, "--op", "fill", env=cls.env)  # from here on no start says that it compiles
 
     def wrong(self, how):
         return dict(self.env, LD_PRELOAD=WRONG_DRIVER, DRIVER_FAULT=how)

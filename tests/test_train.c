@@ -38,7 +38,8 @@ static experiment start(unsigned threads) {
     e.options.adam.rate = 0.01;
     tally_count_options data = {.length = 9, .train_size = 301, .seed = 5, .draw = TALLY_DRAW_RANDOM};
     tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = 1};
-    check(tally_device_open(device_name(), &(tally_device_options){.threads = threads}, &e.device));
+    check(tally_device_open(device_name(), &(tally_device_options){.threads = threads, .route = TALLY_ROUTE_EXACT},
+                            &e.device));
     check(tally_count_new(&data, &e.count));
     check(tally_model_new(e.device, &config, &e.model));
     check(tally_model_init(e.model, 5));

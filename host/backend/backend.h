@@ -94,6 +94,7 @@ struct tally_device {
     unsigned workers;
     size_t slice_columns;
     tally_route route;
+    char route_reason[160];
     char inexact[160];
     atomic_uint_fast64_t fallbacks;
     atomic_uint fallback_ops; /* bit 1 << tl_op for each op that fell back */
@@ -109,7 +110,8 @@ const tl_backend *tl_cpu_backend(void);
 /* OpenCL. infos: *count entries, which the caller frees with free(); none, and note says why, without a driver or
  * when built without OpenCL. */
 tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size);
-tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_route route, tally_device **device);
+tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tally_device_options *options,
+                            tally_device **device);
 
 /* The whole-sequence operations composed of a table's own gemm, bias, fill, gates and reduce: the readable form, for backends without
  * one of their own. Same order of arithmetic as tally/tensor.h states wherever the table's gemm has it. */

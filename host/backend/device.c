@@ -78,16 +78,18 @@ static tally_status not_there(const tally_device_list *list, const char *selecto
 }
 
 static tally_status open_cpu(const tally_device_options *options, tally_device **device) {
-    if (options && options->route == TALLY_ROUTE_CLBLAST)
+    if (options->route == TALLY_ROUTE_CLBLAST)
         return tl_fail(TALLY_USAGE, "the cpu device has the exact route only: CLBlast is for OpenCL devices");
-    return tl_cpu_open(options ? options->threads : 0, NULL, device);
+    return tl_cpu_open(options->threads, NULL, device);
 }
 
 tally_status tally_device_open(const char *selector, const tally_device_options *options, tally_device **device) {
     if (!selector || !device)
         return tl_fail(TALLY_USAGE, "tally_device_open: no selector or no device given");
     *device = NULL;
-    tally_route route = options ? options->route : TALLY_ROUTE_AUTO;
+    static const tally_device_options defaults = {.route = TALLY_ROUTE_AUTO};
+    if (!options)
+        options = &defaults;
     if (strcasecmp(selector, "cpu") == 0) /* needs no driver asked */
         return open_cpu(options, device);
     tally_device_list list;
@@ -101,7 +103,7 @@ tally_status tally_device_open(const char *selector, const tally_device_options 
     else if (info == &list.devices[0])
         status = open_cpu(options, device);
     else if (sscanf(info->selector, "%u:%u", &platform, &number) == 2)
-        status = tl_opencl_open(platform, number, route, device);
+        status = tl_opencl_open(platform, number, options, device);
     else
         status = tl_fail(TALLY_DEVICE, "device %s has no number", info->name);
     tally_device_list_free(&list);
@@ -119,6 +121,10 @@ const tally_device_info *tally_device_get_info(const tally_device *device) {
 
 tally_route tally_device_route(const tally_device *device) {
     return device->route;
+}
+
+const char *tally_device_route_reason(const tally_device *device) {
+    return device->route_reason;
 }
 
 const char *tally_device_inexact(const tally_device *device) {

@@ -53,17 +53,25 @@ int command_flush(void) {
 const char *const command_routes[] = {
     [TALLY_ROUTE_AUTO] = "auto", [TALLY_ROUTE_EXACT] = "exact", [TALLY_ROUTE_CLBLAST] = "clblast", NULL};
 
+void command_notice(void *context, const char *text) {
+    (void)context;
+    fprintf(stderr, "%s\n", text);
+}
+
 int command_open_device(const command_device *wanted, tally_device **device) {
-    tally_device_options options = {.threads = (unsigned)wanted->threads, .route = (tally_route)wanted->route};
+    tally_device_options options = {.threads = (unsigned)wanted->threads,
+                                    .route = (tally_route)wanted->route,
+                                    .notice = wanted->quiet ? NULL : command_notice};
     tally_status status = tally_device_open(wanted->selector, &options, device);
     if (status != TALLY_OK)
         return command_fail_library(status);
     if (wanted->verbose) {
         const tally_device_info *info = tally_device_get_info(*device);
-        const char *inexact = tally_device_inexact(*device);
+        const char *inexact = tally_device_inexact(*device), *reason = tally_device_route_reason(*device);
         fprintf(stderr, "device %s (%s): %s, platform %s%s%s\n", info->selector, info->backend, info->name,
                 info->platform, info->driver[0] != '\0' ? ", driver " : "", info->driver);
-        fprintf(stderr, "route %s, arithmetic %s%s\n", command_routes[tally_device_route(*device)],
+        fprintf(stderr, "route %s%s%s%s, arithmetic %s%s\n", command_routes[tally_device_route(*device)],
+                reason[0] != '\0' ? " (" : "", reason, reason[0] != '\0' ? ")" : "",
                 inexact[0] != '\0' ? "within tolerance: " : "exact", inexact);
         fprintf(stderr, "threads %u, slices of %zu sequences\n", tally_device_workers(*device),
                 tally_device_slice_columns(*device));
@@ -81,6 +89,11 @@ int command_open_model(const char *path, const command_device *wanted, tally_dev
     result = command_fail_library(status);
     tally_device_close(*device);
     return result;
+}
+
+void command_close_device(tally_device *device) {
+    command_flush();
+    tally_device_close(device);
 }
 
 void command_describe_fallbacks(const tally_device *device) {

@@ -36,6 +36,7 @@ typedef struct command_device {
     int route;        /* a tally_route */
     uint64_t threads; /* 0 for all */
     bool verbose;     /* say what was opened */
+    bool quiet;       /* do not say what takes long */
 } command_device;
 
 /* The names of routes, NULL at the end. */
@@ -44,6 +45,12 @@ extern const char *const command_routes[];
 /* Opens a device, and loads a model onto one. They say why if they cannot. */
 int command_open_device(const command_device *wanted, tally_device **device);
 int command_open_model(const char *path, const command_device *wanted, tally_device **device, tally_model **model);
+
+/* Closes it behind what was printed: keeping compiled kernels for the next start may take seconds. */
+void command_close_device(tally_device *device);
+
+/* A device's notice: says on stderr what takes long. */
+void command_notice(void *context, const char *text);
 
 /* Says on stderr what the C path did in the device's place. For --verbose. */
 void command_describe_fallbacks(const tally_device *device);
@@ -63,7 +70,7 @@ void command_describe_fallbacks(const tally_device *device);
     {                                                                                                                  \
         .name = "route", .argument = "R", .value = value_choice(&(target), command_routes),                            \
         .help = "who does matrix products: exact is tally's own kernels, the same bits on every device; clblast sums " \
-                "in its own order, for OpenCL only; auto is exact"                                                     \
+                "in its own order, for OpenCL only; auto is exact, on a GPU the faster one by measuring"               \
     }
 #define OPTION_THREADS(target)                                                                                         \
     {                                                                                                                  \

@@ -58,13 +58,16 @@ static void print_details(const tally_device_info *info) {
         printf(", %s", info->version);
     putchar('\n');
     tally_device *device; /* what its arithmetic is worth shows when it is opened */
-    if (tally_device_open(info->selector, NULL, &device) != TALLY_OK) {
+    const tally_device_options options = {.notice = command_notice};
+    if (tally_device_open(info->selector, &options, &device) != TALLY_OK) {
         printf("     cannot be opened: %s\n", tally_error_text());
         return;
     }
-    const char *inexact = tally_device_inexact(device);
+    const char *reason = tally_device_route_reason(device), *inexact = tally_device_inexact(device);
+    printf("     route: %s%s%s%s\n", command_routes[tally_device_route(device)], reason[0] != '\0' ? " (" : "", reason,
+           reason[0] != '\0' ? ")" : "");
     printf("     arithmetic: %s%s\n", inexact[0] != '\0' ? "within tolerance: " : "exact", inexact);
-    tally_device_close(device);
+    command_close_device(device);
 }
 
 static void print_table(const tally_device_list *list, const char *chosen, bool verbose) {
@@ -112,10 +115,12 @@ static json_t *list_json(const tally_device_list *list, const char *chosen) {
 }
 
 /* What --device auto opens, by opening it: "" if that fails, which is said but leaves the list worth printing. */
-static void find_auto(char *selector, size_t size) {
+static void find_auto(bool quiet, char *selector, size_t size) {
     selector[0] = '\0';
     tally_device *device;
-    tally_status status = tally_device_open("auto", NULL, &device);
+    /* Nothing is measured for it. */
+    const tally_device_options options = {.route = TALLY_ROUTE_EXACT, .notice = quiet ? NULL : command_notice};
+    tally_status status = tally_device_open("auto", &options, &device);
     if (status != TALLY_OK) {
         command_fail((int)status, "--device auto opens none: %s", tally_error_text());
         return;
@@ -130,7 +135,8 @@ int command_devices(int argc, char **argv) {
         {.name = "json", .value = value_flag(&json), .help = "print one JSON object on stdout"},
         {.name = "verbose",
          .value = value_flag(&verbose),
-         .help = "add compute units, memory, OpenCL version and what opening each device shows of its arithmetic"},
+         .help = "add compute units, memory, OpenCL version and what opening each device shows: its route and its "
+                 "arithmetic"},
         {.name = NULL},
     };
     int operands;
@@ -145,7 +151,7 @@ int command_devices(int argc, char **argv) {
     if (status != TALLY_OK)
         return command_fail_library(status);
     char chosen[sizeof list.devices->selector];
-    find_auto(chosen, sizeof chosen);
+    find_auto(json, chosen, sizeof chosen);
     int result = TALLY_OK;
     if (json)
         result = report_dump_json(list_json(&list, chosen));

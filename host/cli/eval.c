@@ -87,6 +87,7 @@ int command_eval(int argc, char **argv) {
     if (operands != 1)
         return command_misused(help.command, operands == 0 ? "which FILE?" : "one FILE at a time");
     a.file = argv[0];
+    a.device.quiet = a.quiet;
 
     tally_device *device;
     tally_model *model;
@@ -95,6 +96,6 @@ int command_eval(int argc, char **argv) {
         return result;
     result = eval_model(&a, model);
     tally_model_free(model);
-    tally_device_close(device);
+    command_close_device(device);
     return result;
 }

@@ -282,5 +282,6 @@ int command_parity(int argc, char **argv) {
     if (a.options.operation != NULL && check_name(a.options.operation) != TALLY_OK)
         return TALLY_USAGE;
     a.options.steps = (size_t)steps;
+    a.device.quiet = a.json;
     return run(&a);
 }

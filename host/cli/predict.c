@@ -240,6 +240,7 @@ int command_predict(int argc, char **argv) {
 
     tally_device *device;
     tally_model *model;
+    wanted.quiet = json;
     int result = command_open_model(argv[0], &wanted, &device, &model);
     if (result != TALLY_OK)
         return result;
@@ -248,6 +249,6 @@ int command_predict(int argc, char **argv) {
     if (wanted.verbose)
         command_describe_fallbacks(device);
     tally_model_free(model);
-    tally_device_close(device);
+    command_close_device(device);
     return result;
 }

@@ -317,10 +317,11 @@ int command_train(int argc, char **argv) {
         return TALLY_IO;
 
     tally_device *device;
+    a.device.quiet = a.quiet;
     int result = command_open_device(&a.device, &device);
     if (result != TALLY_OK)
         return result;
     result = train_on(&a, device);
-    tally_device_close(device);
+    command_close_device(device);
     return result;
 }

@@ -1,8 +1,8 @@
 #include "store/safetensors.h"
 
+#include "core/atomic_file.h"
 #include "core/fail.h"
 #include "core/size.h"
-#include "store/atomic_file.h"
 
 #include <stdlib.h>
 #include <string.h>

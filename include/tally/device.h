@@ -45,15 +45,23 @@ typedef struct tally_device_list {
 TALLY_API tally_status tally_device_list_new(tally_device_list *list);
 TALLY_API void tally_device_list_free(tally_device_list *list);
 
-/* What carries matrix products. The exact route gives the same bits on every device; CLBlast sums in its own order. */
+/* What carries matrix products. The exact route gives the same bits on every device; CLBlast sums in its own order. Auto is exact,
+ * but on a GPU whichever is faster by more than a tenth, as measured when it is first opened; the times are kept like compiled kernels. */
 typedef enum tally_route { TALLY_ROUTE_AUTO, TALLY_ROUTE_EXACT, TALLY_ROUTE_CLBLAST } tally_route;
 
 typedef struct tally_device_options {
-    unsigned threads;  /* of the C path; 0: one for each processor this process may use */
-    tally_route route; /* auto: exact */
+    unsigned threads; /* of the C path; 0: one for each processor this process may use */
+    tally_route route;
+    /* Called, if not NULL, before something that may take seconds while the device is opened or closed, with what it is, such as
+     * "compiling tally's kernels for NAME". */
+    void (*notice)(void *context, const char *text);
+    void *notice_context;
 } tally_device_options;
 
-/* Opens a device: "auto" (a GPU if there is one, else the C path), "cpu", "opencl" (the first GPU, else the first
+/* Compiled kernels are kept, for the next time, in the user's cache folder ($XDG_CACHE_HOME/tally, else ~/.cache/tally) when a device is closed, unless
+ * TALLY_CACHE=off; whatever is wrong with that folder is no error.
+ *
+ * Opens a device: "auto" (a GPU if there is one, else the C path), "cpu", "opencl" (the first GPU, else the first
  * device), "P:D", or a part of a device's or platform's name, whatever its case. What is not there is TALLY_DEVICE and
  * the text lists what is; nothing is ever replaced silently. TALLY_USAGE: CLBlast was asked for on the C path. options may be NULL. */
 TALLY_API tally_status tally_device_open(const char *selector, const tally_device_options *options,
@@ -65,6 +73,8 @@ TALLY_API const tally_device_info *tally_device_get_info(const tally_device *dev
 
 /* The route that was taken: exact or CLBlast. */
 TALLY_API tally_route tally_device_route(const tally_device *device);
+/* Why auto took it; "" where it was asked for or is the only one. */
+TALLY_API const char *tally_device_route_reason(const tally_device *device);
 
 /* Why the device gives the C path's results within tolerance only, as found by trying its arithmetic when it was opened: denormals
  * taken for zero, a division rounded wrongly, ...; "" where there is nothing. CLBlast's order of sums is not meant. */

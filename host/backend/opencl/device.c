@@ -8,8 +8,12 @@
 /* A launch covers this many sequences at most; bounds the memory of activations. */
 enum { SLICE_COLUMNS = 4096 };
 
-static void close_device(tally_device *device) {
-    tl_cl_device *cl = (tl_cl_device *)device;
+void tl_cl_notice(const tl_cl_device *device, const char *text) {
+    if (device->options.notice)
+        device->options.notice(device->options.notice_context, text);
+}
+
+static void free_device(tl_cl_device *cl) {
     if (cl->queue)
         clFinish(cl->queue);
     tl_cl_clblast_end();
@@ -19,6 +23,11 @@ static void close_device(tally_device *device) {
     if (cl->context)
         clReleaseContext(cl->context);
     free(cl);
+}
+
+static void close_device(tally_device *device) {
+    tl_cl_program_keep((tl_cl_device *)device);
+    free_device((tl_cl_device *)device);
 }
 
 /* How many elements a work-item sums in one loop; tensors are those of the public signature. */
@@ -80,6 +89,11 @@ static const tl_backend clblast_backend = {
     .lstm_backward = tl_lstm_backward_composed,
 };
 
+void tl_cl_take_route(tl_cl_device *device, tally_route route) {
+    device->base.route = route;
+    device->base.backend = route == TALLY_ROUTE_CLBLAST ? &clblast_backend : &exact_backend;
+}
+
 /* As many columns a work-item as the device's vectors have floats; one where it has none or makes them of work-items itself.
  * TALLY_CL_COLUMNS sets it, so that every form can be tried on any device. */
 static tally_status choose_width(tl_cl_device *device) {
@@ -114,12 +128,13 @@ static tally_status start(tl_cl_device *device, cl_platform_id platform) {
     return status ? status : tl_cl_program_new(device);
 }
 
-tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_route route, tally_device **device) {
+tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tally_device_options *options,
+                            tally_device **device) {
     tl_cl_device *made = calloc(1, sizeof *made);
     if (!made)
         return tl_fail(TALLY_MEMORY, "no memory left for a device");
-    made->base.route = route == TALLY_ROUTE_CLBLAST ? route : TALLY_ROUTE_EXACT;
-    made->base.backend = route == TALLY_ROUTE_CLBLAST ? &clblast_backend : &exact_backend;
+    made->options = *options;
+    tl_cl_take_route(made, options->route == TALLY_ROUTE_CLBLAST ? TALLY_ROUTE_CLBLAST : TALLY_ROUTE_EXACT);
     made->base.workers = 1;
     made->base.slice_columns = SLICE_COLUMNS;
     cl_platform_id platform_id;
@@ -131,9 +146,11 @@ tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_rou
     if (!status)
         status = tl_cl_self_test(made);
     if (status) {
-        close_device(&made->base);
+        free_device(made);
         return status;
     }
+    if (options->route == TALLY_ROUTE_AUTO)
+        tl_cl_choose_route(made);
     *device = &made->base;
     return TALLY_OK;
 }

@@ -44,6 +44,10 @@ static void describe(unsigned platform, unsigned number, cl_platform_id platform
         info->memory_bytes = memory;
 }
 
+bool tl_cl_is_simulator(const tl_cl_device *device) {
+    return strcmp(device->base.info.platform, "Oclgrind") == 0;
+}
+
 /* A platform may have no device (Mesa's Clover without a card): that is no error. */
 static cl_uint platform_devices(cl_platform_id platform, cl_device_id ids[TL_MAX_DEVICES]) {
     cl_uint count = 0;

@@ -6,6 +6,7 @@
 #include <CL/cl.h>
 
 #include "backend/backend.h"
+#include "core/cache.h"
 
 enum { TL_MAX_PLATFORMS = 32, TL_MAX_DEVICES = 64 };
 
@@ -42,6 +43,9 @@ typedef struct tl_cl_device {
     /* How many elements of a sum a work-item may go through, 0 for any number: Mesa's llvmpipe silently ends all loops of a kernel
      * after 65,535 iterations. Found by the self-test. */
     size_t longest_sum;
+    tally_device_options options;
+    /* Where the program is kept when the device is closed, "" if it is not to be. */
+    char keep_as[TL_CACHE_NAME];
 } tl_cl_device;
 
 typedef struct tl_cl_storage {
@@ -62,6 +66,18 @@ static inline cl_mem tl_cl_memory(const tally_tensor *t) {
 tally_status tl_cl_check(const tl_cl_device *device, const char *call, cl_int error);
 const char *tl_cl_error_name(cl_int error);
 
+/* devices.c: Oclgrind, which says it is a processor and a GPU. */
+bool tl_cl_is_simulator(const tl_cl_device *device);
+
+/* device.c: makes the route the device's; not auto. */
+void tl_cl_take_route(tl_cl_device *device, tally_route route);
+
+/* route.c: makes the faster route the device's, and says why. */
+void tl_cl_choose_route(tl_cl_device *device);
+
+/* device.c: tells whoever opened the device what is about to take long. */
+void tl_cl_notice(const tl_cl_device *device, const char *text);
+
 /* devices.c: the device of a platform by their numbers in the loader's order, and what is known about it. */
 tally_status tl_cl_find(unsigned platform, unsigned number, cl_platform_id *platform_id, cl_device_id *id,
                         tally_device_info *info);
@@ -70,6 +86,12 @@ tally_status tl_cl_find(unsigned platform, unsigned number, cl_platform_id *plat
 const char *tl_cl_kernel_name(tl_cl_kernel kernel);
 tally_status tl_cl_program_new(tl_cl_device *device);
 void tl_cl_program_free(tl_cl_device *device);
+
+/* program_cache.c: the program as the driver built it, kept from one run to the next. What is not there or does not load gives NULL.
+ * A name is of what depends on the kernels, the device and what besides them; "" where nothing is kept. */
+void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *besides, char name[TL_CACHE_NAME]);
+cl_program tl_cl_program_load(const tl_cl_device *device, const char *name);
+void tl_cl_program_keep(tl_cl_device *device);
 
 /* storage.c */
 tally_status tl_cl_storage_new(tally_device *device, size_t bytes, tl_storage **storage);

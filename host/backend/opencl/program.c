@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADD] = "tally_add",
@@ -79,15 +80,13 @@ static tally_status make_kernels(tl_cl_device *device) {
     return TALLY_OK;
 }
 
-tally_status tl_cl_program_new(tl_cl_device *device) {
+static tally_status build(tl_cl_device *device, const char *options) {
     const char *text = tl_kernel_text;
     cl_int error;
     device->program = clCreateProgramWithSource(device->context, 1, &text, NULL, &error);
     tally_status status = tl_cl_check(device, "clCreateProgramWithSource", error);
     if (status)
         return status;
-    char options[128];
-    build_options(device, options, sizeof options);
     error = clBuildProgram(device->program, 1, &device->id, options, NULL, NULL);
     return error == CL_SUCCESS ? make_kernels(device) : build_failed(device, error);
 }
@@ -96,6 +95,32 @@ void tl_cl_program_free(tl_cl_device *device) {
     for (int k = 0; k < TL_CL_KERNELS; k++)
         if (device->kernels[k])
             clReleaseKernel(device->kernels[k]);
+    memset(device->kernels, 0, sizeof device->kernels);
     if (device->program)
         clReleaseProgram(device->program);
+    device->program = NULL;
+}
+
+static bool load(tl_cl_device *device, const char *options, const char *name) {
+    device->program = tl_cl_program_load(device, name);
+    if (!device->program)
+        return false;
+    if (clBuildProgram(device->program, 1, &device->id, options, NULL, NULL) == CL_SUCCESS && !make_kernels(device))
+        return true;
+    tl_cl_program_free(device);
+    tl_cache_remove(name);
+    return false;
+}
+
+tally_status tl_cl_program_new(tl_cl_device *device) {
+    char options[128], name[TL_CACHE_NAME], text[256];
+    build_options(device, options, sizeof options);
+    tl_cl_cache_name(device, "program", options, name);
+    if (*name && load(device, options, name))
+        return TALLY_OK;
+    snprintf(text, sizeof text, "compiling tally's kernels for %s%s", device->base.info.name,
+             *name ? " (kept for the next start)" : "");
+    tl_cl_notice(device, text);
+    memcpy(device->keep_as, name, sizeof name);
+    return build(device, options);
 }

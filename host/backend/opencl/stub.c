@@ -13,7 +13,8 @@ tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note
     return TALLY_OK;
 }
 
-tally_status tl_opencl_open(unsigned platform, unsigned device_number, tally_route route, tally_device **device) {
-    (void)platform, (void)device_number, (void)route, (void)device;
+tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tally_device_options *options,
+                            tally_device **device) {
+    (void)platform, (void)device_number, (void)options, (void)device;
     return tl_fail(TALLY_DEVICE, "%s", WHY);
 }

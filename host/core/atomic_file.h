@@ -1,6 +1,6 @@
 /* atomic_file.h: replacing a whole file at once. */
-#ifndef TALLY_STORE_ATOMIC_FILE_H
-#define TALLY_STORE_ATOMIC_FILE_H
+#ifndef TALLY_CORE_ATOMIC_FILE_H
+#define TALLY_CORE_ATOMIC_FILE_H
 
 #include <tally/core.h>
 

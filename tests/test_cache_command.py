@@ -1,0 +1,182 @@
+"""What the command keeps from one start to the next, on PoCL: compiled kernels. Whatever is wrong with what was kept, the result is
+the same, and only a start that compiles says so. And which route is faster, measured where nothing would be but for TALLY_MEASURE_ROUTE."""
+import hashlib
+import os
+import re
+import unittest
+
+from command_case import SANITIZED, Case, environment, finish, path, start, tally
+
+MODEL = ("train", "count", "--length", "6", "--hidden", "4", "--epochs", "2", "--batch", "32", "--train-size", "32",
+         "--json")
+COMPILING, KEEPING = "compiling tally's kernels for ", "keeping the compiled kernels for the next start\n"
+KEPT = " (kept for the next start)\n"
+MEASURING = "measuring which route is faster on "
+
+
+def sealed(name, payload):
+    """An entry that is whole, whatever is in it."""
+    digest = hashlib.sha256(name.encode() + b"\0" + payload).hexdigest()
+    return f"tally cache 1 {digest} {len(payload):016x}\n".encode() + payload
+
+
+@unittest.skipIf(SANITIZED, "drivers leak")
+class Cache(Case):
+    @classmethod
+    def setUpClass(cls):
+        # PoCL's own cache is one for all tests: they are about tally's.
+        cls.here = {"OCL_ICD_VENDORS": os.environ.get("OCL_ICD_VENDORS"), "POCL_CACHE_DIR": path("pocl"),
+                    "TALLY_CACHE": None}
+        listed = tally("devices", env=environment(**cls.here)).out
+        if "Portable Computing Language" not in listed:
+            raise unittest.SkipTest("PoCL is not here")
+        cls.weights = cls.digest(tally(*MODEL, "--device", "cpu", "--quiet"))
+
+    def setUp(self):
+        self.home = path(self.id())
+        os.mkdir(self.home)
+
+    @staticmethod
+    def digest(outcome):
+        assert outcome.code == 0, outcome.err
+        return outcome.out[outcome.out.index('"weights_sha256"'):].split('"')[3]
+
+    def environment(self, **changes):
+        return environment(**{**self.here, "XDG_CACHE_HOME": self.home, **changes})
+
+    def train(self, *options, **changes):
+        outcome = tally(*MODEL, "--device", "Portable", *options, env=self.environment(**changes))
+        self.assertEqual(self.digest(outcome), self.weights)
+        return outcome.err
+
+    def cold(self, **changes):
+        said = self.train(**changes)
+        self.assertIn(COMPILING, said)
+        self.assertIn(KEPT, said)
+        self.assertIn(KEEPING, said)
+
+    def warm(self, **changes):
+        said = self.train(**changes)
+        self.assertNotIn(COMPILING, said)
+        self.assertNotIn(KEEPING, said)
+
+    def nothing_kept(self, **changes):
+        """Says that it compiles and that nothing is kept, each time."""
+        for _ in range(2):
+            said = self.train(**changes)
+            self.assertIn(COMPILING, said)
+            self.assertNotIn(KEPT, said)
+            self.assertNotIn(KEEPING, said)
+
+    def entry(self, ending="program"):
+        kept = os.path.join(self.home, "tally")
+        name, = [name for name in os.listdir(kept) if name.endswith("." + ending)]
+        return os.path.join(kept, name)
+
+    def route(self, **changes):
+        """What auto takes, why, and whether it was measured now."""
+        outcome = tally(*MODEL, "--device", "Portable", "--verbose",
+                        env=self.environment(TALLY_MEASURE_ROUTE="any", **changes))
+        self.assertEqual(outcome.code, 0, outcome.err)
+        route, why = re.search(r"^route (\w+) \((.*)\), arithmetic", outcome.err, re.MULTILINE).groups()
+        self.assertIn(f'"route": "{route}"', outcome.out)
+        return route, why, MEASURING in outcome.err
+
+    def test_a_second_start_compiles_nothing(self):
+        self.cold()
+        self.assertEqual(os.stat(os.path.dirname(self.entry())).st_mode & 0o777, 0o700)
+        self.warm()
+
+    def test_quiet(self):
+        self.assertEqual(self.train("--quiet"), "")
+        self.assertEqual(self.train("--quiet"), "")
+
+    def test_damaged_entries_are_built_again(self):
+        self.cold()
+        name = self.entry()
+        with open(name, "rb") as file:
+            whole = file.read()
+        key = os.path.basename(name)
+        for wrong in (b"", whole[:50], whole[:-1], whole[:len(whole) // 2], whole + b"\0", b"\0" * len(whole),
+                      whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], sealed("another", whole[96:]),
+                      sealed(key, b"no program"), sealed(key, b"")):
+            with self.subTest(bytes=len(wrong)), open(name, "wb") as file:
+                file.write(wrong)
+                file.close()
+                self.cold()
+                self.warm()
+
+    def test_another_program_is_another_entry(self):
+        self.cold()
+        self.cold(TALLY_CL_COLUMNS="1")
+        self.assertEqual(len(os.listdir(os.path.join(self.home, "tally"))), 2)
+        self.warm()
+        self.warm(TALLY_CL_COLUMNS="1")
+
+    def test_nowhere_to_keep_it(self):
+        file = os.path.join(self.home, "file")
+        open(file, "w").close()
+        for changes in ({"TALLY_CACHE": "off"}, {"XDG_CACHE_HOME": None, "HOME": None}, {"XDG_CACHE_HOME": file}):
+            with self.subTest(**changes):
+                self.nothing_kept(**changes)
+        os.mkdir(os.path.join(self.home, "tally"))
+        os.chmod(os.path.join(self.home, "tally"), 0o777)
+        self.nothing_kept()
+        self.assertEqual(os.listdir(os.path.join(self.home, "tally")), [])
+
+    def test_several_at_once(self):
+        for _ in range(2):  # none kept yet, and one that is damaged
+            running = [start(*MODEL, "--device", "Portable", env=self.environment()) for _ in range(4)]
+            for outcome in [finish(process) for process in running]:
+                self.assertEqual(self.digest(outcome), self.weights)
+            self.warm()
+            with open(self.entry(), "r+b") as file:
+                file.truncate(1000)
+
+    def test_a_processor_is_not_measured(self):
+        shown = self.train("--verbose")
+        self.assertIn("route exact (CLBlast is written for GPUs)", shown)
+        self.assertNotIn(MEASURING, shown)
+        self.assertEqual([name for name in os.listdir(os.path.join(self.home, "tally")) if name.endswith("route")], [])
+
+    def test_the_measured_route_is_kept(self):
+        first = self.route()
+        self.assertRegex(first[1], r"^measured: exact \d+\.\d\d ms, CLBlast \d+\.\d\d ms$")
+        self.assertTrue(first[2])
+        self.assertEqual(self.route(), (*first[:2], False))
+        shown = tally("devices", "--verbose", env=self.environment(TALLY_MEASURE_ROUTE="any")).out
+        self.assertIn("     route: %s (%s)\n" % first[:2], shown)
+        # A route that is asked for is taken.
+        said = self.train("--verbose", "--route", "exact", TALLY_MEASURE_ROUTE="any")
+        self.assertIn("route exact, arithmetic", said)
+
+    def test_what_was_measured_decides(self):
+        self.route()
+        name = self.entry("route")
+        key = os.path.basename(name)
+        for exact, clblast, route in (2000000, 1790000, "clblast"), (2000000, 1800000, "exact"):
+            with open(name, "wb") as file:
+                file.write(sealed(key, b"exact %d ns, clblast %d ns\n" % (exact, clblast)))
+            taken, why, measured = self.route()
+            self.assertEqual((taken, measured), (route, False))
+            self.assertEqual(why, f"measured: exact {exact / 1e6:.2f} ms, CLBlast {clblast / 1e6:.2f} ms")
+
+    def test_a_damaged_measurement_is_made_again(self):
+        self.route()
+        name = self.entry("route")
+        key, text = os.path.basename(name), b"exact 2000000 ns, clblast 1000 ns\n"
+        for wrong in (b"", sealed(key, text)[:-1], sealed(key, text).replace(b"1000 ns", b"1001 ns"), text,
+                      sealed("another", text), sealed(key, b""), sealed(key, text[:-1]), sealed(key, b"exact 0 ns")):
+            with self.subTest(wrong=wrong):
+                with open(name, "wb") as file:
+                    file.write(wrong)
+                self.assertTrue(self.route()[2])
+                self.assertFalse(self.route()[2])
+
+    def test_without_a_cache_it_is_measured_each_time(self):
+        for _ in range(2):
+            self.assertTrue(self.route(TALLY_CACHE="off")[2])
+
+
+if __name__ == "__main__":
+    unittest.main()
