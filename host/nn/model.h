@@ -21,7 +21,7 @@ typedef enum tl_role {
 enum { TL_MAX_PARAMETERS = TL_BIAS_HH + (TL_ROLES - TL_BIAS_HH) * TALLY_MAX_LAYERS };
 
 typedef struct tl_parameter {
-    char name[24];
+    char name[40]; /* for any number */
     tl_role role;
     size_t layer; /* 0 for the head */
     int ndim;

@@ -95,13 +95,13 @@ tally_status tally_model_save(const tally_model *model, const char *path) {
     return status;
 }
 
-/* The layer that a name ends with, _l and its number as it is written; false for another ending. */
+/* The layer that a name ends with, _l and its number; false for another ending. */
 static bool layer_of(const char *name, size_t *layer) {
     const char *digits = name + strlen(name);
     while (digits > name && digits[-1] >= '0' && digits[-1] <= '9')
         digits--;
     size_t length = strlen(digits);
-    if (length < 1 || (length > 1 && *digits == '0') || digits - name < 2 || strncmp(digits - 2, "_l", 2) != 0)
+    if (length < 1 || digits - name < 2 || strncmp(digits - 2, "_l", 2) != 0)
         return false;
     *layer = length > 9 ? SIZE_MAX : strtoul(digits, NULL, 10);
     return true;
