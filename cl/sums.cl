@@ -112,3 +112,15 @@ kernel void tally_reduce(ulong runs, ulong n, ulong slice, global const float *x
         *element = keep == 0.0f ? sum : fma(keep, *element, sum);
     }
 }
+
+/* gradient += the sums of count slices, ascending. */
+kernel void tally_merge(ulong count, ulong parameters, global const float *sums, global float *gradient,
+                        ulong gradient_offset, ulong columns) {
+    ulong i = get_global_id(0) * TL_W;
+    if (i >= columns)
+        return;
+    TL_F total = tl_load(gradient + gradient_offset + i, 1, columns - i);
+    for (ulong slice = 0; slice < count; slice++)
+        total = total + tl_load(sums + slice * parameters + i, 1, columns - i);
+    tl_store(gradient + gradient_offset + i, 1, columns - i, total);
+}

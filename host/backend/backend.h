@@ -39,6 +39,25 @@ typedef struct tl_storage {
     void *host; /* where the host sees it now: always on the C path, while mapped elsewhere; else NULL */
 } tl_storage;
 
+/* A classifier: LSTM layers, and a head on the last output. */
+typedef struct tl_network {
+    size_t layers, inputs, hidden, classes, steps;
+    const size_t
+        *offsets;      /* in a flat tensor: of head bias and head weight, then of bias, w_ih and w_hh of each layer */
+    size_t parameters; /* elements of a flat tensor */
+} tl_network;
+
+/* What a device needs to run batches through a network by a way of its own. A backend embeds this as the first member of its own. */
+typedef struct tl_plan {
+    tl_network network;
+} tl_plan;
+
+/* A batch of whole lanes of columns, as nn/classifier.h has it. */
+typedef struct tl_batch {
+    tally_tensor weights, gradient; /* flat */
+    tally_tensor x, labels, probabilities, loss_sums;
+} tl_batch;
+
 typedef struct tl_backend {
     const char *name;
     bool step_major; /* activations are kept as [time][feature][column], else as [feature][time][column] */
@@ -58,6 +77,16 @@ typedef struct tl_backend {
     bool (*supports)(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count);
     /* Elements of tally_lstm_state.scratch, at least 1. */
     size_t (*lstm_scratch)(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
+
+    /* Runs whole slices, so that their activations stay near the core that has them; the same bits as the operations one by one, of which
+     * nn/classifier.c makes it where *plan is NULL: the device has no such way for this network. columns: at most. */
+    tally_status (*plan_new)(tally_device *device, const tl_network *network, size_t columns, bool training,
+                             tl_plan **plan);
+    void (*plan_free)(tl_plan *plan);
+    /* To loss_sums and, added, to gradient. probabilities is not used. */
+    tally_status (*train)(tl_plan *plan, const tl_batch *batch);
+    /* To probabilities. */
+    tally_status (*predict)(tl_plan *plan, const tl_batch *batch);
 
     tally_status (*gemm)(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a, const tally_tensor *b,
                          float beta, const tally_tensor *c);

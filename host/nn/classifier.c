@@ -9,7 +9,8 @@
 
 enum { LANES = 16 };
 
-static tally_status make_tensors(tl_classifier *c) {
+static tally_status make_tensors(tl_classifier *c, bool training) {
+    const tl_network network = tl_model_network(c->model, c->steps, c->offsets);
     const tally_model_config *config = &c->model->config;
     tally_device *device = c->model->device;
     size_t columns = c->capacity, sums = tl_loss_sums(columns);
@@ -22,15 +23,18 @@ static tally_status make_tensors(tl_classifier *c) {
         status = tally_tensor_new(device, TALLY_F32, 1, &columns, &c->loss);
     if (!status)
         status = tally_tensor_new(device, TALLY_F32, 1, &sums, &c->loss_sums);
-    for (size_t l = 0; l < config->layers && !status; l++)
+    if (!status)
+        status = device->backend->plan_new(device, &network, columns, training, &c->plan);
+    for (size_t l = 0; l < config->layers && !c->plan && !status; l++)
         status = tally_lstm_state_new(device, l == 0 ? config->inputs : config->hidden, config->hidden, c->steps,
                                       columns, &c->states[l]);
-    for (size_t i = 0; i < 2 && i + 1 < config->layers && !status; i++)
+    for (size_t i = 0; i < 2 && i + 1 < config->layers && !c->plan && training && !status; i++)
         status = tl_activations_new(device, config->hidden, c->steps, columns, &c->between[i]);
     return status ? status : tl_model_flat_new(c->model, &c->gradient);
 }
 
-tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, tl_classifier *classifier) {
+tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, bool training,
+                               tl_classifier *classifier) {
     memset(classifier, 0, sizeof *classifier);
     classifier->model = model;
     classifier->steps = steps;
@@ -38,8 +42,9 @@ tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t co
         return tl_fail(TALLY_MEMORY, "%zu columns do not fit a size", columns);
     classifier->capacity -= classifier->capacity % LANES;
     classifier->states = calloc(model->config.layers, sizeof *classifier->states);
-    tally_status status = classifier->states
-                              ? make_tensors(classifier)
+    classifier->offsets = calloc(2 + 3 * model->config.layers, sizeof *classifier->offsets);
+    tally_status status = classifier->states && classifier->offsets
+                              ? make_tensors(classifier, training)
                               : tl_fail(TALLY_MEMORY, "no memory left for %zu layers", model->config.layers);
     if (!status) { /* the tensors' sizes fit, so these do */
         classifier->x_columns = malloc(tally_tensor_elements(&classifier->x) * sizeof(float));
@@ -53,6 +58,8 @@ tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t co
 }
 
 void tl_classifier_free(tl_classifier *classifier) {
+    if (classifier->plan)
+        classifier->model->device->backend->plan_free(classifier->plan);
     tally_tensor_free(&classifier->gradient);
     for (size_t l = 0; classifier->states && l < classifier->model->config.layers; l++)
         tally_lstm_state_free(&classifier->states[l]);
@@ -64,6 +71,7 @@ void tl_classifier_free(tl_classifier *classifier) {
     tally_tensor_free(&classifier->loss);
     tally_tensor_free(&classifier->loss_sums);
     free(classifier->states);
+    free(classifier->offsets);
     free(classifier->x_columns);
     free(classifier->label_columns);
     memset(classifier, 0, sizeof *classifier);
@@ -154,7 +162,7 @@ static tally_status layer_forward(const tl_slice *slice, size_t layer) {
     return status ? status : tally_lstm_forward(&weights, &x, &state);
 }
 
-tally_status tl_slice_forward(const tl_slice *slice) {
+static tally_status forward(const tl_slice *slice) {
     const tally_model *model = slice->of->model;
     tl_head head;
     tally_tensor last_step, h_last;
@@ -191,18 +199,14 @@ static tally_status sum_losses(const tl_slice *slice, size_t first, size_t rows,
     return status ? status : tally_reduce(&matrix, 0.0f, &sums);
 }
 
-tally_status tl_slice_loss(const tl_slice *slice, float *sums) {
+static tally_status all_losses(const tl_slice *slice) {
     size_t columns = slice->loss.shape[0], rest = columns % TALLY_SLICE_COLUMNS, whole = columns - rest;
     tally_status status = TALLY_OK;
     if (whole)
         status = sum_losses(slice, 0, whole / TALLY_SLICE_COLUMNS, TALLY_SLICE_COLUMNS);
     if (!status && rest)
         status = sum_losses(slice, whole, 1, rest);
-    tally_tensor used;
-    size_t count = tl_loss_sums(columns);
-    if (!status)
-        status = tally_tensor_slice(&slice->of->loss_sums, 0, 0, count, &used);
-    return status ? status : tally_tensor_read(&used, sums, count);
+    return status;
 }
 
 /* To the last layer's dh. */
@@ -261,11 +265,42 @@ static tally_status layer_backward(const tl_slice *slice, size_t layer) {
                   : tally_lstm_backward(&weights, &x, last ? NULL : &dy, &state, &gradients, layer > 0 ? &dx : NULL);
 }
 
-tally_status tl_slice_backward(const tl_slice *slice) {
+static tally_status backward(const tl_slice *slice) {
     tally_status status = head_backward(slice);
     for (size_t layer = slice->of->model->config.layers; layer-- > 0 && !status;)
         status = layer_backward(slice, layer);
     return status;
+}
+
+static tl_batch batch_of(const tl_slice *slice) {
+    const tl_classifier *c = slice->of;
+    return (tl_batch){.weights = c->model->weights,
+                      .gradient = c->gradient,
+                      .x = slice->x,
+                      .labels = slice->labels,
+                      .probabilities = slice->probabilities,
+                      .loss_sums = c->loss_sums};
+}
+
+tally_status tl_slice_predict(const tl_slice *slice) {
+    const tl_classifier *c = slice->of;
+    const tl_batch batch = batch_of(slice);
+    return c->plan ? c->model->device->backend->predict(c->plan, &batch) : forward(slice);
+}
+
+tally_status tl_slice_train(const tl_slice *slice, float *sums) {
+    const tl_classifier *c = slice->of;
+    const tl_batch batch = batch_of(slice);
+    tally_status status = c->plan ? c->model->device->backend->train(c->plan, &batch) : forward(slice);
+    if (!status && !c->plan)
+        status = all_losses(slice);
+    if (!status && !c->plan)
+        status = backward(slice);
+    tally_tensor used;
+    size_t count = tl_loss_sums(slice->loss.shape[0]);
+    if (!status)
+        status = tally_tensor_slice(&c->loss_sums, 0, 0, count, &used);
+    return status ? status : tally_tensor_read(&used, sums, count);
 }
 
 tally_status tl_slice_probabilities(const tl_slice *slice, float *columns, float *rows) {

@@ -8,8 +8,10 @@
 typedef struct tl_classifier {
     const tally_model *model;
     size_t steps, capacity;
+    size_t *offsets;            /* of the plan's network */
+    tl_plan *plan;              /* NULL where the device has none, and slices are made of operations */
     tally_tensor gradient;      /* flat, like the model's weights; slices add to it */
-    tally_lstm_state *states;   /* one for each layer */
+    tally_lstm_state *states;   /* one for each layer, without a plan */
     tally_tensor between[2];    /* [H, T, N]: gradients of what a layer put out, by turns; as many as are needed */
     tally_tensor x;             /* [I, T, N] */
     tally_tensor labels;        /* I32 [N] */
@@ -21,7 +23,8 @@ typedef struct tl_classifier {
 } tl_classifier;
 
 /* training: with what backward needs. */
-tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, tl_classifier *classifier);
+tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, bool training,
+                               tl_classifier *classifier);
 void tl_classifier_free(tl_classifier *classifier);
 
 /* The same, seen as the size of one slice: columns rounded up to whole lanes. Borrows from the whole. */
@@ -34,13 +37,13 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
 
 /* x row-major [count, T, I]; labels [count], or NULL: all ignored. */
 tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels);
-/* From zero states to probabilities and loss. */
-tally_status tl_slice_forward(const tl_slice *slice);
-/* How many sums of losses count sequences have, and these sums: one for each TALLY_SLICE_COLUMNS. Waits for the device. */
+/* From zero states to probabilities. */
+tally_status tl_slice_predict(const tl_slice *slice);
+/* How many sums of losses count sequences have: one for each TALLY_SLICE_COLUMNS. */
 size_t tl_loss_sums(size_t count);
-tally_status tl_slice_loss(const tl_slice *slice, float *sums);
-/* Adds the slice's gradient to the classifier's, as tally_accumulate does. */
-tally_status tl_slice_backward(const tl_slice *slice);
+/* From zero states to the sums of losses, and to the slice's gradient, added to the classifier's as tally_accumulate does. Waits for the
+ * device. */
+tally_status tl_slice_train(const tl_slice *slice, float *sums);
 /* Row-major [count, C]. columns: C times the slice's padded columns, for reading into. */
 tally_status tl_slice_probabilities(const tl_slice *slice, float *columns, float *rows);
 

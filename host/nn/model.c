@@ -85,6 +85,18 @@ static const tl_parameter *find(const tally_model *model, tl_role role, size_t l
     return p;
 }
 
+tl_network tl_model_network(const tally_model *model, size_t steps, size_t *offsets) {
+    const tally_model_config *c = &model->config;
+    const tl_role roles[] = {TL_BIAS_IH, TL_WEIGHT_IH, TL_WEIGHT_HH};
+    offsets[0] = find(model, TL_HEAD_BIAS, 0)->start;
+    offsets[1] = find(model, TL_HEAD_WEIGHT, 0)->start;
+    for (size_t layer = 0; layer < c->layers; layer++)
+        for (size_t i = 0; i < 3; i++)
+            offsets[2 + 3 * layer + i] = find(model, roles[i], layer)->start;
+    return (tl_network){
+        c->layers, c->inputs, c->hidden, c->classes, steps, offsets, tally_tensor_elements(&model->weights)};
+}
+
 tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, tl_head *head) {
     tally_status status = flat_view(find(model, TL_HEAD_BIAS, 0), flat, &head->bias);
     return status ? status : flat_view(find(model, TL_HEAD_WEIGHT, 0), flat, &head->weight);

@@ -2,6 +2,8 @@
 #ifndef TALLY_NN_MODEL_H
 #define TALLY_NN_MODEL_H
 
+#include "backend/backend.h"
+
 #include <tally/nn.h>
 
 typedef struct tl_note {
@@ -52,6 +54,9 @@ typedef struct tl_head {
 tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, tl_head *head);
 tally_status tl_model_layer(const tally_model *model, const tally_tensor *flat, size_t layer,
                             tally_lstm_weights *views);
+
+/* The model's sizes and where its parameters are. offsets: 2 + 3 layers, for the network to borrow. */
+tl_network tl_model_network(const tally_model *model, size_t steps, size_t *offsets);
 
 /* A zeroed tensor laid out like the weights. The caller frees it. */
 tally_status tl_model_flat_new(const tally_model *model, tally_tensor *flat);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tally_status hand_new(const tally_model *model, size_t steps, size_t columns, tl_hand *hand) {
-    tally_status status = tl_classifier_new(model, steps, columns, &hand->classifier);
+static tally_status hand_new(const tally_model *model, size_t steps, size_t columns, bool training, tl_hand *hand) {
+    tally_status status = tl_classifier_new(model, steps, columns, training, &hand->classifier);
     if (status)
         return status;
     /* The classifier's tensors have as many elements or more, so these sizes fit. */
@@ -21,7 +21,7 @@ static tally_status hand_new(const tally_model *model, size_t steps, size_t colu
     return TALLY_OK;
 }
 
-tally_status tl_crew_new(const tally_model *model, size_t steps, size_t batch, tl_crew *crew) {
+tally_status tl_crew_new(const tally_model *model, size_t steps, size_t batch, bool training, tl_crew *crew) {
     tally_device *device = tally_model_device(model);
     memset(crew, 0, sizeof *crew);
     crew->slice_columns = tally_device_slice_columns(device);
@@ -33,7 +33,7 @@ tally_status tl_crew_new(const tally_model *model, size_t steps, size_t batch, t
     tally_status status =
         crew->hands ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %u workers", crew->workers);
     for (unsigned i = 0; i < crew->workers && !status; i++)
-        status = hand_new(model, steps, columns, &crew->hands[i]);
+        status = hand_new(model, steps, columns, training, &crew->hands[i]);
     if (!status)
         status = tl_slices_new(crew->workers, &crew->slices);
     if (status)

@@ -23,8 +23,8 @@ typedef struct tl_crew {
     tl_hand *hands;
 } tl_crew;
 
-/* batch: the most sequences that are run at a time. */
-tally_status tl_crew_new(const tally_model *model, size_t steps, size_t batch, tl_crew *crew);
+/* batch: the most sequences that are run at a time. training: else for probabilities alone. */
+tally_status tl_crew_new(const tally_model *model, size_t steps, size_t batch, bool training, tl_crew *crew);
 void tl_crew_free(tl_crew *crew);
 
 /* The data's sizes are those the model is made for. what: the function that asks, for the error. */

@@ -27,7 +27,7 @@ static tally_status test_slice(void *context, unsigned worker, size_t slice) {
     if (!status)
         status = tl_slice_load(&hand->slice, hand->x, NULL);
     if (!status)
-        status = tl_slice_forward(&hand->slice);
+        status = tl_slice_predict(&hand->slice);
     if (!status)
         status = tl_slice_probabilities(&hand->slice, hand->probability_columns, hand->probability_rows);
     return status;
@@ -101,7 +101,7 @@ tally_status tally_test(const tally_model *model, const tally_dataset *data, siz
     if (!numbers)
         return tl_fail(TALLY_MEMORY, "no memory left for %zu numbers", chunk);
     test_run run = {.data = data, .numbers = numbers, .result = result};
-    status = tl_crew_new(model, data->steps, chunk, &run.crew);
+    status = tl_crew_new(model, data->steps, chunk, false, &run.crew);
     if (!status) {
         status = test_all(&run, first, count, observer, numbers);
         tl_crew_free(&run.crew);
@@ -126,7 +126,7 @@ static tally_status predict_slice(void *context, unsigned worker, size_t slice) 
     if (!status)
         status = tl_slice_load(&hand->slice, run->x + first * run->values, NULL);
     if (!status)
-        status = tl_slice_forward(&hand->slice);
+        status = tl_slice_predict(&hand->slice);
     if (!status)
         status = tl_slice_probabilities(&hand->slice, hand->probability_columns, run->probabilities + first * classes);
     return status;
@@ -141,7 +141,7 @@ tally_status tally_predict(const tally_model *model, const float *x, size_t coun
                        .count = count,
                        .values = steps * tally_model_get_config(model)->inputs,
                        .probabilities = probabilities};
-    tally_status status = tl_crew_new(model, steps, count, &run.crew);
+    tally_status status = tl_crew_new(model, steps, count, false, &run.crew);
     if (status)
         return status;
     status = tl_slices_run(run.crew.slices, tl_crew_slices(&run.crew, count), predict_slice, NULL, &run);

@@ -48,13 +48,9 @@ static tally_status train_slice(void *context, unsigned worker, size_t slice) {
         status = tl_classifier_slice(&hand->classifier, count, &hand->slice);
     if (!status)
         status = tl_slice_load(&hand->slice, hand->x, hand->labels);
-    if (!status)
-        status = tl_slice_forward(&hand->slice);
-    if (!status)
-        status = tl_slice_loss(&hand->slice, t->losses + tl_loss_sums(slice * t->crew.slice_columns));
     if (!status && (t->crew.workers > 1 || slice == 0))
         status = tally_fill(&hand->classifier.gradient, 0.0f);
-    return status ? status : tl_slice_backward(&hand->slice);
+    return status ? status : tl_slice_train(&hand->slice, t->losses + tl_loss_sums(slice * t->crew.slice_columns));
 }
 
 /* Slices of several workers are added up in their order, as a lone worker adds them. */
@@ -168,7 +164,7 @@ static tally_status train_epochs(trainer *t, const tally_observer *observer, tal
 
 static tally_status trainer_start(trainer *t) {
     size_t one = 1, batch = t->options->batch < t->data->size ? t->options->batch : t->data->size;
-    tally_status status = tl_crew_new(t->model, t->data->steps, batch, &t->crew);
+    tally_status status = tl_crew_new(t->model, t->data->steps, batch, true, &t->crew);
     tally_tensor *flats[] = {&t->merged, &t->m, &t->v, &t->kept};
     for (size_t i = 0; i < sizeof flats / sizeof *flats && !status; i++)
         status = tl_model_flat_new(t->model, flats[i]);

@@ -73,8 +73,20 @@ static size_t lstm_scratch(tally_device *device, size_t inputs, size_t hidden, s
     .lstm_gates_backward = tl_cl_lstm_gates_backward, .softmax_loss = tl_cl_softmax_loss,                              \
     .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam
 
+static tally_status no_plan(tally_device *device, const tl_network *network, size_t columns, bool training,
+                            tl_plan **plan) {
+    (void)device, (void)network, (void)columns, (void)training;
+    *plan = NULL;
+    return TALLY_OK;
+}
+
 static const tl_backend exact_backend = {
     COMMON_SLOTS,
+    .step_major = true,
+    .plan_new = tl_cl_plan_new,
+    .plan_free = tl_cl_plan_free,
+    .train = tl_cl_train,
+    .predict = tl_cl_predict,
     .gemm = tl_cl_gemm,
     .accumulate = tl_cl_accumulate,
     .lstm_forward = tl_cl_lstm_forward,
@@ -83,6 +95,7 @@ static const tl_backend exact_backend = {
 
 static const tl_backend clblast_backend = {
     COMMON_SLOTS,
+    .plan_new = no_plan,
     .gemm = tl_cl_clblast_gemm,
     .accumulate = tl_cl_clblast_accumulate,
     .lstm_forward = tl_lstm_forward_composed,

@@ -25,19 +25,18 @@ void tl_launch_real(tl_launch *l, float value) {
     argument(l, &value, sizeof value);
 }
 
-void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims) {
-    cl_mem memory = tl_cl_memory(t);
+void tl_launch_memory(tl_launch *l, cl_mem memory) {
     argument(l, &memory, sizeof memory);
+}
+
+void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims) {
+    tl_launch_memory(l, tl_cl_memory(t));
     tl_launch_number(l, t->offset);
     for (int d = t->ndim - dims; d < t->ndim; d++)
         tl_launch_number(l, d < 0 ? 0 : t->stride[d]);
 }
 
-tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows, size_t outer) {
-    tl_launch_number(l, columns);
-    /* A work-item with a vector of columns is enough for a processor's core; several in a group are run one after another. */
-    size_t items = columns / per + (columns % per != 0), group = per > 1 ? 1 : l->device->group;
-    const size_t global[3] = {(items + group - 1) / group * group, rows, outer}, local[3] = {group, 1, 1};
+static tally_status enqueue(tl_launch *l, const size_t global[3], const size_t local[3]) {
     const char *call = "clSetKernelArg";
     if (l->error == CL_SUCCESS) {
         call = "clEnqueueNDRangeKernel";
@@ -47,4 +46,17 @@ tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows
     char text[64];
     snprintf(text, sizeof text, "%s of %s", call, tl_cl_kernel_name(l->kernel));
     return tl_cl_check(l->device, text, l->error);
+}
+
+tally_status tl_launch_run_items(tl_launch *l, size_t columns, size_t items) {
+    tl_launch_number(l, columns);
+    return enqueue(l, (size_t[3]){items, 1, 1}, (size_t[3]){1, 1, 1});
+}
+
+tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows, size_t outer) {
+    tl_launch_number(l, columns);
+    /* A work-item with a vector of columns is enough for a processor's core; several in a group are run one after another. */
+    size_t items = columns / per + (columns % per != 0), group = per > 1 ? 1 : l->device->group;
+    const size_t global[3] = {(items + group - 1) / group * group, rows, outer}, local[3] = {group, 1, 1};
+    return enqueue(l, global, local);
 }

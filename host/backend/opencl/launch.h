@@ -16,6 +16,8 @@ tl_launch tl_launch_start(const tally_tensor *on, tl_cl_kernel kernel);
 void tl_launch_number(tl_launch *l, size_t value);
 void tl_launch_int(tl_launch *l, cl_int value);
 void tl_launch_real(tl_launch *l, float value);
+/* A buffer alone. */
+void tl_launch_memory(tl_launch *l, cl_mem memory);
 /* Buffer, offset, and the strides of the last dims dimensions, 0 where the view has none. */
 void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims);
 
@@ -23,5 +25,7 @@ void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims);
  * The range is padded to whole groups of one size, because drivers choose poor groups for odd sizes, and PoCL compiles a
  * kernel anew for every size of group. */
 tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows, size_t outer);
+/* Adds the last argument, columns, and runs items work-items, each a group of its own. */
+tally_status tl_launch_run_items(tl_launch *l, size_t columns, size_t items);
 
 #endif

@@ -28,6 +28,10 @@ typedef enum tl_cl_kernel {
     TL_CL_ADAM,
     TL_CL_LSTM_FORWARD,
     TL_CL_LSTM_BACKWARD,
+    TL_CL_MERGE,
+    TL_CL_PACK, /* from here on only where a work-item has a vector of columns */
+    TL_CL_TRAIN,
+    TL_CL_PREDICT,
     TL_CL_KERNELS
 } tl_cl_kernel;
 
@@ -122,6 +126,13 @@ tally_status tl_cl_lstm_forward(const tally_lstm_weights *weights, const tally_t
 tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
                                  const tally_lstm_state *state, const tally_lstm_weights *gradients,
                                  const tally_tensor *dx);
+
+/* plan.c: slices of a batch through a network, for devices whose work-items have vectors of columns. */
+tally_status tl_cl_plan_new(tally_device *device, const tl_network *network, size_t columns, bool training,
+                            tl_plan **plan);
+void tl_cl_plan_free(tl_plan *plan);
+tally_status tl_cl_train(tl_plan *plan, const tl_batch *batch);
+tally_status tl_cl_predict(tl_plan *plan, const tl_batch *batch);
 
 /* Whether a slice's sum over so many elements can be taken. */
 bool tl_cl_sum_supports(const tl_cl_device *device, size_t elements);

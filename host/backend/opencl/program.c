@@ -23,6 +23,10 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADAM] = "tally_adam",
     [TL_CL_LSTM_FORWARD] = "tally_lstm_forward",
     [TL_CL_LSTM_BACKWARD] = "tally_lstm_backward",
+    [TL_CL_MERGE] = "tally_merge",
+    [TL_CL_PACK] = "tally_pack",
+    [TL_CL_TRAIN] = "tally_train",
+    [TL_CL_PREDICT] = "tally_predict",
 };
 
 const char *tl_cl_kernel_name(tl_cl_kernel kernel) {
@@ -67,7 +71,8 @@ static tally_status limit_group(tl_cl_device *device, cl_kernel kernel) {
 
 static tally_status make_kernels(tl_cl_device *device) {
     device->group = GROUP;
-    for (int k = 0; k < TL_CL_KERNELS; k++) {
+    int kernels = device->width > 1 ? TL_CL_KERNELS : TL_CL_PACK;
+    for (int k = 0; k < kernels; k++) {
         cl_int error;
         device->kernels[k] = clCreateKernel(device->program, KERNEL_NAMES[k], &error);
         if (error != CL_SUCCESS)

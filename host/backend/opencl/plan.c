@@ -1,0 +1,188 @@
+/* A network's batches by whole slices: one launch has a work-item for each of the device's cores, which takes one slice after another. */
+#include "backend/opencl/launch.h"
+#include "backend/view.h"
+#include "core/fail.h"
+#include "core/size.h"
+
+#include <stdlib.h>
+
+/* Of cl/slice.cl. */
+enum { COLUMNS = TALLY_SLICE_COLUMNS, SUM_ROWS = 96, SUM_COLUMNS = 72, CHUNK = 4, TILE_ROWS = 4, LANES = 16 };
+
+/* Gradients of slices that are kept at a time, unless there are fewer than workers. */
+enum { SUMS_BYTES = 64 << 20 };
+
+typedef struct plan {
+    tl_plan base;
+    tl_cl_device *device;
+    size_t workers, room; /* of a worker, in floats */
+    size_t slices;        /* whose sums are kept at a time */
+    tally_tensor offsets, packed, rooms, sums;
+} plan;
+
+/* cl/slice.cl has the same sizes. */
+static size_t round_up(size_t n, size_t to) {
+    return (n + to - 1) / to * to;
+}
+
+static size_t packed_layer(const tl_cl_device *device, size_t inputs, size_t hidden) {
+    size_t units = device->width == 16 ? 3 : 1, few = device->width == 16 ? 4 : 1;
+    return round_up(hidden, units) * 4 * (1 + inputs + hidden) +
+           (round_up(hidden, few) + round_up(inputs, few)) * 4 * hidden;
+}
+
+/* In floats; false if it does not fit a size. The network's parameters fit, so that their products with constants are checked here. */
+static bool room_size(const tl_network *n, bool training, size_t *floats) {
+    size_t steps = training ? n->steps : 1, rows, all, more;
+    if (!tl_size_mul(steps, 7 * n->layers + 1, &rows) || !tl_size_add(rows, 2 * n->layers + 2, &rows) ||
+        !tl_size_mul(rows, n->hidden, &rows) || !tl_size_add(rows, n->classes, &rows) ||
+        !tl_size_add(rows, TILE_ROWS, &rows) || !tl_size_mul(rows, COLUMNS, &all))
+        return false;
+    more = SUM_ROWS * SUM_COLUMNS * LANES + CHUNK * SUM_COLUMNS * COLUMNS;
+    return tl_size_add(all, training ? more : 0, floats);
+}
+
+static tally_status floats_new(tally_device *device, size_t rows, size_t columns, tally_tensor *tensor) {
+    return tally_tensor_new(device, TALLY_F32, 2, (size_t[]){rows, columns}, tensor);
+}
+
+/* As 64-bit numbers, for the kernels. */
+static tally_status write_offsets(plan *p) {
+    const tl_network *n = &p->base.network;
+    size_t count = 2 + 3 * n->layers;
+    cl_ulong *wide = malloc(count * sizeof *wide);
+    if (!wide)
+        return tl_fail(TALLY_MEMORY, "no memory left for the offsets of %zu parameters", count);
+    for (size_t i = 0; i < count; i++)
+        wide[i] = n->offsets[i];
+    tally_status status = tally_tensor_new(&p->device->base, TALLY_I32, 1, (size_t[]){2 * count}, &p->offsets);
+    if (!status)
+        status = tl_cl_write(p->offsets.storage, 0, wide, count * sizeof *wide);
+    free(wide);
+    return status;
+}
+
+static tally_status make(plan *p, size_t columns, bool training) {
+    const tl_network *n = &p->base.network;
+    tally_device *device = &p->device->base;
+    size_t slices = columns / COLUMNS + (columns % COLUMNS != 0), kept = SUMS_BYTES / sizeof(float) / n->parameters;
+    p->workers = device->info.compute_units < slices ? device->info.compute_units : slices;
+    p->slices = kept < p->workers ? p->workers : kept < slices ? kept : slices;
+    if (!room_size(n, training, &p->room))
+        return tl_fail(TALLY_MEMORY, "%s: a slice of %zu steps does not fit a size", device->info.name, n->steps);
+    size_t packed =
+        packed_layer(p->device, n->inputs, n->hidden) + (n->layers - 1) * packed_layer(p->device, n->hidden, n->hidden);
+    tally_status status = write_offsets(p);
+    if (!status)
+        status = tally_tensor_new(device, TALLY_F32, 1, &packed, &p->packed);
+    if (!status)
+        status = floats_new(device, p->workers, p->room, &p->rooms);
+    if (!status && training)
+        status = floats_new(device, p->slices, n->parameters, &p->sums);
+    return status;
+}
+
+tally_status tl_cl_plan_new(tally_device *device, const tl_network *network, size_t columns, bool training,
+                            tl_plan **out) {
+    tl_cl_device *cl = (tl_cl_device *)device;
+    *out = NULL;
+    if (cl->width == 1 || cl->longest_sum)
+        return TALLY_OK;
+    plan *made = calloc(1, sizeof *made);
+    if (!made)
+        return tl_fail(TALLY_MEMORY, "no memory left for a plan");
+    made->base.network = *network;
+    made->device = cl;
+    tally_status status = make(made, columns, training);
+    if (status)
+        tl_cl_plan_free(&made->base);
+    else
+        *out = &made->base;
+    return status;
+}
+
+void tl_cl_plan_free(tl_plan *base) {
+    plan *p = (plan *)base;
+    if (!p)
+        return;
+    tally_tensor *tensors[] = {&p->offsets, &p->packed, &p->rooms, &p->sums};
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
+        tally_tensor_free(tensors[i]);
+    free(p);
+}
+
+static void buffer(tl_launch *l, const tally_tensor *t) {
+    tl_launch_memory(l, tl_cl_memory(t));
+}
+
+static tally_status pack(const plan *p, const tl_batch *batch) {
+    const tl_network *n = &p->base.network;
+    tl_launch l = tl_launch_start(&batch->weights, TL_CL_PACK);
+    tl_launch_number(&l, n->layers);
+    tl_launch_number(&l, n->inputs);
+    tl_launch_number(&l, n->hidden);
+    tl_launch_view(&l, &batch->weights, 0);
+    buffer(&l, &p->offsets);
+    buffer(&l, &p->packed);
+    /* A block has at least a row. */
+    return tl_launch_run(&l, n->hidden > n->inputs ? n->hidden : n->inputs, 1, n->layers, 1);
+}
+
+static void network(tl_launch *l, const plan *p, const tl_batch *batch) {
+    const tl_network *n = &p->base.network;
+    tl_launch_number(l, n->layers);
+    tl_launch_number(l, n->inputs);
+    tl_launch_number(l, n->hidden);
+    tl_launch_number(l, n->classes);
+    tl_launch_number(l, n->steps);
+    tl_launch_view(l, &batch->weights, 0);
+    buffer(l, &p->offsets);
+    buffer(l, &p->packed);
+    tl_launch_view(l, &batch->x, 3);
+}
+
+/* The slices from first to end - 1, and their sums to the gradient. */
+static tally_status train_slices(const plan *p, const tl_batch *batch, size_t first, size_t end) {
+    const tl_network *n = &p->base.network;
+    tl_launch l = tl_launch_start(&batch->x, TL_CL_TRAIN);
+    network(&l, p, batch);
+    tl_launch_view(&l, &batch->labels, 0);
+    tl_launch_view(&l, &batch->loss_sums, 0);
+    buffer(&l, &p->sums);
+    tl_launch_number(&l, n->parameters);
+    buffer(&l, &p->rooms);
+    tl_launch_number(&l, p->room);
+    tl_launch_number(&l, first);
+    tl_launch_number(&l, end);
+    tally_status status = tl_launch_run_items(&l, batch->x.shape[2], p->workers);
+    if (status)
+        return status;
+    l = tl_launch_start(&batch->x, TL_CL_MERGE);
+    tl_launch_number(&l, end - first);
+    tl_launch_number(&l, n->parameters);
+    buffer(&l, &p->sums);
+    tl_launch_view(&l, &batch->gradient, 0);
+    return tl_launch_run(&l, n->parameters, p->device->width, 1, 1);
+}
+
+tally_status tl_cl_train(tl_plan *base, const tl_batch *batch) {
+    plan *p = (plan *)base;
+    size_t columns = batch->x.shape[2], slices = columns / COLUMNS + (columns % COLUMNS != 0);
+    tally_status status = pack(p, batch);
+    for (size_t first = 0; first < slices && !status; first += p->slices)
+        status = train_slices(p, batch, first, slices - first < p->slices ? slices : first + p->slices);
+    return status;
+}
+
+tally_status tl_cl_predict(tl_plan *base, const tl_batch *batch) {
+    plan *p = (plan *)base;
+    tally_status status = pack(p, batch);
+    if (status)
+        return status;
+    tl_launch l = tl_launch_start(&batch->x, TL_CL_PREDICT);
+    network(&l, p, batch);
+    tl_launch_view(&l, &batch->probabilities, 2);
+    buffer(&l, &p->rooms);
+    tl_launch_number(&l, p->room);
+    return tl_launch_run_items(&l, batch->x.shape[2], p->workers);
+}
