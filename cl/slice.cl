@@ -116,46 +116,59 @@ typedef struct forward_step {
     ulong x_row;
 } forward_step;
 
-TEMPLATE void forward_block(const int vectors, const bool keep, ulong inputs, ulong hidden, global const float *packed,
-                          const forward_step *at, ulong first, ulong column) {
+/* The pre-activations of UNITS_A_BLOCK units to sums, and the cell after them: together in one function they take more registers than
+ * there are, and compilers then keep the sums in memory. */
+TEMPLATE void sums_block(const int vectors, ulong inputs, ulong hidden, global const float *packed,
+                         global const float *x, ulong x_row, global const float *h_prev, global float *sums) {
     TL_F acc[ROWS_A_BLOCK][VECTORS];
     #pragma unroll
     for (int r = 0; r < 4 * UNITS_A_BLOCK; r++)
         #pragma unroll
         for (int v = 0; v < vectors; v++)
             acc[r][v] = TL_SPLAT(packed[r]);
-    packed = add_products(4 * UNITS_A_BLOCK, vectors, packed + 4 * UNITS_A_BLOCK, inputs, at->x + column, at->x_row, acc);
-    add_products(4 * UNITS_A_BLOCK, vectors, packed, hidden, at->h_prev + column, COLUMNS, acc);
+    packed = add_products(4 * UNITS_A_BLOCK, vectors, packed + 4 * UNITS_A_BLOCK, inputs, x, x_row, acc);
+    add_products(4 * UNITS_A_BLOCK, vectors, packed, hidden, h_prev, COLUMNS, acc);
     #pragma unroll
-    for (int u = 0; u < UNITS_A_BLOCK; u++) {
-        ulong unit = first + u;
-        if (unit < hidden)
-            #pragma unroll
-            for (int v = 0; v < vectors; v++) {
-                ulong to = unit * COLUMNS + column + v * TL_W;
-                TL_F gate[4] = {acc[4 * u][v], acc[4 * u + 1][v], acc[4 * u + 2][v], acc[4 * u + 3][v]};
-                TL_F c, tanh_c, h;
-                tl_lstm_cell(gate, TL_GET(at->c_prev + to), &c, &tanh_c, &h);
-                TL_PUT(c, at->c + to);
-                TL_PUT(h, at->h + to);
-                if (keep) {
-                    #pragma unroll
-                    for (int g = 0; g < 4; g++)
-                        TL_PUT(gate[g], at->gates + g * hidden * COLUMNS + to);
-                    TL_PUT(tanh_c, at->tanh_c + to);
-                }
-            }
+    for (int r = 0; r < 4 * UNITS_A_BLOCK; r++)
+        #pragma unroll
+        for (int v = 0; v < vectors; v++)
+            TL_PUT(acc[r][v], sums + r * COLUMNS + v * TL_W);
+}
+
+__attribute__((noinline)) static void all_sums(ulong inputs, ulong hidden, ulong columns, global const float *packed,
+                                               global const float *x, ulong x_row, global const float *h_prev,
+                                               global float *sums) {
+    ulong column = 0;
+    for (; column + VECTORS * TL_W <= columns; column += VECTORS * TL_W)
+        sums_block(VECTORS, inputs, hidden, packed, x + column, x_row, h_prev + column, sums + column);
+    for (; column < columns; column += TL_W)
+        sums_block(1, inputs, hidden, packed, x + column, x_row, h_prev + column, sums + column);
+}
+
+TEMPLATE void forward_cell(const bool keep, ulong hidden, const forward_step *at, global const float *sums, ulong to) {
+    TL_F gate[4], c, tanh_c, h;
+    #pragma unroll
+    for (int g = 0; g < 4; g++)
+        gate[g] = TL_GET(sums + g * COLUMNS);
+    tl_lstm_cell(gate, TL_GET(at->c_prev + to), &c, &tanh_c, &h);
+    TL_PUT(c, at->c + to);
+    TL_PUT(h, at->h + to);
+    if (keep) {
+        #pragma unroll
+        for (int g = 0; g < 4; g++)
+            TL_PUT(gate[g], at->gates + g * hidden * COLUMNS + to);
+        TL_PUT(tanh_c, at->tanh_c + to);
     }
 }
 
+/* sums: room for 4 * UNITS_A_BLOCK rows. */
 TEMPLATE void forward_layer_step(const bool keep, ulong inputs, ulong hidden, ulong columns, global const float *packed,
-                               const forward_step *at) {
+                                 const forward_step *at, global float *sums) {
     for (ulong first = 0; first < hidden; first += UNITS_A_BLOCK) {
-        ulong column = 0;
-        for (; column + VECTORS * TL_W <= columns; column += VECTORS * TL_W)
-            forward_block(VECTORS, keep, inputs, hidden, packed, at, first, column);
-        for (; column < columns; column += TL_W)
-            forward_block(1, keep, inputs, hidden, packed, at, first, column);
+        all_sums(inputs, hidden, columns, packed, at->x, at->x_row, at->h_prev, sums);
+        for (ulong u = 0; u < UNITS_A_BLOCK && first + u < hidden; u++)
+            for (ulong column = 0; column < columns; column += TL_W)
+                forward_cell(keep, hidden, at, sums + 4 * u * COLUMNS + column, (first + u) * COLUMNS + column);
         packed += 4 * UNITS_A_BLOCK * (1 + inputs + hidden);
     }
 }
@@ -405,7 +418,7 @@ static void train_slice(const sizes *s, ulong columns, global const float *weigh
     ulong hidden = s->hidden, row = COLUMNS * hidden;
     global float *dy = room + s->layers * layer_room(hidden, s->steps);
     global float *dh = dy + row * s->steps, *dc = dh + row, *probabilities = dc + row;
-    global float *scratch = probabilities + (s->classes + TILE_ROWS) * COLUMNS;
+    global float *scratch = probabilities + (s->classes + ROWS_A_BLOCK) * COLUMNS;
     for (ulong l = 0; l < s->layers; l++) {
         layer at = layer_at(s, l, packed, room);
         layer below = layer_at(s, l == 0 ? 0 : l - 1, packed, room);
@@ -420,7 +433,7 @@ static void train_slice(const sizes *s, ulong columns, global const float *weigh
                                  at.tanh_c + t * row,
                                  at.h + (t + 1) * row,
                                  l == 0 ? x_row : COLUMNS};
-            forward_layer_step(true, at.inputs, hidden, columns, at.packed, &step);
+            forward_layer_step(true, at.inputs, hidden, columns, at.packed, &step, scratch);
         }
     }
 
@@ -509,7 +522,7 @@ kernel void tally_predict(ulong layers, ulong inputs, ulong hidden, ulong classe
                                      0,
                                      at.h + (t + 1) % 2 * row,
                                      l == 0 ? x_plane : COLUMNS};
-                forward_layer_step(false, at.inputs, hidden, n, at.packed, &step);
+                forward_layer_step(false, at.inputs, hidden, n, at.packed, &step, own);
             }
         layer last = layer_at(&s, layers - 1, packed, rooms);
         classify(classes, hidden, n, weights + weights_offset + offsets[1], weights + weights_offset + offsets[0],

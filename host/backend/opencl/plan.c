@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* Of cl/slice.cl. */
-enum { COLUMNS = TALLY_SLICE_COLUMNS, SUM_ROWS = 96, SUM_COLUMNS = 72, CHUNK = 4, TILE_ROWS = 4, LANES = 16 };
+enum { COLUMNS = TALLY_SLICE_COLUMNS, SUM_ROWS = 96, SUM_COLUMNS = 72, CHUNK = 4, BLOCK_ROWS = 12, LANES = 16 };
 
 /* Gradients of slices that are kept at a time, unless there are fewer than workers. */
 enum { SUMS_BYTES = 64 << 20 };
@@ -36,7 +36,7 @@ static bool room_size(const tl_network *n, bool training, size_t *floats) {
     size_t steps = training ? n->steps : 1, rows, all, more;
     if (!tl_size_mul(steps, 7 * n->layers + 1, &rows) || !tl_size_add(rows, 2 * n->layers + 2, &rows) ||
         !tl_size_mul(rows, n->hidden, &rows) || !tl_size_add(rows, n->classes, &rows) ||
-        !tl_size_add(rows, TILE_ROWS, &rows) || !tl_size_mul(rows, COLUMNS, &all))
+        !tl_size_add(rows, BLOCK_ROWS, &rows) || !tl_size_mul(rows, COLUMNS, &all))
         return false;
     more = SUM_ROWS * SUM_COLUMNS * LANES + CHUNK * SUM_COLUMNS * COLUMNS;
     return tl_size_add(all, training ? more : 0, floats);
