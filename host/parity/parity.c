@@ -106,6 +106,7 @@ static tally_status run_case(parity *p, size_t index, size_t number, tally_parit
     c->same_bits = !own_bits;
     tl_random_start(&c->random, p->options->seed, TL_STREAM_PARITY, (uint32_t)(1 + index) << 24 | (uint32_t)number);
     check->run(c);
+    tl_case_guards(c);
     tally_status status = c->status;
     if (!status && !c->compared)
         status = tl_fail(TALLY_DEVICE, "%s/%zu: nothing was compared", check->name, number);
