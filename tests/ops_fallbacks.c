@@ -95,10 +95,46 @@ static void long_sums_fall_back_where_loops_are_limited(void **state) {
     tally_device_close(device);
 }
 
+static void expect_sum(const char *what, const tally_tensor *sum, float want) {
+    float got;
+    suite_ok(tally_tensor_read(sum, &got, 1));
+    if (got != want)
+        suite_fail("%s: %.9g, not %.9g", what, (double)got, (double)want);
+}
+
+/* Longer than any limited loop, on either route: in parts, or on the C path, but never cut short. */
+static void long_products_are_whole(void **state) {
+    (void)state;
+    const size_t steps = 30, columns = the.small ? 110 : 110000, k = steps * columns;
+    suite_case("products over %zu", k);
+    const tally_device_info *info = tally_device_get_info(the.device);
+    tally_device_options options = {.route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
+    tally_device *device;
+    tally_tensor ones, row, column, cube, sum;
+    suite_ok(tally_device_open(info->selector, &options, &device));
+    suite_ok(tally_tensor_new(device, TALLY_F32, 1, &k, &ones));
+    suite_ok(tally_tensor_reshape(&ones, 2, (size_t[]){1, k}, &row));
+    suite_ok(tally_tensor_reshape(&ones, 2, (size_t[]){k, 1}, &column));
+    suite_ok(tally_tensor_reshape(&ones, 3, (size_t[]){1, steps, columns}, &cube));
+    suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){1, 1}, &sum));
+    suite_ok(tally_fill(&ones, 1));
+    suite_ok(tally_gemm(false, false, 1, &row, &column, 0, &sum));
+    expect_sum("B as it is", &sum, (float)k);
+    suite_ok(tally_gemm(false, true, 1, &row, &row, 0, &sum));
+    expect_sum("B transposed", &sum, (float)k);
+    suite_ok(tally_fill(&sum, 0));
+    suite_ok(tally_accumulate(&cube, &cube, &sum));
+    expect_sum("a gradient", &sum, (float)k);
+    tally_tensor_free(&ones);
+    tally_tensor_free(&sum);
+    tally_device_close(device);
+}
+
 int ops_fallbacks(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_contiguous_falls_back),
         cmocka_unit_test(long_sums_fall_back_where_loops_are_limited),
+        cmocka_unit_test(long_products_are_whole),
     };
     return cmocka_run_group_tests_name("fallbacks", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import tempfile
 import time
 import unittest
 
@@ -62,9 +63,9 @@ class Parity(ParityCase):
         self.assertEqual((r["seed"], r["steps"], r["verdict"]), ("1", 20, "exact"))
         device, = r["devices"]
         self.assertEqual(set(device), {"selector", "device", "backend", "route", "arithmetic", "verdict", "error",
-                                       "seconds", "checks"})
+                                       "repeat", "seconds", "checks"})
         for key, value in {"selector": "cpu", "backend": "cpu", "route": "exact", "arithmetic": "exact",
-                           "verdict": "exact", "error": None}.items():
+                           "verdict": "exact", "error": None, "repeat": None}.items():
             self.assertEqual(device[key], value, key)
         for check in device["checks"]:
             self.assertEqual(set(check), {"operation", "verdict", "cases", "left_out", "fallbacks", "worst_ulp",
@@ -118,6 +119,16 @@ class Parity(ParityCase):
         text = self.passes(tally(*CPU, "--op", "training", "--steps", "3"))
         self.assertIn(check["note"].split(":")[0], text)
 
+    def test_the_plainest_form_is_compared_with_itself(self):
+        itself = "compared with itself"
+        baseline = environment(TALLY_CPU="baseline")
+        device, = self.passes_json(*CPU, "--steps", "1", env=baseline)["devices"]
+        for check in device["checks"]:
+            self.assertIn(itself, check["note"])
+        text = self.passes(tally(*CPU, "--steps", "1", env=baseline))
+        self.assertEqual(text.count(itself), 2)  # training has more to say
+        self.assertIn("\narithmetic to gradients: " + itself, text)
+
     def test_what_is_not_there(self):
         self.fails(USAGE, "no operation 'gem'; did you mean gemm?", "Try: tally parity --help",
                    args=(*CPU, "--op", "gem"))
@@ -167,6 +178,13 @@ class Parity(ParityCase):
         outcome = finish(process)
         self.assertEqual((outcome.code, outcome.err), (130, ""))
         self.assertTrue(outcome.out.endswith("Verdict      none; stopped after 0 operations\n"), outcome.out)
+
+    def test_a_signal_stops_the_training_run(self):
+        process = start(*CPU, "--op", "training", "--steps", "5000", "--json")
+        interrupt(process)
+        outcome = finish(process)
+        self.assertEqual((outcome.code, outcome.err), (130, ""))
+        self.assertEqual(json.loads(outcome.out)["devices"][0]["error"], "interrupted")
 
     def test_progress_on_a_terminal_only(self):
         for columns in 20, 60, 100:
@@ -245,6 +263,13 @@ class OpenCL(ParityCase):
         # It is the driver that was wrong.
         self.passes(tally(*shlex.split(check["repeat"])[1:], env=self.env))
 
+    def test_a_driver_that_writes_beside_a_result(self):
+        outcome = tally(*self.device, "--op", "gemm/4", "--route", "exact", "--json", env=self.wrong("stray"))
+        self.assertEqual(outcome.code, PARITY)
+        check, = json.loads(outcome.out)["devices"][0]["checks"]
+        self.assertRegex(check["failure"], r"^gemm/4, .*: 0x7fb5a5a5 was written at element \d+ of the buffer in which A "
+                                           r"has its first at \d+$")
+
     def test_the_table_of_a_wrong_driver(self):
         args = (*self.device, "--route", "exact")
         checks = json.loads(tally(*args, "--json", env=self.wrong("bits")).out)["devices"][0]["checks"]
@@ -260,17 +285,68 @@ class OpenCL(ParityCase):
         self.assertTrue(outcome.out.endswith(f"\nVerdict      BROKEN: {len(broken)} of {len(checks)} operations\n"))
 
     def test_a_driver_that_fails_in_the_middle(self):
-        outcome = tally(*self.device, "--json", env=self.wrong("long"))
-        self.assertEqual(outcome.code, PARITY)
-        r = json.loads(outcome.out)
-        self.assertEqual([d["route"] for d in r["devices"]], ["exact", "clblast"])
-        for device in r["devices"]:
-            self.assertEqual(device["verdict"], "broken")
-            self.assertIn("CL_OUT_OF_RESOURCES", device["error"])
-            self.assertIn(f"tally: {self.selector}, route {device['route']}: {device['error']}\n", outcome.err)
-        self.assertEqual(r["verdict"], "broken")
+        for how, code in ("longer", "CL_OUT_OF_RESOURCES"), ("memory", "CL_OUT_OF_HOST_MEMORY"):
+            outcome = tally(*self.device, "--json", env=self.wrong(how))
+            self.assertEqual(outcome.code, PARITY)
+            r = json.loads(outcome.out)
+            self.assertEqual([d["route"] for d in r["devices"]], ["exact", "clblast"])
+            for device in r["devices"]:
+                self.assertEqual(device["verdict"], "broken")
+                self.assertRegex(device["error"], r"^arithmetic/0, sum of \d+ numbers, ordinary: .*" + code)
+                self.assertIn(f"tally: {self.selector}, route {device['route']}: {device['error']}\n", outcome.err)
+                self.assertEqual(device["repeat"], f"tally parity --device {self.selector} --route {device['route']} "
+                                                   "--op arithmetic/0 --seed 1")
+                alone = tally(*shlex.split(device["repeat"])[1:], "--json", env=self.wrong(how))
+                self.assertEqual(json.loads(alone.out)["devices"][0]["error"], device["error"])
+            self.assertEqual(r["verdict"], "broken")
+            text = tally(*self.device, "--route", "exact", env=self.wrong(how)).out
+            words = " ".join(text.split())
+            self.assertIn("Verdict BROKEN: it failed in arithmetic: arithmetic/0, sum of ", words)
+            self.assertTrue(text.endswith(f"             {r['devices'][0]['repeat']}\n"))
+
+    def test_a_driver_that_fails_in_training(self):
+        args = (*self.device, "--route", "exact", "--op", "training", "--steps", "3")
+        device, = json.loads(tally(*args, "--json", env=self.wrong("longer")).out)["devices"]
+        self.assertRegex(device["error"], "^training, seed 1, 3 steps of 200 strings: .*CL_OUT_OF_RESOURCES")
+        self.assertEqual(device["repeat"], "tally " + " ".join(args[:-2]) + " --seed 1 --steps 3")
+
+    def test_a_driver_that_fails_before_the_first_operation(self):
         text = tally(*self.device, "--route", "exact", env=self.wrong("long")).out
-        self.assertRegex(text, r"\nVerdict      BROKEN: it failed in \w+: [^\n]+\n? +clEnqueueReadBuffer: CL_OUT_OF_RES")
+        self.assertIn("\nVerdict      BROKEN: it failed before the first operation: ", text)
+        self.assertTrue(text.endswith(f" tally parity --device {self.selector} --route exact --seed 1\n"))
+
+    def test_a_driver_without_memory_is_not_the_end(self):
+        outcome = tally("parity", "--device", "all", "--route", "exact", "--json", env=self.wrong("memory"))
+        self.assertEqual(outcome.code, PARITY)
+        first, *others = json.loads(outcome.out)["devices"]
+        self.assertEqual(first["verdict"], "exact")
+        self.assertTrue(others)
+        self.assertEqual({device["verdict"] for device in others}, {"broken"})
+
+    def test_a_driver_that_trains_wrongly(self):
+        args = (*self.device, "--op", "training", "--json")
+        exact, clblast = json.loads(tally(*args, env=self.wrong("bits")).out)["devices"]
+        number = r"-?[\d.e+-]+"
+        title = r"^training, seed 1, 20 steps of 200 strings: after step 1 "
+        self.assertRegex(exact["checks"][0]["failure"], title + rf"\S+\[\d+\] is {number}, but {number} on the C path$")
+        self.assertRegex(clblast["checks"][0]["failure"],
+                         title + rf"(\S+) is off by {number} \(RMS\), more than the {number} that rounding explains; "
+                                 rf"\1\[\d+\] is {number}, but {number} on the C path$")
+
+    def test_denormals_taken_for_zero(self):
+        with tempfile.TemporaryDirectory() as cache:  # no program may stay that was built like this
+            text = self.passes(tally(*self.device, env=dict(self.wrong("denormals"), XDG_CACHE_HOME=cache)))
+        for of in "", " (CLBlast)":
+            self.assertIn(f"\nVerdict      within tolerance{of}: it takes numbers below 2^-126 for zero\n", text)
+
+    def test_loops_that_are_wrong_or_end_early(self):
+        args = (*self.device, "--route", "exact", "--op")
+        device, = self.passes_json(*args, "fill", env=self.wrong("loop"))["devices"]
+        self.assertEqual(device["arithmetic"], "its integers or its loops are wrong")
+        for name, fallbacks in ("reduce/2", 1), ("gemm/4", 0):
+            device, = self.passes_json(*args, name, env=self.wrong("few"))["devices"]
+            self.assertEqual((device["arithmetic"], device["verdict"]), ("exact", "exact"))
+            self.assertEqual(device["checks"][0]["fallbacks"], fallbacks)
 
     def test_a_driver_that_cannot_be_opened(self):
         self.fails(DEVICE, "CL_OUT_OF_RESOURCES", args=(*self.device, "--op", "fill"), env=self.wrong("any"))

@@ -1,38 +1,81 @@
 /* Preloaded, it makes every OpenCL driver a wrong one. DRIVER_FAULT says how: "bits", of what is read from a device in
- * long pieces one bit is wrong; "long", reading them fails; "any", reading anything fails. */
+ * long pieces, but not of whole buffers, one bit is wrong; "stray", of whole buffers the last element is; "long", reading them fails; "longer" and "memory", reading longer ones does; "any", reading
+ * anything fails; "loop", the self-test's loop leaves what no loop does; "few", it ends after three iterations; "denormals", programs take
+ * denormals for zero. */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Longer than what a device is tried with when it is opened. */
-enum { LONG = 2048 };
+/* Longer than what a device is tried with when it is opened, and than a first product. */
+enum { LONG = 2048, LONGER = 5000 };
 /* A float's third bit behind the point: an error no rounding makes. */
 static const uint32_t WRONG_BIT = 1u << 20;
+
+static bool is(const char *how) {
+    const char *fault = getenv("DRIVER_FAULT");
+    if (fault == NULL)
+        abort();
+    return strcmp(fault, how) == 0;
+}
+
+static void spoil(char *to, size_t bytes, bool whole) {
+    static bool looped; /* the first that reads one number is the self-test */
+    uint32_t bits;
+    if ((is("bits") && bytes >= LONG && !whole) || (is("stray") && bytes > sizeof bits && whole)) {
+        char *at = to + (whole ? bytes / sizeof bits - 1 : bytes / sizeof bits / 2) * sizeof bits;
+        memcpy(&bits, at, sizeof bits);
+        bits ^= WRONG_BIT;
+        memcpy(at, &bits, sizeof bits);
+    }
+    if (bytes == sizeof bits && !looped && (is("loop") || is("few"))) {
+        bits = 12345;
+        for (int i = 0; i < 3; i++)
+            bits = bits * 1664525u + 1013904223u;
+        bits ^= is("loop") ? WRONG_BIT : 0;
+        memcpy(to, &bits, sizeof bits);
+        looped = true;
+    }
+}
 
 __attribute__((visibility("default"))) cl_int clEnqueueReadBuffer(cl_command_queue queue, cl_mem buffer,
                                                                   cl_bool blocking, size_t offset, size_t bytes,
                                                                   void *to, cl_uint waits, const cl_event *wait,
                                                                   cl_event *event) {
-    const char *how = getenv("DRIVER_FAULT");
-    if (how == NULL)
-        abort();
-    if (strcmp(how, "any") == 0 || (strcmp(how, "long") == 0 && bytes >= LONG))
+    if (is("any") || (is("long") && bytes >= LONG) || (is("longer") && bytes >= LONGER))
         return CL_OUT_OF_RESOURCES;
+    if (is("memory") && bytes >= LONGER)
+        return CL_OUT_OF_HOST_MEMORY;
     union {
         void *address;
         cl_int (*call)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, void *, cl_uint, const cl_event *,
                        cl_event *);
     } driver = {.address = dlsym(RTLD_NEXT, "clEnqueueReadBuffer")};
     cl_int result = driver.call(queue, buffer, blocking, offset, bytes, to, waits, wait, event);
-    if (result == CL_SUCCESS && strcmp(how, "bits") == 0 && bytes >= LONG) {
-        char *middle = (char *)to + bytes / sizeof(float) / 2 * sizeof(float);
-        uint32_t bits;
-        memcpy(&bits, middle, sizeof bits);
-        bits ^= WRONG_BIT;
-        memcpy(middle, &bits, sizeof bits);
-    }
+    size_t size = 0;
+    if (result == CL_SUCCESS)
+        result = clGetMemObjectInfo(buffer, CL_MEM_SIZE, sizeof size, &size, NULL);
+    if (result == CL_SUCCESS)
+        spoil(to, bytes, bytes == size);
     return result;
+}
+
+__attribute__((visibility("default"))) cl_int clBuildProgram(cl_program program, cl_uint count,
+                                                             const cl_device_id *devices, const char *options,
+                                                             void(CL_CALLBACK *done)(cl_program, void *), void *user) {
+    union {
+        void *address;
+        cl_int (*call)(cl_program, cl_uint, const cl_device_id *, const char *, void(CL_CALLBACK *)(cl_program, void *),
+                       void *);
+    } driver = {.address = dlsym(RTLD_NEXT, "clBuildProgram")};
+    char flushing[4096];
+    if (is("denormals")) {
+        snprintf(flushing, sizeof flushing, "%s -cl-denorms-are-zero", options != NULL ? options : "");
+        options = flushing;
+    }
+    return driver.call(program, count, devices, options, done, user);
 }

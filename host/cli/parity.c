@@ -37,11 +37,12 @@ static const command_help help = {
              "The JSON object has version, seed (a string: it may need 64 bits), steps,\n"
              "verdict (the worst; null if stopped) and devices, one for each device and\n"
              "route: selector, device, backend, route, arithmetic (exact, or why not),\n"
-             "verdict, error (what it failed with, or null), seconds and checks. Each check\n"
-             "has operation, verdict, cases, left_out (cases too large for a device this\n"
-             "slow), fallbacks (operations the C path did for the device), worst_ulp,\n"
-             "worst_share, worst_case, worst (that case in words), failure (the first, or\n"
-             "null), note (or null) and repeat (the command that runs one case alone).",
+             "verdict, error (what it failed with, or null), repeat (the command that runs\n"
+             "what it failed in again, or null), seconds and checks. Each check has\n"
+             "operation, verdict, cases, left_out (cases too large for a device this slow),\n"
+             "fallbacks (operations the C path did for the device), worst_ulp, worst_share,\n"
+             "worst_case, worst (that case in words), failure (the first, or null), note (or\n"
+             "null) and repeat (the command that runs one case alone).",
     .examples = "  tally parity\n"
                 "  tally parity --device all --json\n"
                 "  tally parity --device 0:0 --route exact --op gemm/37 --verbose",
@@ -60,6 +61,7 @@ typedef struct session {
 static bool watch(void *context, const tally_parity_line *line, bool done) {
     session *s = context;
     parity_run *run = s->run;
+    run->operation = line->operation;
     if (done && run->count < s->checks) {
         run->lines[run->count++] = *line;
         if (line->verdict > run->verdict)
@@ -69,9 +71,10 @@ static bool watch(void *context, const tally_parity_line *line, bool done) {
     return stop_signal() == 0;
 }
 
-/* Asking for what is not there, or a host without memory, says nothing of the device and ends the command. */
+/* Asking for what is not there says nothing of the device and ends the command. That the host has no memory left may be what its
+ * driver says of anything, and the next one may need less. */
 static bool says_nothing(tally_status status) {
-    return status == TALLY_USAGE || status == TALLY_MEMORY;
+    return status == TALLY_USAGE;
 }
 
 static void check(session *s, tally_device *device) {

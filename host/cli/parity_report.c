@@ -53,16 +53,45 @@ static text case_name(const tally_parity_line *line) {
     return name;
 }
 
-/* The command that runs it again. */
-static text repeat_of(const parity_report *r, const parity_run *run, const tally_parity_line *line) {
-    text command;
+__attribute__((format(printf, 2, 3))) static void add(text *t, const char *format, ...) {
+    size_t used = strlen(t->text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(t->text + used, sizeof t->text - used, format, args);
+    va_end(args);
+}
+
+/* The command that runs it again; everything where there is no name. */
+static text repeat_named(const parity_report *r, const parity_run *run, const char *name) {
+    text command = {""};
     tally_parity_options usual = tally_parity_defaults();
-    int used = snprintf(command.text, sizeof command.text, "tally parity --device %s --route %s --op %s --seed %llu",
-                        run->device.selector, command_routes[run->route], case_name(line).text,
-                        (unsigned long long)r->options.seed);
-    if (r->options.steps != usual.steps && used > 0)
-        snprintf(command.text + used, sizeof command.text - (size_t)used, " --steps %zu", r->options.steps);
+    add(&command, "tally parity --device %s --route %s", run->device.selector, command_routes[run->route]);
+    if (name != NULL)
+        add(&command, " --op %s", name);
+    add(&command, " --seed %llu", (unsigned long long)r->options.seed);
+    if (r->options.steps != usual.steps)
+        add(&command, " --steps %zu", r->options.steps);
     return command;
+}
+
+static text repeat_of(const parity_report *r, const parity_run *run, const tally_parity_line *line) {
+    return repeat_named(r, run, case_name(line).text);
+}
+
+/* Of a run that ended in an error: the case, which the error begins with, or else the check. */
+static text repeat_error(const parity_report *r, const parity_run *run) {
+    if (run->operation == NULL)
+        return repeat_named(r, run, r->options.operation);
+    text name = {""};
+    size_t length = strlen(run->operation);
+    bool of_case = strncmp(run->error, run->operation, length) == 0 && run->error[length] == '/';
+    add(&name, "%.*s", of_case ? (int)strcspn(run->error, ",") : (int)length, of_case ? run->error : run->operation);
+    return repeat_named(r, run, name.text);
+}
+
+/* Whether it began and then failed. */
+static bool has_failed(const parity_run *run) {
+    return run->opened && run->error[0] != '\0';
 }
 
 typedef struct totals {
@@ -92,19 +121,6 @@ static bool has_verdict(const parity_run *run) {
     return !run->stopped || run->verdict == TALLY_PARITY_BROKEN;
 }
 
-__attribute__((format(printf, 2, 3))) static void add(text *t, const char *format, ...) {
-    size_t used = strlen(t->text);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(t->text + used, sizeof t->text - used, format, args);
-    va_end(args);
-}
-
-/* The one that was on: lines are in the order of the names. */
-static const char *failed_operation(const parity_report *r, const parity_run *run) {
-    return r->options.operation != NULL ? r->options.operation : tally_parity_operations()[run->count];
-}
-
 /* in_full: with what a device failed with. */
 static text verdict_of(const parity_report *r, const parity_run *run, bool in_full) {
     totals t = totals_of(run);
@@ -125,8 +141,10 @@ static text verdict_of(const parity_report *r, const parity_run *run, bool in_fu
         add(&v, "%zu of %s", t.broken, counted(run->count, "operation").text);
     if (run->error[0] != '\0') {
         add(&v, "%s", t.broken > 0 ? "; " : "");
-        if (run->opened)
-            add(&v, "it failed in %s", failed_operation(r, run));
+        if (run->opened && run->operation == NULL)
+            add(&v, "it failed before the first operation");
+        else if (run->opened)
+            add(&v, "it failed in %s", run->operation);
         else
             add(&v, "it cannot be opened");
         if (in_full)
@@ -165,14 +183,20 @@ static void print_table(const parity_report *r, const parity_run *run) {
     }
 }
 
+/* A note that several lines behind one another have is printed once. */
 static void print_notes(const parity_run *run) {
     bool any = false;
-    for (size_t i = 0; i < run->count; i++)
-        if (run->lines[i].note[0] != '\0') {
-            int indent = printf("%s%s: ", any ? "" : "\n", run->lines[i].operation) - !any;
-            format_print_wrapped(run->lines[i].note, indent, WIDTH);
-            any = true;
-        }
+    for (size_t i = 0, end; i < run->count; i = end) {
+        const tally_parity_line *line = &run->lines[i];
+        for (end = i + 1; end < run->count && strcmp(run->lines[end].note, line->note) == 0;)
+            end++;
+        if (line->note[0] == '\0')
+            continue;
+        const char *to = end > i + 1 ? " to " : "", *last = end > i + 1 ? run->lines[end - 1].operation : "";
+        int indent = printf("%s%s%s%s: ", any ? "" : "\n", line->operation, to, last) - !any;
+        format_print_wrapped(line->note, indent, WIDTH);
+        any = true;
+    }
 }
 
 static void print_failures(const parity_report *r, const parity_run *run) {
@@ -202,6 +226,8 @@ void parity_report_run(const parity_report *r, const parity_run *run) {
     print_failures(r, run);
     int indent = printf("\nVerdict      ") - 1;
     format_print_wrapped(verdict_of(r, run, true).text, indent, WIDTH);
+    if (has_failed(run))
+        printf("%*s%s\n", indent, "", repeat_error(r, run).text);
 }
 
 void parity_report_summary(const parity_report *r) {
@@ -239,11 +265,12 @@ static json_t *run_json(const parity_report *r, const parity_run *run) {
         }
     const char *error = run->stopped && run->error[0] == '\0' ? "interrupted" : run->error;
     const char *arithmetic = !run->opened ? "" : run->inexact[0] == '\0' ? "exact" : run->inexact;
-    return json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:f, s:o}", "selector", run->device.selector, "device",
+    return json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:o}", "selector", run->device.selector, "device",
                      value_json_text(run->device.name), "backend", run->device.backend, "route",
                      command_routes[run->route], "arithmetic", text_or_null(arithmetic), "verdict",
                      text_or_null(has_verdict(run) ? verdict_names[run->verdict] : ""), "error", text_or_null(error),
-                     "seconds", run->seconds, "checks", checks);
+                     "repeat", text_or_null(has_failed(run) ? repeat_error(r, run).text : ""), "seconds", run->seconds,
+                     "checks", checks);
 }
 
 int parity_report_json(const parity_report *r) {

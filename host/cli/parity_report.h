@@ -14,6 +14,7 @@ typedef struct parity_run {
     size_t count;
     tally_parity_verdict verdict; /* the worst of them; broken if it failed, too */
     bool stopped;                 /* before the last one, by a signal */
+    const char *operation;        /* the check that was on last; NULL: none was */
     tally_status status;          /* what it failed with */
     char error[1024];             /* and in words, or "" */
     double seconds;

@@ -1,5 +1,6 @@
 #include "parity/case.h"
 
+#include "backend/view.h"
 #include "core/fail.h"
 
 #include <stdarg.h>
@@ -48,21 +49,54 @@ void tl_case_keep(tl_case *c, tally_status status) {
         c->status = status;
 }
 
-/* The view in the middle of a tensor with one more before and two more behind in every dimension. */
-static tally_status make(tally_device *device, tally_dtype dtype, bool spaced, int ndim, const size_t *shape,
-                         tally_tensor *storage, tally_tensor *view) {
-    size_t larger[TALLY_MAX_DIMS];
-    for (int d = 0; d < ndim; d++)
+static const uint32_t GUARD = 0x7fa5a5a5; /* a signalling NaN, and no label either */
+enum { BEFORE = 5, BEHIND = 37 };         /* guards; behind, more than the widest vector */
+
+/* The view, between guards; where spaced, also with one more before and two more behind in every dimension. */
+static tally_status make(tally_device *device, tally_dtype dtype, size_t before, bool spaced, int ndim,
+                         const size_t *shape, tally_tensor *storage, tally_tensor *view) {
+    size_t larger[TALLY_MAX_DIMS], elements = 1;
+    for (int d = 0; d < ndim; d++) {
         larger[d] = shape[d] + (spaced ? 3 : 0);
-    tally_status status = tally_tensor_new(device, dtype, ndim, larger, storage);
-    *view = *storage;
+        elements *= larger[d];
+    }
+    size_t whole = before + elements + BEHIND;
+    tally_tensor cut;
+    tally_status status = tally_tensor_new(device, dtype, 1, &whole, storage);
+    if (!status)
+        status = tally_tensor_slice(storage, 0, before, elements, &cut);
+    if (!status)
+        status = tally_tensor_reshape(&cut, ndim, larger, view);
     for (int d = 0; d < ndim && !status && spaced; d++) {
-        tally_tensor cut;
         status = tally_tensor_slice(view, d, 1, shape[d], &cut);
         if (!status)
             *view = cut;
     }
     return status;
+}
+
+/* Where the element with this row-major number lies. */
+static size_t position(const tally_tensor *t, size_t number) {
+    size_t at = t->offset;
+    for (int d = t->ndim - 1; d >= 0; d--) {
+        at += number % t->shape[d] * t->stride[d];
+        number /= t->shape[d];
+    }
+    return at;
+}
+
+/* The view's elements, row-major, into the image of a storage. */
+static void place(const tally_tensor *view, size_t elements, const void *values, uint32_t *image) {
+    if (tl_view_contiguous(view)) {
+        memcpy(image + view->offset, values, elements * sizeof *image);
+        return;
+    }
+    for (size_t i = 0; i < elements; i++)
+        memcpy(&image[position(view, i)], (const char *)values + i * sizeof *image, sizeof *image);
+}
+
+static tally_tensor *storage_of(tl_case *c, const tl_operand *o, int side) {
+    return &c->storage[o - c->operands][side];
 }
 
 static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool spaced, int ndim,
@@ -78,30 +112,55 @@ static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool
         return o;
     memset(c->storage[index], 0, sizeof c->storage[index]);
     c->operand_count++;
+    size_t before = tl_random_below(&c->random, 2) ? BEFORE : 0; /* where a buffer begins, other code may run */
     for (int side = 0; side < TL_SIDES && !c->status; side++)
-        tl_case_keep(c, make(c->device[side], dtype, spaced, ndim, shape, &c->storage[index][side], &o->on[side]));
+        tl_case_keep(c,
+                     make(c->device[side], dtype, before, spaced, ndim, shape, storage_of(c, o, side), &o->on[side]));
+    size_t whole = c->status ? 0 : tally_tensor_elements(storage_of(c, o, TL_DEVICE));
+    o->image = tl_case_memory(c, whole, sizeof *o->image);
+    for (size_t i = 0; i < whole && o->image; i++)
+        o->image[i] = GUARD;
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        tl_case_keep(c, tally_tensor_write(storage_of(c, o, side), o->image, whole));
     o->before = tl_case_memory(c, o->elements, sizeof *o->before);
     for (int side = 0; side < TL_SIDES; side++)
         o->after[side] = tl_case_memory(c, o->elements, sizeof *o->before);
     return o;
 }
 
+static void write_view(tl_case *c, tl_operand *o, const void *values) {
+    if (c->status)
+        return;
+    place(&o->on[TL_DEVICE], o->elements, values, o->image);
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        tl_case_keep(c, tally_tensor_write(&o->on[side], values, o->elements));
+}
+
 tl_operand *tl_case_operand(tl_case *c, const char *name, bool spaced, int ndim, const size_t *shape) {
     return operand(c, name, TALLY_F32, spaced, ndim, shape);
 }
 
+tl_operand *tl_case_integers(tl_case *c, const char *name, size_t count, const int32_t *values) {
+    tl_operand *o = operand(c, name, TALLY_I32, false, 1, &count);
+    write_view(c, o, values);
+    if (!c->status)
+        memcpy(o->before, values, count * sizeof *values);
+    return o;
+}
+
+int32_t tl_case_integer(const float *bits) {
+    int32_t value;
+    memcpy(&value, bits, sizeof value);
+    return value;
+}
+
 tl_operand *tl_case_labels(tl_case *c, size_t columns, size_t classes) {
-    tl_operand *o = operand(c, "labels", TALLY_I32, false, 1, &columns);
     int32_t *labels = tl_case_memory(c, columns, sizeof *labels);
     for (size_t i = 0; i < columns && !c->status; i++) {
         bool ignored = tl_random_below(&c->random, 8) == 0;
         labels[i] = ignored ? -1 : (int32_t)tl_random_below(&c->random, (uint32_t)classes);
     }
-    for (int side = 0; side < TL_SIDES && !c->status; side++)
-        tl_case_keep(c, tally_tensor_write(&o->on[side], labels, columns));
-    if (!c->status)
-        memcpy(o->before, labels, columns * sizeof *labels); /* bits of labels, not floats */
-    return o;
+    return tl_case_integers(c, "labels", columns, labels);
 }
 
 const char *tl_values_name(tl_values kind) {
@@ -136,8 +195,7 @@ void tl_case_write(tl_case *c, tl_operand *o, const float *values) {
         return;
     if (values != o->before)
         memcpy(o->before, values, o->elements * sizeof *values);
-    for (int side = 0; side < TL_SIDES && !c->status; side++)
-        tl_case_keep(c, tally_tensor_write(&o->on[side], values, o->elements));
+    write_view(c, o, values);
 }
 
 void tl_case_fill(tl_case *c, tl_operand *o, tl_values kind) {
@@ -153,6 +211,7 @@ void tl_case_uniform(tl_case *c, tl_operand *o, float low, float high) {
 }
 
 void tl_case_read(tl_case *c, tl_operand *o) {
+    o->read = true;
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_tensor_read(&o->on[side], o->after[side], o->elements));
 }
@@ -170,9 +229,22 @@ static const char *place_text(const tl_operand *o, size_t element, char *text, s
     return text;
 }
 
+void tl_case_fail(tl_case *c, const char *format, ...) {
+    if (c->failure[0])
+        return;
+    int used = snprintf(c->failure, sizeof c->failure, "%s/%zu, %s: ", c->check, c->number, c->text);
+    va_list args;
+    va_start(args, format);
+    if (used >= 0 && (size_t)used < sizeof c->failure)
+        vsnprintf(c->failure + used, sizeof c->failure - (size_t)used, format, args);
+    va_end(args);
+}
+
 /* Takes an element's error in; false if it is beyond the bound. */
 static bool within(tl_case *c, float got, tl_bounded want) {
     c->compared = true;
+    if (isinf(want.e)) /* anything, a NaN as well */
+        return true;
     if (isnan(want.v) || isnan(got))
         return isnan(want.v) && isnan(got);
     if (isinf(want.v) || isinf(got))
@@ -190,10 +262,9 @@ static bool bits_equal(float a, float b) {
 }
 
 void tl_case_element(tl_case *c, const char *name, const size_t place[3], float got, tl_bounded want) {
-    if (!within(c, got, want) && !c->failure[0])
-        snprintf(c->failure, sizeof c->failure, "%s/%zu, %s: %s[%zu, %zu, %zu] is %.9g (%a), not %.17g within %.3g",
-                 c->check, c->number, c->text, name, place[0], place[1], place[2], (double)got, (double)got, want.v,
-                 want.e);
+    if (!within(c, got, want))
+        tl_case_fail(c, "%s[%zu, %zu, %zu] is %.9g (%a), not %.17g within %.3g", name, place[0], place[1], place[2],
+                     (double)got, (double)got, want.v, want.e);
 }
 
 void tl_case_bits(tl_case *c, const tl_operand *o) {
@@ -204,10 +275,9 @@ void tl_case_bits(tl_case *c, const tl_operand *o) {
         if (bits_equal(got, other))
             continue;
         c->other_bits = true;
-        if (c->same_bits && !c->failure[0])
-            snprintf(c->failure, sizeof c->failure, "%s/%zu, %s: %s[%s] is %.9g (%a), but %.9g (%a) on the C path",
-                     c->check, c->number, c->text, o->name, place_text(o, i, text, sizeof text), (double)got,
-                     (double)got, (double)other, (double)other);
+        if (c->same_bits)
+            tl_case_fail(c, "%s[%s] is %.9g (%a), but %.9g (%a) on the C path", o->name,
+                         place_text(o, i, text, sizeof text), (double)got, (double)got, (double)other, (double)other);
     }
 }
 
@@ -215,12 +285,52 @@ void tl_case_compare(tl_case *c, const tl_operand *o, const tl_bounded *want) {
     char text[64];
     for (size_t i = 0; i < o->elements && !c->status && want; i++) {
         float got = o->after[TL_DEVICE][i], other = o->after[TL_PEER][i];
-        if (within(c, got, want[i]) || c->failure[0])
-            continue;
-        snprintf(c->failure, sizeof c->failure,
-                 "%s/%zu, %s: %s[%s] is %.9g (%a), not %.17g within %.3g; the C path has %.9g (%a)", c->check,
-                 c->number, c->text, o->name, place_text(o, i, text, sizeof text), (double)got, (double)got, want[i].v,
-                 want[i].e, (double)other, (double)other);
+        if (!within(c, got, want[i]))
+            tl_case_fail(c, "%s[%s] is %.9g (%a), not %.17g within %.3g; the C path has %.9g (%a)", o->name,
+                         place_text(o, i, text, sizeof text), (double)got, (double)got, want[i].v, want[i].e,
+                         (double)other, (double)other);
     }
     tl_case_bits(c, o);
+}
+
+/* The view's elements in now as in the image. */
+static void keep_view(const tl_operand *o, uint32_t *now) {
+    const tally_tensor *view = &o->on[TL_DEVICE];
+    if (tl_view_contiguous(view))
+        memcpy(now + view->offset, o->image + view->offset, o->elements * sizeof *now);
+    else
+        for (size_t i = 0; i < o->elements; i++)
+            now[position(view, i)] = o->image[position(view, i)];
+}
+
+/* now: what the storage of an operand holds. */
+static void compare_storage(tl_case *c, const tl_operand *o, int side, const uint32_t *now) {
+    size_t at = 0, i = 0;
+    while (now[at] == o->image[at])
+        at++;
+    while (i < o->elements && position(&o->on[side], i) != at)
+        i++;
+    char text[64];
+    const char *who = side == TL_PEER ? " by the C path" : "";
+    if (i < o->elements)
+        tl_case_fail(c, "%s[%s], which is an input, was changed%s from 0x%08x to 0x%08x", o->name,
+                     place_text(o, i, text, sizeof text), who, (unsigned)o->image[at], (unsigned)now[at]);
+    else
+        tl_case_fail(c, "0x%08x was written%s at element %zu of the buffer in which %s has its first at %zu",
+                     (unsigned)now[at], who, at, o->name, o->on[side].offset);
+}
+
+void tl_case_guards(tl_case *c) {
+    for (size_t n = 0; n < c->operand_count && !c->status; n++) {
+        tl_operand *o = &c->operands[n];
+        size_t whole = tally_tensor_elements(storage_of(c, o, TL_DEVICE));
+        uint32_t *now = tl_case_memory(c, whole, sizeof *now);
+        for (int side = 0; side < TL_SIDES && !c->status; side++) {
+            tl_case_keep(c, tally_tensor_read(storage_of(c, o, side), now, whole));
+            if (!c->status && o->read) /* only what is around it is compared */
+                keep_view(o, now);
+            if (!c->status && memcmp(now, o->image, whole * sizeof *now) != 0)
+                compare_storage(c, o, side, now);
+        }
+    }
 }

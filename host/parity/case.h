@@ -31,6 +31,8 @@ typedef struct tl_operand {
     size_t elements;
     float *before;          /* what was written, row-major */
     float *after[TL_SIDES]; /* what tl_case_read read */
+    bool read;              /* it did: a result; else nothing of it may change */
+    uint32_t *image;        /* what its storage held when it was last written, guards around the view included */
 } tl_operand;
 
 enum { TL_CASE_OPERANDS = 20 };
@@ -65,9 +67,13 @@ void *tl_case_memory(tl_case *c, size_t count, size_t size);
 /* Keeps a first failure. */
 void tl_case_keep(tl_case *c, tally_status status);
 
-/* An operand of one to three dimensions on both sides, zero; cut out of a larger tensor where spaced. Never NULL. */
+/* An operand of one to three dimensions on both sides; cut out of a larger tensor where spaced. Never NULL. It lies between guards, and
+ * until it is written it is made of them: NaNs, so that what reads them shows. */
 tl_operand *tl_case_operand(tl_case *c, const char *name, bool spaced, int ndim, const size_t *shape);
+/* Of integers, whose bits are in before and after. */
+tl_operand *tl_case_integers(tl_case *c, const char *name, size_t count, const int32_t *values);
 tl_operand *tl_case_labels(tl_case *c, size_t columns, size_t classes);
+int32_t tl_case_integer(const float *bits);
 /* Gives it values: of a kind, uniform, or these (row-major). */
 void tl_case_fill(tl_case *c, tl_operand *o, tl_values kind);
 void tl_case_uniform(tl_case *c, tl_operand *o, float low, float high);
@@ -81,6 +87,10 @@ void tl_case_compare(tl_case *c, const tl_operand *o, const tl_bounded *want);
 void tl_case_element(tl_case *c, const char *name, const size_t place[3], float got, tl_bounded want);
 /* Only the bits. */
 void tl_case_bits(tl_case *c, const tl_operand *o);
+/* Whether anything changed but what was read, guards or operands that are inputs only. The last of every case. */
+void tl_case_guards(tl_case *c);
+/* Keeps the text of a first failure, behind the case's name. */
+__attribute__((format(printf, 2, 3))) void tl_case_fail(tl_case *c, const char *format, ...);
 
 const char *tl_values_name(tl_values kind);
 float tl_case_value(tl_case *c, tl_values kind);

@@ -3,12 +3,16 @@
 
 #include <string.h>
 
-/* Case 0 has few values, for simulators; the next ones sample all floats evenly, the low bits at random; those from
- * TL_FUNCTION_SAMPLES on are all floats there are. */
-enum { FEW = 512, CASE_FLOATS = 1 << 16 };
+/* Case 0 has few values, for simulators, but every exponent and the tail of a vector; case 1 has one; the next ones sample all floats
+ * evenly, the low bits at random; those from TL_FUNCTION_SAMPLES on are all floats there are. */
+enum { FEW = 512 + 11, FIRST_SAMPLE = 2, CASE_FLOATS = 1 << 16 };
+
+static size_t count_of(size_t number) {
+    return number == 0 ? FEW : number < FIRST_SAMPLE ? 1 : CASE_FLOATS;
+}
 
 static size_t function_cost(size_t number) {
-    return number ? (size_t)CASE_FLOATS * 32 : FEW;
+    return number < FIRST_SAMPLE ? FEW : (size_t)CASE_FLOATS * 32;
 }
 
 static float float_of(uint32_t bits) {
@@ -18,10 +22,11 @@ static float float_of(uint32_t bits) {
 }
 
 static float argument(tl_case *c, size_t i) {
-    if (c->number == 0)
-        return float_of((uint32_t)i << 23 | (tl_random_u32(&c->random) & 0x7fffff));
+    if (c->number < FIRST_SAMPLE)
+        return float_of((uint32_t)(c->number ? 127 : i) << 23 | (tl_random_u32(&c->random) & 0x7fffff));
     if (c->number < TL_FUNCTION_SAMPLES)
-        return float_of((uint32_t)((c->number - 1) * CASE_FLOATS + i) << 12 | (tl_random_u32(&c->random) & 0xfff));
+        return float_of((uint32_t)((c->number - FIRST_SAMPLE) * CASE_FLOATS + i) << 12 |
+                        (tl_random_u32(&c->random) & 0xfff));
     return float_of((uint32_t)((c->number - TL_FUNCTION_SAMPLES) * CASE_FLOATS + i));
 }
 
@@ -49,14 +54,16 @@ static tl_bounded function_of(tally_function function, float x) {
 }
 
 static void function(tl_case *c, tally_function which) {
-    size_t n = c->number ? CASE_FLOATS : FEW;
+    size_t n = count_of(c->number);
     tl_operand *x = tl_case_operand(c, "x", false, 1, &n), *y = tl_case_operand(c, "y", false, 1, &n);
     float *values = tl_case_memory(c, n, sizeof *values);
     for (size_t i = 0; i < n && values; i++)
         values[i] = in_domain(which, argument(c, i));
     if (c->status)
         return;
-    if (c->number)
+    if (n == 1)
+        tl_case_describe(c, "%g alone", (double)values[0]);
+    else if (c->number)
         tl_case_describe(c, "%zu floats from %g to %g", n, (double)values[0], (double)values[n - 1]);
     else
         tl_case_describe(c, "%zu floats of all exponents", n);
@@ -88,7 +95,7 @@ const tl_check tl_check_log = {"log", TL_FUNCTION_SAMPLES, function_cost, check_
 const tl_check tl_check_sigmoid = {"sigmoid", TL_FUNCTION_SAMPLES, function_cost, check_sigmoid, false};
 const tl_check tl_check_tanh = {"tanh", TL_FUNCTION_SAMPLES, function_cost, check_tanh, false};
 
-/* The operations of IEEE 754, each on every kind of value and on floats of all exponents. */
+/* The operations of IEEE 754, each on every kind of value, on floats of all exponents, and on one value alone. */
 static const struct {
     tally_function function;
     const char *name;
@@ -97,7 +104,7 @@ static const struct {
                   {TALLY_QUOTIENT, "quotient"},
                   {TALLY_ROOT, "square root"},
                   {TALLY_FMA, "fma"}};
-enum { OPERATIONS = sizeof operations / sizeof *operations, RANGES = TL_VALUES_KINDS + 1, OPERANDS = 2000 };
+enum { OPERATIONS = sizeof operations / sizeof *operations, ANY = TL_VALUES_KINDS, ALONE, RANGES, OPERANDS = 1999 };
 
 static size_t arithmetic_cost(size_t number) {
     (void)number;
@@ -120,15 +127,17 @@ static tl_bounded result_of(tally_function which, const float x[3]) {
     }
 }
 
-/* Beyond what a float holds, or where an operand taken for zero makes anything possible, only the bits are compared. */
+/* Beyond what a float holds only the bits are compared, and nothing where an operand taken for zero makes anything possible. */
 static tl_bounded comparable(tl_bounded want, float peer) {
-    if (isfinite(want.v) && fabs(want.v) < 0x1.fffffep127 && isfinite(want.e))
+    if (isinf(want.e) || (isfinite(want.v) && fabs(want.v) < 0x1.fffffep127))
         return want;
     return (tl_bounded){(double)peer, isfinite(peer) ? (double)INFINITY : 0};
 }
 
 static void arithmetic(tl_case *c) {
-    size_t which = c->number % OPERATIONS, range = c->number / OPERATIONS, n = OPERANDS;
+    size_t which = c->number % OPERATIONS, range = c->number / OPERATIONS;
+    size_t n = range == ALONE ? 1 : OPERANDS;
+    tl_values kind = range < ANY ? (tl_values)range : TL_VALUES_ORDINARY;
     tl_operand *in[3], *out = tl_case_operand(c, "result", false, 1, &n);
     static const char *const names[3] = {"a", "b", "c"};
     for (int o = 0; o < 3; o++) {
@@ -136,14 +145,14 @@ static void arithmetic(tl_case *c) {
         float *values = tl_case_memory(c, n, sizeof *values);
         for (size_t i = 0; i < n && values; i++) {
             float any = float_of(tl_random_u32(&c->random));
-            values[i] = range < TL_VALUES_KINDS ? tl_case_value(c, (tl_values)range) : isfinite(any) ? any : 1.0f;
+            values[i] = range != ANY ? tl_case_value(c, kind) : isfinite(any) ? any : 1.0f;
             if (operations[which].function == TALLY_ROOT)
                 values[i] = fabsf(values[i]);
         }
         tl_case_write(c, in[o], values);
     }
-    tl_case_describe(c, "%s of %zu numbers, %s", operations[which].name, n,
-                     range < TL_VALUES_KINDS ? tl_values_name((tl_values)range) : "of all exponents");
+    tl_case_describe(c, "%s of %zu number%s, %s", operations[which].name, n, n == 1 ? "" : "s",
+                     range == ANY ? "of all exponents" : tl_values_name(kind));
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_apply(operations[which].function, &in[0]->on[side], &in[1]->on[side], &in[2]->on[side],
                                     &out->on[side]));

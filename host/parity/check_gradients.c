@@ -56,9 +56,11 @@ static model prepare(tl_case *c) {
         m.value[part] = part_operand(c, s, part);
         m.gradient[part] = part_operand(c, s, part);
         tl_case_uniform(c, m.value[part], -0.9f, 0.9f);
+        tl_case_uniform(c, m.gradient[part], 0, 0); /* weights' are added to */
     }
     m.labels = tl_case_labels(c, s->columns, s->classes);
     m.probabilities = tl_case_operand(c, "probabilities", false, 2, (size_t[]){s->classes, s->columns});
+    tl_case_uniform(c, m.probabilities, 0, 0); /* the bias is added to them */
     m.loss = tl_case_operand(c, "loss", false, 1, &s->columns);
     m.between = tl_case_operand(c, "dy", false, 3, (size_t[]){s->hidden, s->steps, s->columns});
     return m;
@@ -190,6 +192,11 @@ static void check(tl_case *c) {
         if (!c->status)
             tl_case_compare(c, m.gradient[part], want + tl_model_part_at(s, (tl_model_part)part));
     }
+    m.probabilities->name = "dlogits"; /* what they were replaced by */
+    tl_case_read(c, m.probabilities);
+    tl_case_read(c, m.loss);
+    tl_case_bits(c, m.probabilities);
+    tl_case_bits(c, m.loss);
 }
 
 const tl_check tl_check_gradients = {"gradients", COUNT(cases), cost, check, true};

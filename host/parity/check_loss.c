@@ -2,8 +2,6 @@
 #include "parity/bounded_ops.h"
 #include "parity/checks.h"
 
-#include <string.h>
-
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const size_t shapes[][2] = {{1, 1}, {2, 31}, {3, 16}, {10, 33}, {21, 64}, {5, 257}, {300, 7}};
@@ -39,9 +37,7 @@ static batch prepare(tl_case *c) {
 }
 
 static int32_t label_of(const batch *b, size_t column) {
-    int32_t label;
-    memcpy(&label, &b->labels->before[column], sizeof label);
-    return label;
+    return tl_case_integer(&b->labels->before[column]);
 }
 
 static void forward(tl_case *c) {
@@ -90,45 +86,102 @@ const tl_check tl_check_softmax_loss_backward = {"softmax_loss_backward", CASES,
 
 static const size_t lengths[] = {1, 7, 16, 33, 3000};
 static const uint64_t steps[] = {1, 2, 10, 50000};
-enum { ADAM_CASES = COUNT(lengths) * COUNT(steps) * TL_VALUES_KINDS };
+enum { ADAM_PLAIN = COUNT(lengths) * COUNT(steps) * TL_VALUES_KINDS };
+
+/* Behind the plain cases, those where one weight becomes no number or an infinity, which Adam has to count. */
+static const struct {
+    const char *name;
+    float gradient, weight;
+} faulty[] = {{"a gradient is no number", NAN, 0},
+              {"a gradient is infinite", INFINITY, 0},
+              {"a weight is infinite", 0, -INFINITY}};
+enum { ADAM_CASES = ADAM_PLAIN + COUNT(lengths) * COUNT(faulty) };
 
 static size_t adam_cost(size_t number) {
     return lengths[number % COUNT(lengths)] * 16;
 }
 
+enum { GRADIENT, WEIGHTS, M, V, ADAM_OPERANDS };
+
+/* The moments are as steps before may have left them: m like the gradients, v like their squares. */
+static void fill_adam(tl_case *c, tl_operand *o[ADAM_OPERANDS], uint64_t step, tl_values kind) {
+    size_t n = o[V]->elements;
+    tl_case_fill(c, o[GRADIENT], kind);
+    tl_case_uniform(c, o[WEIGHTS], -1, 1);
+    if (step == 1) {
+        tl_case_uniform(c, o[M], 0, 0);
+        tl_case_uniform(c, o[V], 0, 0);
+        return;
+    }
+    tl_case_fill(c, o[M], kind);
+    float *squares = tl_case_memory(c, n, sizeof *squares);
+    for (size_t i = 0; i < n && squares; i++) {
+        float value = tl_case_value(c, kind);
+        squares[i] = value * value;
+    }
+    tl_case_write(c, o[V], squares);
+}
+
+/* Makes one element faulty: the last, which is in the tail of a vector, or any. */
+static void spoil(tl_case *c, tl_operand *o[ADAM_OPERANDS], size_t fault) {
+    size_t n = o[WEIGHTS]->elements, at = fault == 0 ? n - 1 : tl_random_below(&c->random, (uint32_t)n);
+    if (c->status)
+        return;
+    o[GRADIENT]->before[at] += faulty[fault].gradient;
+    o[WEIGHTS]->before[at] += faulty[fault].weight;
+    tl_case_write(c, o[GRADIENT], o[GRADIENT]->before);
+    tl_case_write(c, o[WEIGHTS], o[WEIGHTS]->before);
+}
+
+/* Faults, which were 0, must be above it where a weight is not finite, and nowhere else. */
+static void compare_faults(tl_case *c, const tl_operand *weights, tl_operand *faults) {
+    tl_case_read(c, faults);
+    for (int i = 0; i < TL_SIDES && !c->status; i++) {
+        size_t bad = 0;
+        for (size_t e = 0; e < weights->elements; e++)
+            bad += isfinite(weights->after[i][e]) ? 0 : 1;
+        int32_t counted = tl_case_integer(faults->after[i]);
+        if (counted < 0 || (counted > 0) != (bad > 0))
+            tl_case_fail(c, "faults are %d%s, but %zu weights are not finite", (int)counted,
+                         i == TL_PEER ? " on the C path" : "", bad);
+    }
+}
+
 static void adam(tl_case *c) {
-    size_t n = lengths[c->number % COUNT(lengths)], one = 1;
-    uint64_t step = steps[c->number / COUNT(lengths) % COUNT(steps)];
-    tl_values kind = (tl_values)(c->number / COUNT(lengths) / COUNT(steps));
+    bool plain = c->number < ADAM_PLAIN;
+    size_t n = lengths[c->number % COUNT(lengths)], group = c->number / COUNT(lengths);
+    size_t fault = plain ? 0 : (c->number - ADAM_PLAIN) / COUNT(lengths);
+    uint64_t step = plain ? steps[group % COUNT(steps)] : 10;
+    tl_values kind = plain ? (tl_values)(group / COUNT(steps)) : TL_VALUES_ORDINARY;
     const tally_adam_options options = {.rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
-    tl_case_describe(c, "%zu weights, step %llu, %s gradients", n, (unsigned long long)step, tl_values_name(kind));
-    static const char *const names[] = {"gradient", "weights", "m", "v"};
-    tl_operand *o[4], *faults = tl_case_labels(c, one, 1);
-    for (int i = 0; i < 4; i++)
+    tl_case_describe(c, "%zu weight%s, step %llu, %s%s", n, n == 1 ? "" : "s", (unsigned long long)step,
+                     plain ? tl_values_name(kind) : faulty[fault].name, plain ? " gradients" : "");
+    static const char *const names[ADAM_OPERANDS] = {"gradient", "weights", "m", "v"};
+    tl_operand *o[ADAM_OPERANDS], *faults = tl_case_integers(c, "faults", 1, &(int32_t){0});
+    for (int i = 0; i < ADAM_OPERANDS; i++)
         o[i] = tl_case_operand(c, names[i], false, 1, &n);
-    /* A square of a large gradient is still a float; moments are as steps before may have left them. */
-    tl_case_fill(c, o[0], kind == TL_VALUES_LARGE ? TL_VALUES_ORDINARY : kind);
-    tl_case_uniform(c, o[1], -1, 1);
-    tl_case_uniform(c, o[2], -1, 1);
-    tl_case_uniform(c, o[3], 0, 1);
+    fill_adam(c, o, step, kind);
+    if (!plain)
+        spoil(c, o, fault);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
-        tl_case_keep(
-            c, tally_adam(&options, step, &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i], &faults->on[i]));
-    tl_bounded *want[4];
-    for (int i = 1; i < 4; i++) {
+        tl_case_keep(c, tally_adam(&options, step, &o[GRADIENT]->on[i], &o[WEIGHTS]->on[i], &o[M]->on[i], &o[V]->on[i],
+                                   &faults->on[i]));
+    tl_bounded *want[ADAM_OPERANDS];
+    for (int i = WEIGHTS; i < ADAM_OPERANDS; i++) {
         tl_case_read(c, o[i]);
         want[i] = tl_case_memory(c, n, sizeof *want[i]);
     }
     for (size_t e = 0; e < n && !c->status; e++) {
-        tl_bounded at[4];
-        for (int i = 0; i < 4; i++)
+        tl_bounded at[ADAM_OPERANDS];
+        for (int i = 0; i < ADAM_OPERANDS; i++)
             at[i] = tl_bounded_of((double)o[i]->before[e]);
-        tl_bounded_adam(&options, step, at[0], &at[1], &at[2], &at[3]);
-        for (int i = 1; i < 4; i++)
+        tl_bounded_adam(&options, step, at[GRADIENT], &at[WEIGHTS], &at[M], &at[V]);
+        for (int i = WEIGHTS; i < ADAM_OPERANDS; i++)
             want[i][e] = at[i];
     }
-    for (int i = 1; i < 4 && !c->status; i++)
+    for (int i = WEIGHTS; i < ADAM_OPERANDS && !c->status; i++)
         tl_case_compare(c, o[i], want[i]);
+    compare_faults(c, o[WEIGHTS], faults);
 }
 
 const tl_check tl_check_adam = {"adam", ADAM_CASES, adam_cost, adam, false};

@@ -3,10 +3,23 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static const float factors[] = {1, 0, -0.61f, 0.37f, -2};
+static const float factors[] = {0, 1, -0.61f, 0.37f, -2};
 
-static float factor(tl_case *c) {
-    return factors[tl_random_below(&c->random, COUNT(factors))];
+static float factor(tl_case *c, bool zero) {
+    size_t from = zero ? 0 : 1;
+    return factors[from + tl_random_below(&c->random, (uint32_t)(COUNT(factors) - from))];
+}
+
+/* What a result holds before: nothing that is read where beta is 0, so that reading it shows. */
+static void fill_result(tl_case *c, tl_operand *o, float beta, tl_values kind) {
+    if (beta != 0)
+        tl_case_fill(c, o, kind);
+    else
+        tl_case_uniform(c, o, NAN, NAN);
+}
+
+static double kept(float beta, float before) {
+    return beta == 0 ? 0 : (double)beta * (double)before;
 }
 
 /* A sum of products: each of terms is rounded as often as roundings says (Higham 2002, 3.1), and near zero each product and sum, where denormals count
@@ -28,22 +41,33 @@ static tl_bounded dot_end(const dot *d, double roundings, double scale) {
     return (tl_bounded){d->v, tl_bounded_gamma(roundings) * d->magnitude + lost};
 }
 
-/* gemm: odd sizes, tails of a vector, beyond a work-group, a long K. */
+/* gemm: odd sizes, tails of a vector, beyond a work-group, a long K. Behind these cases, those whose alpha is 0: one of each form, with
+ * beta 0 and without. */
 static const size_t products[][3] = {{1, 1, 1},    {2, 3, 7},     {3, 33, 5},    {7, 1, 127},  {31, 33, 127},
                                      {17, 65, 64}, {129, 70, 33}, {24, 500, 24}, {5, 7, 1000}, {3, 5, 20000}};
-enum { PRODUCTS = COUNT(products), GEMM_CASES = PRODUCTS * 4 * TL_VALUES_KINDS };
+enum {
+    PRODUCTS = COUNT(products),
+    FORMS = 4 * TL_VALUES_KINDS,
+    ZERO_PRODUCT = 4,
+    GEMM_CASES = PRODUCTS * FORMS + 2 * 4
+};
+
+static const size_t *product_of(size_t number) {
+    return products[number < PRODUCTS * FORMS ? number % PRODUCTS : ZERO_PRODUCT];
+}
 
 static size_t gemm_cost(size_t number) {
-    const size_t *s = products[number % PRODUCTS];
+    const size_t *s = product_of(number);
     return s[0] * s[1] * s[2];
 }
 
 static void gemm(tl_case *c) {
-    const size_t *s = products[c->number % PRODUCTS], m = s[0], n = s[1], k = s[2];
-    size_t form = c->number / PRODUCTS;
+    const size_t *s = product_of(c->number), m = s[0], n = s[1], k = s[2];
+    bool zero = c->number >= PRODUCTS * FORMS;
+    size_t form = zero ? c->number - PRODUCTS * FORMS : c->number / PRODUCTS;
     bool transpose_a = form & 1, transpose_b = form & 2, spaced = tl_random_below(&c->random, 2);
-    tl_values kind = (tl_values)(form / 4 % TL_VALUES_KINDS);
-    float alpha = factor(c), beta = factor(c);
+    tl_values kind = zero ? TL_VALUES_ORDINARY : (tl_values)(form / 4);
+    float alpha = zero ? 0 : factor(c, false), beta = zero ? 0.37f * (float)(form / 4) : factor(c, true);
     tl_case_describe(c, "%zux%zux%zu%s%s, alpha %g, beta %g, %s values", m, n, k, transpose_a ? ", A transposed" : "",
                      transpose_b ? ", B transposed" : "", (double)alpha, (double)beta, tl_values_name(kind));
     size_t a_rows = transpose_a ? k : m, a_columns = transpose_a ? m : k;
@@ -53,7 +77,7 @@ static void gemm(tl_case *c) {
     tl_operand *to = tl_case_operand(c, "C", spaced, 2, (size_t[]){m, n});
     tl_case_fill(c, a, kind);
     tl_case_fill(c, b, kind);
-    tl_case_fill(c, to, kind);
+    fill_result(c, to, beta, kind);
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_gemm(transpose_a, transpose_b, alpha, &a->on[side], &b->on[side], beta, &to->on[side]));
     tl_case_read(c, to);
@@ -66,10 +90,10 @@ static void gemm(tl_case *c) {
                         (double)b->before[transpose_b ? j * k + p : p * n + j]);
             d.v *= (double)alpha;
             d.magnitude *= fabs((double)alpha);
-            double kept = (double)beta * (double)to->before[i * n + j];
-            d.v += kept;
-            d.magnitude += fabs(kept);
-            d.largest = fmax(d.largest, fabs((double)to->before[i * n + j]));
+            double start = kept(beta, to->before[i * n + j]);
+            d.v += start;
+            d.magnitude += fabs(start);
+            d.largest = fmax(d.largest, beta == 0 ? 0 : fabs((double)to->before[i * n + j]));
             want[i * n + j] = dot_end(&d, (double)k + 2, fmax(1, fabs((double)alpha)) * (1 + fabs((double)beta)));
         }
     tl_case_compare(c, to, want);
@@ -163,9 +187,9 @@ static void reduce(tl_case *c) {
     bool spaced = tl_random_below(&c->random, 2);
     tl_operand *x = matrix(c, "X", spaced);
     size_t m = matrices[c->number % MATRICES][0], n = matrices[c->number % MATRICES][1];
-    float beta = factor(c);
+    float beta = factor(c, true);
     tl_operand *out = tl_case_operand(c, "out", spaced, 1, &m);
-    tl_case_fill(c, out, matrix_kind(c));
+    fill_result(c, out, beta, matrix_kind(c));
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_reduce(&x->on[side], beta, &out->on[side]));
     tl_case_read(c, out);
@@ -174,7 +198,7 @@ static void reduce(tl_case *c) {
         dot d = {0, 0, 0, 0};
         for (size_t j = 0; j < n; j++)
             dot_add(&d, (double)x->before[i * n + j], 1);
-        dot_add(&d, (double)beta, (double)out->before[i]);
+        dot_add(&d, (double)beta, beta == 0 ? 0 : (double)out->before[i]);
         /* 16 lanes: their first addition is exact, the others follow, 4 halvings, one fma. */
         want[i] = dot_end(&d, (double)((n + 15) / 16 + 4), 1 + fabs((double)beta));
     }

@@ -47,10 +47,21 @@ static size_t weight_count(const tally_model *model) {
     return count;
 }
 
+/* The check while it runs. */
+typedef struct training {
+    const tl_training *asked;
+    tally_parity_line *line;
+    tally_model *names; /* of the parameters */
+    record got, want;   /* of the device, of the C path */
+    char title[96];     /* what a failure begins with */
+} training;
+
 typedef struct watcher {
+    training *t;
     record *record;
     const tally_model *model;
     tally_status status;
+    char text[1024]; /* of it: training that is stopped has its own */
 } watcher;
 
 static bool watch(void *context, const tally_progress *now) {
@@ -58,6 +69,12 @@ static bool watch(void *context, const tally_progress *now) {
     record *r = w->record;
     r->losses[now->step - 1] = now->step_loss / (double)r->batch;
     w->status = read_weights(w->model, r->weights + (now->step - 1) * r->count);
+    if (r == &w->t->got)
+        w->t->line->cases = now->step;
+    if (!w->status && !w->t->asked->tell(w->t->asked->context, w->t->line))
+        w->status = tl_fail(TALLY_STOPPED, "stopped in training");
+    if (w->status)
+        snprintf(w->text, sizeof w->text, "%s", tally_error_text());
     return !w->status;
 }
 
@@ -79,7 +96,8 @@ static tally_status disturb(tally_model *model, double share, tl_random *random)
 }
 
 /* As many steps as the record has: an epoch of so many batches. */
-static tally_status run(tally_device *device, uint64_t seed, double share, tl_random *random, record *r) {
+static tally_status run(training *t, tally_device *device, double share, tl_random *random, record *r) {
+    uint64_t seed = t->asked->options->seed;
     tally_count_options data = {.length = LENGTH, .train_size = r->steps * r->batch, .seed = seed};
     tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1, .layers = 1};
     tally_train_options options = tally_train_defaults();
@@ -94,12 +112,12 @@ static tally_status run(tally_device *device, uint64_t seed, double share, tl_ra
         status = tally_model_init(model, seed);
     if (!status && share > 0)
         status = disturb(model, share, random);
-    watcher w = {.record = r, .model = model};
+    watcher w = {.t = t, .record = r, .model = model};
     tally_observer observer = {watch, &w};
     if (!status)
         status = tally_train(model, tally_count_train(strings), &options, &observer, NULL);
     if (w.status)
-        status = w.status;
+        status = tl_fail(w.status, "%s", w.text);
     if (!status)
         status = tally_model_digest(model, r->digest);
     tally_model_free(model);
@@ -128,123 +146,213 @@ static double largest_difference(const record *a, const record *b, size_t step) 
     return largest;
 }
 
+/* Where a parameter's weights begin among all. */
+static size_t parameter_at(const tally_model *names, size_t parameter) {
+    size_t at = 0;
+    for (size_t p = 0; p < parameter; p++)
+        at += tally_model_parameter(names, p).elements;
+    return at;
+}
+
+/* Of a parameter after a step: a single weight near a gradient of 0 goes either way, all of them do not. NaN where one is. */
+static double rms_difference(const tally_model *names, const record *a, const record *b, size_t step,
+                             size_t parameter) {
+    size_t at = (step - 1) * a->count + parameter_at(names, parameter);
+    size_t elements = tally_model_parameter(names, parameter).elements;
+    double squares = 0;
+    for (size_t i = at; i < at + elements; i++) {
+        double off = (double)a->weights[i] - (double)b->weights[i];
+        squares += off * off;
+    }
+    return sqrt(squares / (double)elements);
+}
+
 /* How far two runs may be apart after each step. */
 typedef struct band {
-    double *losses, *weights; /* [steps] */
+    size_t parameters;
+    double *losses;  /* [steps] */
+    double *weights; /* [steps][parameters], RMS */
 } band;
+
+static tally_status band_new(const training *t, band *b) {
+    size_t steps = t->want.steps;
+    b->parameters = tally_model_parameters(t->names);
+    b->losses = calloc(steps, sizeof *b->losses);
+    b->weights = calloc(steps * b->parameters, sizeof *b->weights); /* fewer than the weights after each step */
+    return b->losses && b->weights ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %zu steps", steps);
+}
+
+static void band_free(band *b) {
+    free(b->losses);
+    free(b->weights);
+}
+
+/* A band may not get narrower: the two runs cross each other. */
+static void keep_wide(const training *t, band *b) {
+    for (size_t s = 1; s < t->want.steps; s++) {
+        b->losses[s] = fmax(b->losses[s], b->losses[s - 1]);
+        for (size_t p = s * b->parameters; p < (s + 1) * b->parameters; p++)
+            b->weights[p] = fmax(b->weights[p], b->weights[p - b->parameters]);
+    }
+}
 
 /* As far as runs on the C path go apart that begin with every weight moved at random by up to gamma(K), K being the longest sum of a
  * step. That is as much as all of a step's sums together may be off. */
-static tally_status find_band(tally_device *peer, uint64_t seed, const record *straight, band *b) {
+static tally_status find_band(training *t, band *b) {
     tl_random random;
-    tl_random_start(&random, seed, TL_STREAM_PARITY, 0);
+    tl_random_start(&random, t->asked->options->seed, TL_STREAM_PARITY, 0);
+    const record *straight = &t->want;
     double share = tl_bounded_gamma((double)(straight->batch * LENGTH) + 2);
     record shadow;
     tally_status status = record_new(straight->steps, straight->batch, straight->count, &shadow);
     for (int i = 0; i < SHADOWS && !status; i++) {
-        status = run(peer, seed, share, &random, &shadow);
+        status = run(t, t->asked->peer, share, &random, &shadow);
         for (size_t s = 0; s < straight->steps && !status; s++) {
             b->losses[s] = fmax(b->losses[s], fabs(shadow.losses[s] - straight->losses[s]));
-            b->weights[s] = fmax(b->weights[s], largest_difference(&shadow, straight, s + 1));
+            for (size_t p = 0; p < b->parameters; p++) {
+                double *widest = &b->weights[s * b->parameters + p];
+                *widest = fmax(*widest, rms_difference(t->names, &shadow, straight, s + 1, p));
+            }
         }
     }
-    /* A band may not get narrower: the two runs cross each other. */
-    for (size_t s = 1; s < straight->steps; s++) {
-        b->losses[s] = fmax(b->losses[s], b->losses[s - 1]);
-        b->weights[s] = fmax(b->weights[s], b->weights[s - 1]);
-    }
+    keep_wide(t, b);
     record_free(&shadow);
     return status;
 }
 
-static void describe(const tally_model *names, const record *got, const record *want, const difference *d,
-                     tally_parity_line *line) {
-    size_t size = sizeof line->note;
+static void describe(training *t, const difference *d) {
+    const record *got = &t->got;
+    char *note = t->line->note;
+    size_t size = sizeof t->line->note;
     if (d->step == 0) {
-        snprintf(line->note, size, "%zu steps, the same weights after each: SHA-256 %s", got->steps, got->digest);
+        snprintf(note, size, "%zu steps, the same weights after each: SHA-256 %s", got->steps, got->digest);
         return;
     }
-    size_t used = (size_t)snprintf(line->note, size, "weights first differ after step %zu, in %s[%zu]; at most by",
-                                   d->step, tally_model_parameter(names, d->parameter).name, d->element);
+    size_t used = (size_t)snprintf(note, size, "weights first differ after step %zu, in %s[%zu]; at most by", d->step,
+                                   tally_model_parameter(t->names, d->parameter).name, d->element);
     for (size_t step = d->step; used < size; step = 2 * step < got->steps ? 2 * step : got->steps) {
-        used += (size_t)snprintf(line->note + used, size - used, "%s %.2g after %zu", step > d->step ? "," : "",
-                                 largest_difference(got, want, step), step);
+        used += (size_t)snprintf(note + used, size - used, "%s %.2g after %zu", step > d->step ? "," : "",
+                                 largest_difference(got, &t->want, step), step);
         if (step == got->steps)
             break;
     }
 }
 
-static void take(tally_parity_line *line, uint64_t seed, const char *what, size_t step, double off, double most) {
-    double share = most > 0 ? off / most : off > 0 ? (double)INFINITY : 0;
-    if (!(share <= line->worst_share)) {
+/* Takes a difference in; whether it is the first beyond what it may be. */
+static bool beyond(tally_parity_line *line, size_t step, double off, double most) {
+    double share = off == 0 ? 0 : off <= most ? off / most : most > 0 && isfinite(off) ? off / most : (double)INFINITY;
+    if (share > line->worst_share) {
         line->worst_share = share;
         line->worst_case = step;
     }
-    if (share <= 1 || line->failure[0])
-        return;
+    if (share <= 1 || line->verdict == TALLY_PARITY_BROKEN)
+        return false;
     line->verdict = TALLY_PARITY_BROKEN;
-    snprintf(line->failure, sizeof line->failure,
-             "training, seed %llu: after step %zu %s is off by %.3g, more than the %.3g that rounding explains",
-             (unsigned long long)seed, step, what, off, most);
+    line->worst_case = step;
+    return true;
 }
 
-static tally_status compare_runs(tally_device *peer, const tally_parity_options *options, const tally_model *names,
-                                 const record *got, const record *want, bool same_bits, tally_parity_line *line) {
-    difference d = first_difference(names, got, want);
-    describe(names, got, want, &d, line);
+/* The weight of a parameter that is furthest off after a step, or no number. */
+static size_t furthest(const training *t, size_t step, size_t parameter) {
+    size_t first = (step - 1) * t->got.count + parameter_at(t->names, parameter), at = 0;
+    double most = -1;
+    for (size_t e = 0; e < tally_model_parameter(t->names, parameter).elements; e++) {
+        double off = fabs((double)t->got.weights[first + e] - (double)t->want.weights[first + e]);
+        if (!(off <= most)) {
+            most = isnan(off) ? (double)INFINITY : off;
+            at = e;
+        }
+    }
+    return at;
+}
+
+static void compare_step(training *t, const band *b, size_t step) {
+    tally_parity_line *line = t->line;
+    double got = t->got.losses[step - 1], want = t->want.losses[step - 1], most = b->losses[step - 1];
+    if (beyond(line, step, fabs(got - want), most))
+        snprintf(
+            line->failure, sizeof line->failure,
+            "%s: after step %zu the loss is %.9g, but %.9g on the C path, which is more than the %.3g that rounding "
+            "explains",
+            t->title, step, got, want, most);
+    for (size_t p = 0; p < b->parameters; p++) {
+        double off = rms_difference(t->names, &t->got, &t->want, step, p);
+        most = b->weights[(step - 1) * b->parameters + p];
+        if (!beyond(line, step, off, most))
+            continue;
+        size_t element = furthest(t, step, p), at = (step - 1) * t->got.count + parameter_at(t->names, p) + element;
+        const char *name = tally_model_parameter(t->names, p).name;
+        snprintf(
+            line->failure, sizeof line->failure,
+            "%s: after step %zu %s is off by %.3g (RMS), more than the %.3g that rounding explains; %s[%zu] is %.9g, "
+            "but %.9g on the C path",
+            t->title, step, name, off, most, name, element, (double)t->got.weights[at], (double)t->want.weights[at]);
+    }
+}
+
+static tally_status compare_runs(training *t) {
+    difference d = first_difference(t->names, &t->got, &t->want);
+    tally_parity_line *line = t->line;
+    describe(t, &d);
     line->verdict = d.step ? TALLY_PARITY_WITHIN_BOUND : TALLY_PARITY_EXACT;
     if (d.step == 0)
         return TALLY_OK;
-    size_t at = 0;
-    for (size_t p = 0; p < d.parameter; p++)
-        at += tally_model_parameter(names, p).elements;
-    size_t element = (d.step - 1) * got->count + at + d.element;
-    if (same_bits) {
+    if (t->asked->same_bits) {
+        size_t at = (d.step - 1) * t->got.count + parameter_at(t->names, d.parameter) + d.element;
         line->verdict = TALLY_PARITY_BROKEN;
-        snprintf(line->failure, sizeof line->failure,
-                 "training, seed %llu: after step %zu %s[%zu] is %.9g, but %.9g on the C path",
-                 (unsigned long long)options->seed, d.step, tally_model_parameter(names, d.parameter).name, d.element,
-                 (double)got->weights[element], (double)want->weights[element]);
+        line->worst_case = d.step;
+        snprintf(line->failure, sizeof line->failure, "%s: after step %zu %s[%zu] is %.9g, but %.9g on the C path",
+                 t->title, d.step, tally_model_parameter(t->names, d.parameter).name, d.element,
+                 (double)t->got.weights[at], (double)t->want.weights[at]);
         return TALLY_OK;
     }
-    band b = {calloc(got->steps, sizeof(double)), calloc(got->steps, sizeof(double))};
-    tally_status status = b.losses && b.weights ? find_band(peer, options->seed, want, &b)
-                                                : tl_fail(TALLY_MEMORY, "no memory left for %zu steps", got->steps);
-    for (size_t s = 0; s < got->steps && !status; s++) {
-        take(line, options->seed, "the loss", s + 1, fabs(got->losses[s] - want->losses[s]), b.losses[s]);
-        take(line, options->seed, "a weight", s + 1, largest_difference(got, want, s + 1), b.weights[s]);
-    }
-    free(b.losses);
-    free(b.weights);
+    band b;
+    tally_status status = band_new(t, &b);
+    if (!status)
+        status = find_band(t, &b);
+    for (size_t s = 0; s < t->got.steps && !status; s++)
+        compare_step(t, &b, s + 1);
+    band_free(&b);
     return status;
 }
 
-tally_status tl_check_training(tally_device *device, tally_device *peer, const tally_parity_options *options, bool slow,
-                               bool same_bits, tally_parity_line *line) {
-    size_t steps = slow && options->steps > SLOW_STEPS ? SLOW_STEPS : options->steps;
-    size_t batch = slow ? SLOW_BATCH : BATCH;
+/* Both runs. That the device's alone comes to no number is what was found of it, and no error. */
+static tally_status run_both(training *t) {
+    tally_status status = run(t, t->asked->peer, 0, NULL, &t->want);
+    if (!status)
+        status = run(t, t->asked->device, 0, NULL, &t->got);
+    if (status == TALLY_NUMBERS && t->line->cases < t->got.steps && t->want.digest[0]) {
+        t->line->verdict = TALLY_PARITY_BROKEN;
+        t->line->worst_case = t->line->cases + 1;
+        snprintf(t->line->failure, sizeof t->line->failure, "%s: %s, but not on the C path", t->title,
+                 tally_error_text());
+        return TALLY_OK;
+    }
+    return status ? status : compare_runs(t);
+}
+
+tally_status tl_check_training(const tl_training *asked, tally_parity_line *line) {
+    const tally_parity_options *options = asked->options;
+    size_t steps = asked->slow && options->steps > SLOW_STEPS ? SLOW_STEPS : options->steps;
+    size_t batch = asked->slow ? SLOW_BATCH : BATCH;
     if (steps > ((size_t)1 << LENGTH) / batch)
         return tl_fail(TALLY_USAGE, "%zu steps: at most %zu", steps, ((size_t)1 << LENGTH) / batch);
     tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1, .layers = 1};
-    tally_model *names = NULL;
-    record got = {0}, want = {0};
-    tally_status status = tally_model_new(peer, &config, &names);
-    if (!status)
-        status = record_new(steps, batch, weight_count(names), &got);
-    if (!status)
-        status = record_new(steps, batch, weight_count(names), &want);
-    if (!status)
-        status = run(peer, options->seed, 0, NULL, &want);
-    if (!status)
-        status = run(device, options->seed, 0, NULL, &got);
-    line->cases = steps;
-    line->left_out = options->steps - steps;
+    training t = {.asked = asked, .line = line};
+    snprintf(t.title, sizeof t.title, "training, seed %llu, %zu steps of %zu strings",
+             (unsigned long long)options->seed, steps, batch);
     snprintf(line->worst, sizeof line->worst, "%zu steps of %zu strings of %d bits, %d hidden", steps, batch, LENGTH,
              HIDDEN);
+    line->left_out = options->steps - steps;
+    tally_status status = tally_model_new(asked->peer, &config, &t.names);
     if (!status)
-        status = compare_runs(peer, options, names, &got, &want, same_bits, line);
-    record_free(&got);
-    record_free(&want);
-    tally_model_free(names);
-    return status;
+        status = record_new(steps, batch, weight_count(t.names), &t.got);
+    if (!status)
+        status = record_new(steps, batch, weight_count(t.names), &t.want);
+    if (!status)
+        status = run_both(&t);
+    record_free(&t.got);
+    record_free(&t.want);
+    tally_model_free(t.names);
+    return status && status != TALLY_STOPPED ? tl_fail_within(status, "%s: ", t.title) : status;
 }

@@ -21,10 +21,16 @@ extern const tl_check tl_check_softmax_loss, tl_check_softmax_loss_backward, tl_
 extern const tl_check tl_check_lstm_forward, tl_check_lstm_backward, tl_check_gradients;
 
 /* The cases of exp, log, sigmoid and tanh that go over every float, from this number on. */
-enum { TL_FUNCTION_SAMPLES = 17, TL_FUNCTION_EVERY = 1 << 16 };
+enum { TL_FUNCTION_SAMPLES = 18, TL_FUNCTION_EVERY = 1 << 16 };
 
 /* The training run, whose cases are steps. */
-tally_status tl_check_training(tally_device *device, tally_device *peer, const tally_parity_options *options, bool slow,
-                               bool same_bits, tally_parity_line *line);
+typedef struct tl_training {
+    tally_device *device, *peer;
+    const tally_parity_options *options;
+    bool slow, same_bits;
+    bool (*tell)(void *context, const tally_parity_line *line); /* after each step; false: stop */
+    void *context;
+} tl_training;
+tally_status tl_check_training(const tl_training *asked, tally_parity_line *line);
 
 #endif

@@ -33,6 +33,7 @@ typedef struct parity {
     tally_parity_observer *observer;
     void *context;
     bool slow;
+    bool alone;    /* the peer is the same as the device */
     bool one_case; /* only this one */
     size_t number;
     double told; /* when the observer was last called */
@@ -41,6 +42,12 @@ typedef struct parity {
 static bool tell(parity *p, const tally_parity_line *line, bool done) {
     p->told = tl_seconds();
     return !p->observer || p->observer(p->context, line, done);
+}
+
+/* Within a check, as often as anyone can follow. */
+static bool tell_progress(void *context, const tally_parity_line *line) {
+    parity *p = context;
+    return tl_seconds() - p->told <= 0.2 || tell(p, line, false);
 }
 
 /* "gemm", or "gemm/37"; any check without a name. */
@@ -106,10 +113,13 @@ static tally_status run_case(parity *p, size_t index, size_t number, tally_parit
     c->same_bits = !own_bits;
     tl_random_start(&c->random, p->options->seed, TL_STREAM_PARITY, (uint32_t)(1 + index) << 24 | (uint32_t)number);
     check->run(c);
+    tl_case_guards(c);
     tally_status status = c->status;
     if (!status && !c->compared)
-        status = tl_fail(TALLY_DEVICE, "%s/%zu: nothing was compared", check->name, number);
-    if (!status)
+        status = tl_fail(TALLY_DEVICE, "nothing was compared");
+    if (status)
+        tl_fail_within(status, "%s/%zu, %s: ", check->name, number, c->text);
+    else
         take(c, line);
     tl_case_end(c);
     free(c);
@@ -134,7 +144,7 @@ static tally_status run_check(parity *p, size_t index, tally_parity_line *line) 
         tally_status status = run_case(p, index, number, line);
         if (status)
             return status;
-        if (tl_seconds() - p->told > 0.2 && !tell(p, line, false))
+        if (!tell_progress(p, line))
             return tl_fail(TALLY_STOPPED, "stopped in %s", check->name);
     }
     return TALLY_OK;
@@ -143,29 +153,36 @@ static tally_status run_check(parity *p, size_t index, tally_parity_line *line) 
 static tally_status run_line(parity *p, size_t index, tally_parity_line *line) {
     *line = (tally_parity_line){.operation = names[index]};
     uint64_t before = tally_device_fallbacks(p->device, NULL, 0);
+    if (!tell(p, line, false))
+        return tl_fail(TALLY_STOPPED, "stopped before %s", names[index]);
     bool own_bits = *tally_device_inexact(p->device) || tally_device_route(p->device) == TALLY_ROUTE_CLBLAST;
-    tally_status status = index == TRAINING
-                              ? tl_check_training(p->device, p->peer, p->options, p->slow, !own_bits, line)
-                              : run_check(p, index, line);
+    const tl_training training = {p->device, p->peer, p->options, p->slow, !own_bits, tell_progress, p};
+    tally_status status = index == TRAINING ? tl_check_training(&training, line) : run_check(p, index, line);
+    if (p->alone) {
+        size_t used = strlen(line->note);
+        snprintf(line->note + used, sizeof line->note - used, "%scompared with itself: this is the plainest form",
+                 used > 0 ? "; " : "");
+    }
     line->fallbacks = (size_t)(tally_device_fallbacks(p->device, NULL, 0) - before);
     return status;
 }
 
+/* The best of some tries decides: the first may compile, and others may be kept waiting. */
 static tally_status find_speed(parity *p) {
-    enum { SIZE = 32 };
+    enum { SIZE = 32, TRIES = 5 };
     tally_tensor matrix[3] = {0};
     tally_status status = TALLY_OK;
     for (int i = 0; i < 3 && !status; i++)
         status = tally_tensor_new(p->device, TALLY_F32, 2, (size_t[]){SIZE, SIZE}, &matrix[i]);
-    double start = 0;
     float result[SIZE * SIZE];
-    for (int i = 0; i < 2 && !status; i++) { /* the first may compile */
-        start = tl_seconds();
+    p->slow = true;
+    for (int i = 0; i <= TRIES && !status && p->slow; i++) {
+        double start = tl_seconds();
         status = tally_gemm(false, false, 1, &matrix[0], &matrix[1], 0, &matrix[2]);
         if (!status)
             status = tally_tensor_read(&matrix[2], result, SIZE * SIZE);
+        p->slow = tl_seconds() - start > 0.01;
     }
-    p->slow = tl_seconds() - start > 0.01;
     for (int i = 0; i < 3; i++)
         tally_tensor_free(&matrix[i]);
     return status;
@@ -199,6 +216,7 @@ tally_status tally_parity_run(tally_device *device, const tally_parity_options *
         status = tl_cpu_open(cpu ? 1 : 0, cpu ? "baseline" : NULL, &p.peer);
     if (!status)
         status = find_speed(&p);
+    p.alone = !status && strcmp(tally_device_get_info(device)->platform, tally_device_get_info(p.peer)->platform) == 0;
     bool flushes = tl_bounded_flushes;
     tl_bounded_flushes = *tally_device_inexact(device) != '\0';
     if (!status)

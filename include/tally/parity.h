@@ -2,7 +2,8 @@
  *
  * Every check is made of numbered cases: a shape, a kind of values and everything else follow from its number and the seed, so
  * that one case can be run again alone. An operation's error against double precision is held to a bound derived from
- * its arithmetic, never to a tolerance; on the exact route its bits are compared with the C path's, too.
+ * its arithmetic, never to a tolerance; on the exact route its bits are compared with the C path's, too. Where the bits of a training run
+ * may be others, its losses and weights are held to the band in which the C path's own stay when its weights are moved a little.
  */
 #ifndef TALLY_PARITY_H
 #define TALLY_PARITY_H
@@ -45,7 +46,8 @@ typedef struct tally_parity_line {
     char note[256];     /* what else there is to say, as of the training run; else "" */
 } tally_parity_line;
 
-/* Called after each check and, with line->cases growing, now and then within a long one (done false). False stops the run. */
+/* Called when a check begins and, with line->cases growing, now and then within a long one (done false), and after it (done
+ * true). False stops the run. */
 typedef bool tally_parity_observer(void *context, const tally_parity_line *line, bool done);
 
 /* The names of checks, in their order; NULL at the end. */

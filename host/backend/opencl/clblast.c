@@ -28,6 +28,9 @@ tally_status tl_cl_clblast_gemm(bool transpose_a, bool transpose_b, float alpha,
                                 const tally_tensor *b, float beta, const tally_tensor *c) {
     tl_cl_device *device = tl_cl_device_of(c);
     size_t k = a->shape[transpose_a ? 0 : 1];
+    /* Its loops would be cut short like any; a chain of tally's goes on in the next launch. */
+    if (!tl_cl_sum_supports(device, k))
+        return tl_cl_gemm(transpose_a, transpose_b, alpha, a, b, beta, c);
     pthread_mutex_lock(&clblast);
     CLBlastStatusCode code =
         CLBlastSgemm(CLBlastLayoutRowMajor, transpose_a ? CLBlastTransposeYes : CLBlastTransposeNo,
@@ -50,7 +53,8 @@ tally_status tl_cl_clblast_accumulate(const tally_tensor *left, const tally_tens
         rows = operands[i]->stride[2] == 1 && (steps == 1 || operands[i]->stride[1] == operands[i]->shape[2]);
     if (rows) {
         tally_tensor all_left = tl_view_rows(left, steps), all_right = tl_view_rows(right, steps);
-        if (tl_cl_clblast_supports(&all_left, &all_right, gradient))
+        if (tl_cl_sum_supports(tl_cl_device_of(left), all_left.shape[1]) &&
+            tl_cl_clblast_supports(&all_left, &all_right, gradient))
             return tl_cl_clblast_gemm(false, true, 1.0f, &all_left, &all_right, 1.0f, gradient);
     }
     return tl_cl_accumulate(left, right, gradient);

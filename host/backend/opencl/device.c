@@ -35,7 +35,7 @@ static size_t longest_sum(tl_op op, const tally_tensor *const *tensors) {
     const tally_tensor *first = tensors[0];
     size_t columns = first->shape[first->ndim - 1];
     switch (op) {
-    case TL_OP_GEMM: /* a product with B transposed; the other's chain goes on in the next launch */
+    case TL_OP_GEMM: /* a product with B transposed; the other's chain goes on in the next launch, on both routes */
         return tensors[1]->shape[0] == tensors[2]->shape[1] ? tensors[1]->shape[1] : 0;
     case TL_OP_REDUCE:
         return columns;

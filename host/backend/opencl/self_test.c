@@ -151,15 +151,16 @@ static tally_status run(tl_storage *storage, float got[TALLY_FUNCTIONS][TRIALS])
 /* cl/functions.cl runs these many; what it leaves says how many it ran. */
 enum { LOOP = 1 << 17, SEED = 12345 };
 
+/* LOOP + 1 where no number of iterations leaves this. */
 static size_t iterations_until(uint32_t state) {
     uint32_t x = SEED;
     size_t done = 0;
-    for (; done < LOOP && x != state; done++)
+    for (; done <= LOOP && x != state; done++)
         x = x * 1664525u + 1013904223u;
     return done;
 }
 
-/* What ends after fewer iterations is given sums of a sixteenth of that: a sum's element takes several. */
+/* What ends after fewer iterations is given sums of a sixteenth of that, and of one at least: a sum's element takes several. */
 static tally_status try_loop(tl_cl_device *device, tl_storage *storage) {
     uint32_t state = SEED;
     tally_tensor at = part(storage, 0, 1);
@@ -179,7 +180,10 @@ static tally_status try_loop(tl_cl_device *device, tl_storage *storage) {
     if (!status)
         status = tl_cl_read(storage, 0, &state, sizeof state);
     size_t done = status ? LOOP : iterations_until(state);
-    device->longest_sum = done < LOOP ? done / 16 : 0;
+    device->longest_sum = done >= LOOP ? 0 : done < 16 ? 1 : done / 16;
+    char *note = device->base.inexact;
+    if (done > LOOP && !note[0])
+        snprintf(note, sizeof device->base.inexact, "its integers or its loops are wrong");
     return status;
 }
 
