@@ -22,6 +22,7 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADAM] = "tally_adam",
     [TL_CL_LSTM_FORWARD] = "tally_lstm_forward",
     [TL_CL_LSTM_BACKWARD] = "tally_lstm_backward",
+    [TL_CL_PEAK] = "tally_peak",
 };
 
 const char *tl_cl_kernel_name(tl_cl_kernel kernel) {
