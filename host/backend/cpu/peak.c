@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 /* Chains enough to hide an addition's latency on two units, few enough for 16 registers with the two constants. */
-enum { CHAINS = 12, ITERATIONS = 4096, ROUNDS = 3 };
-static const double ROUND_SECONDS = 0.05;
+enum { CHAINS = 12, ITERATIONS = 4096, ROUNDS = 8 };
+static const double ROUND_SECONDS = 0.02;
 
 /* x86-64 alone has no fused multiply-add, and the one that stands in for it says nothing of the processor. */
 #if defined(__SSE2__) && !defined(__FMA__)
