@@ -1,6 +1,5 @@
 #include "bench_measure.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,7 @@ typedef struct stopwatch {
 
 /* Steps for a run of RUN_SECONDS. */
 static size_t steps_of_run(double seconds_a_step) {
-    double steps = ceil(RUN_SECONDS / seconds_a_step);
+    double steps = RUN_SECONDS / seconds_a_step;
     return steps >= 1e9 ? 1000000000 : steps >= 1 ? (size_t)steps : 1;
 }
 
