@@ -114,6 +114,8 @@ typedef struct tl_backend {
     tally_status (*lstm_backward)(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
                                   const tally_lstm_state *state, const tally_lstm_weights *gradients,
                                   const tally_tensor *dx);
+
+    tally_status (*peak)(tally_device *device, double *flops); /* see tally_device_peak */
 } tl_backend;
 
 /* A backend embeds this as the first member of its own device. */

@@ -139,6 +139,12 @@ size_t tally_device_slice_columns(const tally_device *device) {
     return device->slice_columns;
 }
 
+tally_status tally_device_peak(tally_device *device, double *flops) {
+    if (!device || !flops)
+        return tl_fail(TALLY_USAGE, "tally_device_peak: no device or no place for the result given");
+    return device->backend->peak(device, flops);
+}
+
 static const char *const OP_NAMES[TL_OP_COUNT] = {
     [TL_OP_GEMM] = "gemm",
     [TL_OP_BIAS] = "bias",

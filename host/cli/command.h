@@ -14,6 +14,7 @@ int command_eval(int argc, char **argv);
 int command_predict(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_parity(int argc, char **argv);
+int command_bench(int argc, char **argv);
 
 /* Says why on stderr, in one line behind "tally: ", and returns status. */
 __attribute__((format(printf, 2, 3))) int command_fail(int status, const char *format, ...);

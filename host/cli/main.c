@@ -13,7 +13,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"train", command_train},     {"eval", command_eval},     {"predict", command_predict},
-    {"devices", command_devices}, {"parity", command_parity},
+    {"devices", command_devices}, {"parity", command_parity}, {"bench", command_bench},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -22,6 +22,7 @@ static const char usage[] = "usage: tally train count [OPTION...]\n"
                             "       tally predict FILE [STRING...|-] [OPTION...]\n"
                             "       tally devices [OPTION...]\n"
                             "       tally parity [OPTION...]\n"
+                            "       tally bench [OPTION...]\n"
                             "       tally help [COMMAND]\n"
                             "       tally --version\n";
 
@@ -36,6 +37,7 @@ static void print_help(void) {
            "  predict   count the ones in strings with a saved model\n"
            "  devices   list the devices that --device takes\n"
            "  parity    compare a device with the C path and with double precision\n"
+           "  bench     measure how fast devices are\n"
            "\n"
            "'tally COMMAND --help' shows the options of a command, with their defaults.\n"
            "\n"
@@ -43,7 +45,8 @@ static void print_help(void) {
            "  tally train count --out count.safetensors\n"
            "  tally eval count.safetensors\n"
            "  tally predict count.safetensors 01100110011001100110\n"
-           "  tally parity --device all\n",
+           "  tally parity --device all\n"
+           "  tally bench --device all\n",
            usage);
     options_print_exit_codes();
 }

@@ -201,6 +201,26 @@ void progress_parity_step(progress *p, size_t done, const tally_parity_line *lin
     draw(p, (double)done / (double)p->checks, fields, FIELDS);
 }
 
+void progress_bench(progress *p, const char *workload, const char *device, size_t measurements, size_t runs) {
+    progress_end(p);
+    p->workload = workload;
+    p->device = device;
+    p->measurements = measurements;
+    p->runs = runs;
+}
+
+void progress_bench_step(progress *p, size_t measured, size_t runs) {
+    if (p->kind != PROGRESS_BAR || !due(p, measured + 1 == p->measurements && runs == p->runs))
+        return;
+    enum { RUNS, WORKLOAD, WHERE, FIELDS };
+    field fields[FIELDS] = {0};
+    snprintf(fields[RUNS].text, sizeof fields[RUNS].text, "run %zu of %zu", runs < p->runs ? runs + 1 : runs, p->runs);
+    snprintf(fields[WORKLOAD].text, sizeof fields[WORKLOAD].text, "%s", p->workload);
+    snprintf(fields[WHERE].text, sizeof fields[WHERE].text, "device %.30s", p->device);
+    double done = (double)measured + (double)runs / (double)p->runs;
+    draw(p, done / (double)p->measurements, fields, FIELDS);
+}
+
 void progress_end(progress *p) {
     if (p->columns > 0)
         fputc('\n', stderr);

@@ -17,6 +17,9 @@ typedef struct progress {
     const char *device;   /* whose parity is checked: its selector */
     const char *route;    /* and its route */
     size_t checks;        /* that there are */
+    const char *workload; /* that is measured on device */
+    size_t measurements;  /* that there will be */
+    size_t runs;          /* of each */
     double started;       /* by the clock */
     double drawn;         /* when the bar was */
     double sampling;      /* seconds that samples took */
@@ -43,6 +46,11 @@ void progress_test_step(progress *p, const tally_progress *now);
 void progress_parity(progress *p, const char *device, const char *route, size_t checks);
 /* done: of the checks, without this one unless it is over. */
 void progress_parity_step(progress *p, size_t done, const tally_parity_line *line);
+
+/* From here on it is one of so many measurements of so many runs each. */
+void progress_bench(progress *p, const char *workload, const char *device, size_t measurements, size_t runs);
+/* measured: whole measurements done; runs: of the one that is on. */
+void progress_bench_step(progress *p, size_t measured, size_t runs);
 
 /* Ends the bar's line, so that other text can follow. */
 void progress_end(progress *p);

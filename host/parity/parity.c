@@ -1,7 +1,7 @@
 #include "backend/backend.h"
+#include "core/clock.h"
 #include "core/fail.h"
 #include "parity/checks.h"
-#include "train/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
+#include "core/clock.h"
 #include "core/fail.h"
-#include "train/clock.h"
 #include "train/crew.h"
 
 #include <stdlib.h>

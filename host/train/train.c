@@ -1,6 +1,6 @@
+#include "core/clock.h"
 #include "core/fail.h"
 #include "core/philox.h"
-#include "train/clock.h"
 #include "train/crew.h"
 
 #include <math.h>

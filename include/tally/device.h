@@ -91,6 +91,11 @@ TALLY_API size_t tally_device_slice_columns(const tally_device *device);
  * names, comma-separated ("" if there are none), cut off at size bytes; names may be NULL. */
 TALLY_API uint64_t tally_device_fallbacks(const tally_device *device, char *names, size_t size);
 
+/* The floating-point operations a second that the device does at most, found by running for a fraction of a second: independent
+ * fused multiply-adds in registers, two operations each, on everything the device computes with at once (all threads of the C path,
+ * which without an instruction for them takes a multiplication and an addition). What the speed of a kernel is compared with. */
+TALLY_API tally_status tally_device_peak(tally_device *device, double *flops);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,6 +24,7 @@
 #define tl_isa_lstm_scratch TL_ISA_NAME(lstm_scratch)
 #define tl_isa_lstm_forward TL_ISA_NAME(lstm_forward)
 #define tl_isa_lstm_backward TL_ISA_NAME(lstm_backward)
+#define tl_isa_peak TL_ISA_NAME(peak)
 #define tl_isa_backend TL_ISA_NAME(backend)
 
 extern const tl_backend tl_isa_backend;
@@ -58,5 +59,6 @@ tally_status tl_isa_lstm_forward(const tally_lstm_weights *weights, const tally_
 tally_status tl_isa_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
                                   const tally_lstm_state *state, const tally_lstm_weights *gradients,
                                   const tally_tensor *dx);
+tally_status tl_isa_peak(tally_device *device, double *flops);
 
 #endif

@@ -48,4 +48,5 @@ const tl_backend tl_isa_backend = {
     .adam = tl_isa_adam,
     .lstm_forward = tl_isa_lstm_forward,
     .lstm_backward = tl_isa_lstm_backward,
+    .peak = tl_isa_peak,
 };

@@ -71,7 +71,7 @@ static size_t lstm_scratch(tally_device *device, size_t inputs, size_t hidden, s
     .supports = supports, .lstm_scratch = lstm_scratch, .bias = tl_cl_bias, .reduce = tl_cl_reduce,                    \
     .apply = tl_cl_apply, .add = tl_cl_add, .copy = tl_cl_copy, .fill = tl_cl_fill, .lstm_gates = tl_cl_lstm_gates,    \
     .lstm_gates_backward = tl_cl_lstm_gates_backward, .softmax_loss = tl_cl_softmax_loss,                              \
-    .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam
+    .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam, .peak = tl_cl_peak
 
 static tally_status no_plan(tally_device *device, const tl_network *network, size_t columns, bool training,
                             tl_plan **plan) {

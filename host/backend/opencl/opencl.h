@@ -28,6 +28,7 @@ typedef enum tl_cl_kernel {
     TL_CL_ADAM,
     TL_CL_LSTM_FORWARD,
     TL_CL_LSTM_BACKWARD,
+    TL_CL_PEAK,
     TL_CL_MERGE,
     TL_CL_PACK, /* from here on only where a work-item has a vector of columns */
     TL_CL_TRAIN,
@@ -139,6 +140,9 @@ bool tl_cl_sum_supports(const tl_cl_device *device, size_t elements);
 
 /* self_test.c: why the device's arithmetic is not the C path's, into the device's inexact, and its longest_sum. */
 tally_status tl_cl_self_test(tl_cl_device *device);
+
+/* peak.c: what the device does at most. */
+tally_status tl_cl_peak(tally_device *device, double *flops);
 
 /* ops.c: tally's own kernels. */
 tally_status tl_cl_bias(const tally_tensor *bias, const tally_tensor *y);

@@ -23,6 +23,7 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADAM] = "tally_adam",
     [TL_CL_LSTM_FORWARD] = "tally_lstm_forward",
     [TL_CL_LSTM_BACKWARD] = "tally_lstm_backward",
+    [TL_CL_PEAK] = "tally_peak",
     [TL_CL_MERGE] = "tally_merge",
     [TL_CL_PACK] = "tally_pack",
     [TL_CL_TRAIN] = "tally_train",

@@ -1,6 +1,6 @@
 /* clock.h: time for reports; no result depends on it. */
-#ifndef TALLY_TRAIN_CLOCK_H
-#define TALLY_TRAIN_CLOCK_H
+#ifndef TALLY_CORE_CLOCK_H
+#define TALLY_CORE_CLOCK_H
 
 #include <time.h>
 

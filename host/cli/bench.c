@@ -1,0 +1,263 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench_report.h"
+#include "options.h"
+#include "progress.h"
+#include "stop.h"
+#include "suggest.h"
+
+typedef struct arguments {
+    const char *workload;
+    command_device device;
+    uint64_t repeat;
+    int format; /* a bench_format */
+    const char *compare;
+    bool sweep;
+} arguments;
+
+static const command_help help = {
+    .command = "bench",
+    .usage = "tally bench [OPTION...]",
+    .about = "Measures how fast training and testing are, with workloads of fixed shapes:\n"
+             "\n"
+             "          layers  hidden  inputs  steps  classes  batch\n"
+             "  count        1      24       1     20       21   1000  the counting strings\n"
+             "  rows         1     128      28     28       10    128\n"
+             "  deep         1     256      64     50       10    256\n"
+             "  pixels       1      64       1    784       10    128\n"
+             "  score   the model of count tested on all 1,038,576 strings that it is not\n"
+             "          trained on, a step being all of them once\n"
+             "\n"
+             "A step is forward, loss, backward and Adam on a batch that is in memory. After\n"
+             "at least two steps and 0.2 s to warm up, each run is as many steps as take\n"
+             "about 0.5 s; shown are the median of the runs, and their spread, (largest -\n"
+             "smallest) / median. GFLOP/s are those of the matrix products, a multiplication\n"
+             "and an addition being two: of I inputs, H hidden, T steps and C classes, each\n"
+             "sequence takes 8 H (I + H) T a layer forward, with 2 H C for the linear layer,\n"
+             "and twice that backward but for the gradient of the first layer's inputs\n"
+             "(8 H I T), which nobody needs. 'peak' is their share of what the device does in\n"
+             "a short loop of fused multiply-adds in registers, measured beside it. 'MiB' is\n"
+             "the most memory of the process, a GPU's own not counted; 'first s' is from\n"
+             "opening the device to the end of the first step, with what drivers compile.\n"
+             "\n"
+             "The weights after a fixed number of steps are digested: on the exact route they\n"
+             "are the same on every device and with any number of threads. If they are not,\n"
+             "among the devices or beside --compare FILE of this version, the exit code is 8.\n"
+             "\n"
+             "JSON is a list of objects, CSV has their keys as its header: version, workload,\n"
+             "device, selector, backend, platform, route, arithmetic (exact, or why not),\n"
+             "threads, layers, hidden, inputs, steps, classes, batch, repeat, steps_a_run,\n"
+             "ms_per_step, spread, gflops, peak_gflops, share, memory_mib,\n"
+             "first_step_seconds, sequences_per_second, fallbacks (operations the C path did\n"
+             "for the device), weights_after_steps, weights_sha256 and mistakes (of score,\n"
+             "or null); with --compare also old_ms_per_step, old_over_new (both null where\n"
+             "FILE has no such workload, device and route) and weights_as_old (equal,\n"
+             "different, or null).",
+    .examples = "  tally bench --device all\n"
+                "  tally bench --workload count --device cpu --threads 1 --format json > old.json\n"
+                "  tally bench --workload count --device cpu --compare old.json\n"
+                "  tally bench --sweep",
+};
+
+/* What is measured, on what, and how far it is. */
+typedef struct session {
+    const arguments *arguments;
+    const workload *list;
+    size_t workloads;
+    tally_device_list devices;
+    const char **selectors;
+    size_t selector_count;
+    bench_line *lines;
+    bench_report report;
+    progress progress;
+    size_t begun; /* measurements, with the one that is on */
+    int failed;   /* the first device's failure that others went on behind */
+} session;
+
+static bool watch(void *context, size_t runs) {
+    session *s = context;
+    progress_bench_step(&s->progress, s->begun - 1, runs);
+    return stop_signal() == 0;
+}
+
+static int measure(session *s, const workload *w, const char *selector) {
+    command_device wanted = s->arguments->device;
+    wanted.selector = selector;
+    s->begun++;
+    progress_bench(&s->progress, w->name, selector, s->workloads * s->selector_count, s->arguments->repeat);
+    const bench_watch with = {.go_on = watch, .context = s};
+    bench_line *line = &s->lines[s->report.count];
+    int result = bench_measure(w, &wanted, (size_t)s->arguments->repeat, &with, line);
+    progress_end(&s->progress);
+    if (result != TALLY_OK)
+        return result;
+    s->report.count++;
+    return bench_report_line(&s->report);
+}
+
+/* All of them; where there are several devices, those that fail are left behind. */
+static int measure_all(session *s) {
+    for (size_t w = 0; w < s->workloads; w++)
+        for (size_t d = 0; d < s->selector_count; d++) {
+            int result = measure(s, &s->list[w], s->selectors[d]);
+            if (result != TALLY_OK && (result != TALLY_DEVICE || s->selector_count == 1))
+                return result;
+            if (s->failed == TALLY_OK)
+                s->failed = result;
+            if (stop_signal() != 0)
+                return TALLY_STOPPED;
+        }
+    return TALLY_OK;
+}
+
+static int conclude(session *s, int result) {
+    int printed = bench_report_end(&s->report);
+    if (result == TALLY_STOPPED)
+        return 128 + stop_signal();
+    if (result != TALLY_OK || printed != TALLY_OK)
+        return result != TALLY_OK ? result : printed;
+    if (s->failed != TALLY_OK)
+        return s->failed;
+    if (bench_report_differs(&s->report))
+        return command_fail(TALLY_PARITY, "weights differ where they must be the same");
+    return TALLY_OK;
+}
+
+/* Of --device all, on the route that is wanted. */
+static int find_devices(session *s) {
+    const command_device *wanted = &s->arguments->device;
+    bool all = strcmp(wanted->selector, "all") == 0, clblast = wanted->route == TALLY_ROUTE_CLBLAST;
+    if (all) {
+        tally_status status = tally_device_list_new(&s->devices);
+        if (status != TALLY_OK)
+            return command_fail_library(status);
+        if (clblast && s->devices.count == 1)
+            return command_fail(TALLY_DEVICE, "no device for route clblast: %s", s->devices.opencl_note);
+    }
+    s->selectors = calloc(all ? s->devices.count : 1, sizeof *s->selectors);
+    if (s->selectors == NULL)
+        return command_fail(TALLY_MEMORY, "no memory left for the devices");
+    for (size_t d = clblast ? 1 : 0; d < s->devices.count; d++)
+        s->selectors[s->selector_count++] = s->devices.devices[d].selector;
+    if (!all)
+        s->selectors[s->selector_count++] = wanted->selector;
+    return TALLY_OK;
+}
+
+static int run(const arguments *a, const workload *list, size_t count, const json_t *old) {
+    session s = {.arguments = a, .list = list, .workloads = count};
+    int result = find_devices(&s);
+    if (result == TALLY_OK) {
+        s.lines = calloc(count * s.selector_count, sizeof *s.lines);
+        if (s.lines == NULL)
+            result = command_fail(TALLY_MEMORY, "no memory left for the results");
+    }
+    if (result == TALLY_OK) {
+        s.report = (bench_report){.format = (bench_format)a->format, .old = old, .sweep = a->sweep, .lines = s.lines};
+        stop_catch();
+        progress_start(&s.progress, false);
+        result = conclude(&s, measure_all(&s));
+    }
+    free(s.lines);
+    free(s.selectors);
+    tally_device_list_free(&s.devices);
+    return result;
+}
+
+/* The shape of count with one size at a time doubled; values that mean nothing, for strings of more than 24 bits are too many. */
+enum { SWEEP_MOST = 16 };
+
+static size_t make_sweep(workload list[SWEEP_MOST]) {
+    const struct {
+        const char *name;
+        size_t offset, first, last;
+    } sizes[] = {{"batch", offsetof(workload, batch), 125, 4000},
+                 {"length", offsetof(workload, steps), 10, 80},
+                 {"hidden", offsetof(workload, hidden), 12, 192}};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t size = sizes[i].first; size <= sizes[i].last; size *= 2) {
+            workload *w = &list[count++];
+            *w = workloads[0];
+            w->kind = WORKLOAD_MADE;
+            snprintf(w->name, sizeof w->name, "%s %zu", sizes[i].name, size);
+            memcpy((char *)w + sizes[i].offset, &size, sizeof size);
+        }
+    return count;
+}
+
+static int unknown_workload(const char *name) {
+    suggest near;
+    suggest_start(&near, name);
+    suggest_offer(&near, "all");
+    for (size_t i = 0; i < WORKLOADS; i++)
+        suggest_offer(&near, workloads[i].name);
+    if (near.nearest != NULL)
+        return command_misused(help.command, "option --workload: no workload '%s'; did you mean %s?", name,
+                               near.nearest);
+    return command_misused(help.command, "option --workload: no workload '%s'", name);
+}
+
+static int run_chosen(const arguments *a, const json_t *old) {
+    workload sweep[SWEEP_MOST];
+    if (a->sweep)
+        return run(a, sweep, make_sweep(sweep), old);
+    if (strcmp(a->workload, "all") == 0)
+        return run(a, workloads, WORKLOADS, old);
+    return run(a, workload_find(a->workload), 1, old);
+}
+
+int command_bench(int argc, char **argv) {
+    arguments a = {.workload = "all", .device = {.selector = "auto"}, .repeat = 5};
+    const option options[] = {
+        {.name = "workload",
+         .argument = "NAME",
+         .value = value_text(&a.workload),
+         .help = "what to measure: all, count, rows, deep, pixels or score",
+         .fallback = "all"},
+        {.name = "device",
+         .argument = "D",
+         .value = value_text(&a.device.selector),
+         .help = "where: all, " COMMAND_SELECTORS,
+         .fallback = "auto"},
+        OPTION_ROUTE(a.device.route),
+        OPTION_THREADS(a.device.threads),
+        {.name = "repeat",
+         .argument = "N",
+         .value = value_whole(&a.repeat, 1, BENCH_MAX_REPEAT),
+         .help = "runs, of which the median is taken"},
+        {.name = "format", .argument = "F", .value = value_choice(&a.format, bench_formats), .help = "how to print it"},
+        {.name = "compare",
+         .argument = "FILE",
+         .value = value_text(&a.compare),
+         .help = "show old / new beside an earlier run's JSON, and whether the weights are the same",
+         .fallback = ""},
+        {.name = "sweep",
+         .value = value_flag(&a.sweep),
+         .help = "instead of the workloads, the shape of count with batch 125 to 4000, length 10 to 80 and hidden 12 "
+                 "to 192, one size at a time doubled: whether time is in proportion to the work, and memory bounded"},
+        OPTION_VERBOSE(a.device.verbose),
+        {.name = NULL},
+    };
+    int operands;
+    int parsed = options_parse(options, &help, argc, argv, &operands);
+    if (parsed != TALLY_OK)
+        return parsed < 0 ? TALLY_OK : parsed;
+    if (operands > 0)
+        return command_misused(help.command, "'%s' is too much: there are only options", argv[0]);
+    if (strcmp(a.workload, "all") != 0 && workload_find(a.workload) == NULL)
+        return unknown_workload(a.workload);
+    if (a.sweep && strcmp(a.workload, "all") != 0 && strcmp(a.workload, "count") != 0)
+        return command_misused(help.command, "option --sweep: its shapes are count's, not those of %s", a.workload);
+    json_t *old = NULL;
+    if (a.compare != NULL) {
+        int loaded = bench_compare_load(a.compare, &old);
+        if (loaded != TALLY_OK)
+            return loaded;
+    }
+    int result = run_chosen(&a, old);
+    json_decref(old);
+    return result;
+}
