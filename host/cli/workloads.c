@@ -8,7 +8,7 @@
 const workload workloads[WORKLOADS] = {
     {"count", WORKLOAD_COUNT, 1, 24, 1, 20, 21, 1000, 10, "the counting experiment's training"},
     {"rows", WORKLOAD_MADE, 1, 128, 28, 28, 10, 128, 10, "an image of 28 x 28, a row a time step"},
-    {"deep", WORKLOAD_MADE, 1, 256, 64, 50, 10, 256, 2, "two layers of much arithmetic"},
+    {"deep", WORKLOAD_MADE, 2, 256, 64, 50, 10, 256, 2, "two layers of much arithmetic"},
     {"pixels", WORKLOAD_MADE, 1, 64, 1, 784, 10, 128, 10, "the same image, a pixel a time step: long"},
     {"score", WORKLOAD_SCORE, 1, 24, 1, 20, 21, 1038576, 10, "testing on all strings that count is not trained on"},
 };
@@ -21,7 +21,7 @@ const workload *workload_find(const char *name) {
 }
 
 tally_model_config workload_model(const workload *w) {
-    return (tally_model_config){.inputs = w->inputs, .hidden = w->hidden, .classes = w->classes};
+    return (tally_model_config){.inputs = w->inputs, .hidden = w->hidden, .classes = w->classes, .layers = w->layers};
 }
 
 size_t workload_train_batch(const workload *w) {
