@@ -47,8 +47,8 @@ kernel void tally_lstm_gates_backward(ulong hidden, global float *gates, VIEW2(g
 }
 
 /* The whole sequence: TL_W columns through all time steps a work-item, so that no work-item waits for another. Tensors are
- * contiguous. The pre-activations of UNITS units are summed at a time; those beyond the last repeat it, which gives the
- * same values again. */
+ * contiguous, but the rows of x and dy may lie any distance apart. The pre-activations of UNITS units are summed at a time; those
+ * beyond the last repeat it, which gives the same values again. */
 #define UNITS 3
 
 /* acc += w[row][k] in[k] for each k, ascending. */
@@ -65,9 +65,9 @@ static void accumulate(TL_F acc[4 * UNITS], const ulong rows[4 * UNITS], global 
 /* See tally_lstm_forward. */
 kernel void tally_lstm_forward(ulong inputs, ulong hidden, ulong steps, global const float *w_ih, ulong w_ih_offset,
                                global const float *w_hh, ulong w_hh_offset, global const float *bias, ulong bias_offset,
-                               global const float *x, ulong x_offset, global float *gates, ulong gates_offset,
-                               global float *c, ulong c_offset, global float *h, ulong h_offset, global float *tanh_c,
-                               ulong tanh_c_offset, ulong columns) {
+                               global const float *x, ulong x_offset, ulong x_row, global float *gates,
+                               ulong gates_offset, global float *c, ulong c_offset, global float *h, ulong h_offset,
+                               global float *tanh_c, ulong tanh_c_offset, ulong columns) {
     ulong column = get_global_id(0) * TL_W;
     if (column >= columns)
         return;
@@ -92,7 +92,7 @@ kernel void tally_lstm_forward(ulong inputs, ulong hidden, ulong steps, global c
                     rows[4 * u + g] = g * hidden + min(first + u, hidden - 1);
                     acc[4 * u + g] = TL_SPLAT(0.0f + bias[rows[4 * u + g]]);
                 }
-            accumulate(acc, rows, w_ih, inputs, x + now, row, n);
+            accumulate(acc, rows, w_ih, inputs, x + now, x_row, n);
             accumulate(acc, rows, w_hh, hidden, h + now, state_row, n);
             #pragma unroll
             for (int u = 0; u < UNITS; u++) {
@@ -117,8 +117,8 @@ kernel void tally_lstm_forward(ulong inputs, ulong hidden, ulong steps, global c
 kernel void tally_lstm_backward(ulong hidden, ulong steps, global const float *w_hh, ulong w_hh_offset,
                                 global float *gates, ulong gates_offset, global const float *c, ulong c_offset,
                                 global const float *tanh_c, ulong tanh_c_offset, int has_dy, global const float *dy,
-                                ulong dy_offset, global float *dh, ulong dh_offset, global float *dc, ulong dc_offset,
-                                ulong columns) {
+                                ulong dy_offset, ulong dy_row, global float *dh, ulong dh_offset, global float *dc,
+                                ulong dc_offset, ulong columns) {
     ulong column = get_global_id(0) * TL_W;
     if (column >= columns)
         return;
@@ -135,7 +135,7 @@ kernel void tally_lstm_backward(ulong hidden, ulong steps, global const float *w
         for (ulong unit = 0; unit < hidden; unit++) {
             TL_F gate[4], new_dc = tl_load(dc + unit * columns, 1, n), new_dh = tl_load(dh + unit * columns, 1, n);
             if (has_dy)
-                new_dh = new_dh + tl_load(dy + unit * row + now, 1, n);
+                new_dh = new_dh + tl_load(dy + unit * dy_row + now, 1, n);
             #pragma unroll
             for (int g = 0; g < 4; g++)
                 gate[g] = tl_load(gates + (g * hidden + unit) * row + now, 1, n);

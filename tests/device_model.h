@@ -7,11 +7,12 @@
 
 typedef struct device_model {
     tl_model_sizes sizes;
-    tally_tensor values[TL_MODEL_PARTS];    /* as in reference.h */
-    tally_tensor gradients[TL_MODEL_PARTS]; /* of the parameters and of x; H0 and C0 are read from the state */
+    tally_tensor values[TL_MODEL_PARTS];    /* as in reference.h, each in one row */
+    tally_tensor gradients[TL_MODEL_PARTS]; /* of the parameters and of x; H0 and C0 are read from the states */
     tally_tensor m[TL_MODEL_PARTS], v[TL_MODEL_PARTS], faults;
     tally_tensor labels, logits, probabilities, losses, loss, dlogits;
-    tally_lstm_state state;
+    tally_lstm_state *states; /* one for each layer */
+    tally_tensor *dy;         /* [H, T, N]: gradients of what each layer put out; the last one's is not used */
 } device_model;
 
 device_model device_model_new(const tl_model_sizes *sizes, const float *values, const int32_t *labels);
@@ -19,7 +20,7 @@ void device_model_free(device_model *model);
 /* The passes in three parts, so that what is between them can be looked at. */
 void device_model_forward(device_model *model);
 void device_model_head_backward(device_model *model);
-void device_model_layer_backward(device_model *model);
+void device_model_layers_backward(device_model *model);
 /* The gradients as reference.h has them. */
 void device_model_gradients(const device_model *model, float *gradients);
 /* One step of Adam over a part that is a parameter (before TL_PART_X) with the gradients of the last pass. */

@@ -4,7 +4,7 @@
 
 static tally_status run(const char *path, tally_device **device, tally_count **strings, tally_model **model) {
     tally_count_options data = {.length = 8, .train_size = 128, .seed = 1, .draw = TALLY_DRAW_EVEN};
-    tally_model_config config = {.inputs = 1, .hidden = 16, .classes = 9};
+    tally_model_config config = {.inputs = 1, .hidden = 16, .classes = 9, .layers = 1};
     tally_train_options training = tally_train_defaults();
     training.epochs = 400;
     training.batch = 32;

@@ -12,7 +12,8 @@ typedef enum layout {
     PADDED,     /* each dimension cut out of a larger one */
     STRIDED,    /* every third element of a row; 1 or 2 dimensions */
     TRANSPOSED, /* the last two dimensions the other way round; 2 or 3 */
-    LAYOUTS
+    LAYOUTS,
+    APART = LAYOUTS /* 3 dimensions: as FLAT, but guards are between the parts that the first one numbers */
 } layout;
 extern const char *const layout_names[LAYOUTS];
 

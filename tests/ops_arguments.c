@@ -175,7 +175,20 @@ static void wrong_sequences(void **state) {
     tally_tensor_free(&longer);
     longer = made(TALLY_F32, 3, I, N, T);
     suite_ok(tally_tensor_transpose(&longer, 1, 2, &turned));
-    refused(tally_lstm_forward(&good, &turned, &lstm), TALLY_USAGE, "tally_lstm_forward", "contiguous", NULL);
+    refused(tally_lstm_forward(&good, &turned, &lstm), TALLY_USAGE, "tally_lstm_forward", "features of x",
+            "contiguous");
+    refused(tally_lstm_backward(&good, &cube, NULL, &lstm, &good, &turned), TALLY_USAGE, "tally_lstm_backward",
+            "features of dx", "contiguous");
+    tally_tensor_free(&dy);
+    dy = made(TALLY_F32, 3, H, N, T);
+    suite_ok(tally_tensor_transpose(&dy, 1, 2, &turned));
+    refused(tally_lstm_backward(&good, &cube, &turned, &lstm, &good, NULL), TALLY_USAGE, "tally_lstm_backward",
+            "features of dy", "contiguous");
+    tally_tensor_free(&longer);
+    longer = made(TALLY_F32, 3, I, T, N + 1);
+    suite_ok(tally_tensor_slice(&longer, 2, 0, N, &turned));
+    refused(tally_lstm_forward(&good, &turned, &lstm), TALLY_USAGE, "tally_lstm_forward", "features of x",
+            "contiguous");
 
     tally_lstm_state narrow;
     refused(tally_lstm_state_narrow(&lstm, N + 1, &narrow), TALLY_USAGE, "tally_lstm_state_narrow", "8", "7");

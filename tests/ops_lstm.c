@@ -78,22 +78,24 @@ static void randomise(sizes s, arrays *a) {
 
 typedef struct form {
     bool with_dy, with_dx, composed;
+    bool apart; /* the features of x, dy and dx do not lie behind one another */
 } form;
 
-static guarded make(tally_device *device, sizes s, int part, const float *values) {
+static guarded make(tally_device *device, sizes s, form how, int part, const float *values) {
     shape is = shape_of(s, part);
     if (is.ndim == 1)
         return guarded_vector(device, FLAT, is.dims[0], values);
     if (is.ndim == 2)
         return guarded_matrix(device, FLAT, is.dims[0], is.dims[1], values);
-    return guarded_cube(device, FLAT, is.dims, values);
+    bool apart = how.apart && (part == X || part == DY || part == DX);
+    return guarded_cube(device, apart ? APART : FLAT, is.dims, values);
 }
 
 /* forward: what there is between the passes; backward: after both. */
 static void run(tally_device *device, sizes s, form how, const arrays *in, arrays *forward, arrays *backward) {
     guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
-        g[part] = make(device, s, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
+        g[part] = make(device, s, how, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
     tally_lstm_state own, state;
     suite_ok(tally_lstm_state_new(device, s.inputs, s.hidden, s.steps, s.columns, &own));
     state = (tally_lstm_state){.gates = g[GATES].tensor,
@@ -145,8 +147,8 @@ static void check_bits(sizes s, const char *form_name, const arrays *a, const ar
 
 /* Bits are compared, but with long or saturated sequences, whose gradients fade below 2^-126, only where the device keeps them. */
 static void check_values(sizes s, form how, const arrays *in, bool fades) {
-    suite_case("lstm, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s", s.inputs, s.hidden, s.steps, s.columns,
-               how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "");
+    suite_case("lstm, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s%s", s.inputs, s.hidden, s.steps, s.columns,
+               how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "", how.apart ? ", features apart" : "");
     arrays forward = arrays_new(s), got = arrays_new(s);
     run(the.device, s, how, in, &forward, &got);
     for (int part = 0; part < PARTS; part++)
@@ -202,7 +204,7 @@ static void check(sizes s, form how) {
 }
 
 static form some_form(void) {
-    return (form){.with_dy = suite_pick(2), .with_dx = suite_pick(2)};
+    return (form){.with_dy = suite_pick(2), .with_dx = suite_pick(2), .apart = suite_pick(2)};
 }
 
 static void small_sizes(void **state) {
@@ -219,8 +221,8 @@ static void small_sizes(void **state) {
 
 static void every_form(void **state) {
     (void)state;
-    for (int which = 0; which < 4; which++)
-        check((sizes){3, 5, 4, 19}, (form){.with_dy = which & 1, .with_dx = which & 2});
+    for (int which = 0; which < 8; which++)
+        check((sizes){3, 5, 4, 19}, (form){.with_dy = which & 1, .with_dx = which & 2, .apart = which & 4});
 }
 
 static void pairs_of_sizes(void **state) {
@@ -296,7 +298,7 @@ static void a_narrowed_state_gives_the_same(void **state) {
     suite_ok(tally_tensor_write(&narrow.dc, in.part[DC], count_of(s, DC)));
     guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
-        g[part] = make(the.device, s, part, in.part[part]);
+        g[part] = make(the.device, s, (form){.apart = false}, part, in.part[part]);
     tally_lstm_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
     tally_lstm_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
     suite_ok(tally_lstm_forward(&weights, &g[X].tensor, &narrow));

@@ -93,13 +93,14 @@ void reference_adam(double rate, double beta1, double beta2, double epsilon, uin
     *weight -= rate * m_hat / (sqrt(v_hat) + epsilon);
 }
 
-/* What one column's sequence goes through; a new value at every step. */
-typedef struct sequence {
-    double *gates;  /* [T][4][H], activated */
-    double *c, *h;  /* [T + 1][H] */
-    double *tanh_c; /* [T][H] */
-    double *probabilities;
-} sequence;
+/* What one column's sequence goes through in a layer; a new value at every step. */
+typedef struct trace {
+    double *x;            /* [T][I] */
+    double *gates;        /* [T][4][H], activated */
+    double *c, *h;        /* [T + 1][H] */
+    double *tanh_c;       /* [T][H] */
+    double *dy, *dh, *dc; /* [T][H], [H], [H] */
+} trace;
 
 static double *numbers(size_t count) {
     double *memory = calloc(count, sizeof *memory);
@@ -108,29 +109,39 @@ static double *numbers(size_t count) {
     return memory;
 }
 
-static sequence sequence_new(const tl_model_sizes *s) {
-    return (sequence){numbers(s->steps * 4 * s->hidden), numbers((s->steps + 1) * s->hidden),
-                      numbers((s->steps + 1) * s->hidden), numbers(s->steps * s->hidden), numbers(s->classes)};
+static trace *traces_new(const tl_model_sizes *s) {
+    trace *q = calloc(s->layers, sizeof *q);
+    if (!q)
+        abort();
+    for (size_t l = 0; l < s->layers; l++)
+        q[l] = (trace){numbers(s->steps * tl_model_inputs(s, l)),
+                       numbers(s->steps * 4 * s->hidden),
+                       numbers((s->steps + 1) * s->hidden),
+                       numbers((s->steps + 1) * s->hidden),
+                       numbers(s->steps * s->hidden),
+                       numbers(s->steps * s->hidden),
+                       numbers(s->hidden),
+                       numbers(s->hidden)};
+    return q;
 }
 
-static void sequence_free(sequence *q) {
-    free(q->gates);
-    free(q->c);
-    free(q->h);
-    free(q->tanh_c);
-    free(q->probabilities);
+static void traces_free(const tl_model_sizes *s, trace *q) {
+    for (size_t l = 0; l < s->layers; l++) {
+        double *all[] = {q[l].x, q[l].gates, q[l].c, q[l].h, q[l].tanh_c, q[l].dy, q[l].dh, q[l].dc};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            free(all[i]);
+    }
+    free(q);
 }
 
-/* Returns the column's loss. */
-static double forward(const tl_model_sizes *s, const double *values, size_t column, int32_t label, sequence *q) {
-    size_t hidden = s->hidden, n = s->columns;
-    const double *w_ih = values + tl_model_part_at(s, TL_PART_W_IH), *w_hh = values + tl_model_part_at(s, TL_PART_W_HH);
-    const double *bias = values + tl_model_part_at(s, TL_PART_BIAS), *x = values + tl_model_part_at(s, TL_PART_X);
-    const double *head_w = values + tl_model_part_at(s, TL_PART_HEAD_W),
-                 *head_b = values + tl_model_part_at(s, TL_PART_HEAD_B);
+static void layer_forward(const tl_model_sizes *s, const double *values, size_t layer, size_t column, trace *q) {
+    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer);
+    const double *w_ih = values + tl_model_layer_at(s, TL_PART_W_IH, layer);
+    const double *w_hh = values + tl_model_layer_at(s, TL_PART_W_HH, layer);
+    const double *bias = values + tl_model_layer_at(s, TL_PART_BIAS, layer);
     for (size_t u = 0; u < hidden; u++) {
-        q->h[u] = values[tl_model_part_at(s, TL_PART_H0) + u * n + column];
-        q->c[u] = values[tl_model_part_at(s, TL_PART_C0) + u * n + column];
+        q->h[u] = values[tl_model_layer_at(s, TL_PART_H0, layer) + u * s->columns + column];
+        q->c[u] = values[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column];
     }
     for (size_t t = 0; t < s->steps; t++)
         for (size_t u = 0; u < hidden; u++) {
@@ -138,8 +149,8 @@ static double forward(const tl_model_sizes *s, const double *values, size_t colu
             for (size_t g = 0; g < 4; g++) {
                 size_t row = g * hidden + u;
                 gate[g] = bias[row];
-                for (size_t i = 0; i < s->inputs; i++)
-                    gate[g] += w_ih[row * s->inputs + i] * x[(i * s->steps + t) * n + column];
+                for (size_t i = 0; i < inputs; i++)
+                    gate[g] += w_ih[row * inputs + i] * q->x[t * inputs + i];
                 for (size_t j = 0; j < hidden; j++)
                     gate[g] += w_hh[row * hidden + j] * q->h[t * hidden + j];
             }
@@ -148,87 +159,122 @@ static double forward(const tl_model_sizes *s, const double *values, size_t colu
             for (size_t g = 0; g < 4; g++)
                 q->gates[(t * 4 + g) * hidden + u] = gate[g];
         }
-    const double *last = q->h + s->steps * hidden;
-    for (size_t k = 0; k < s->classes; k++) {
-        q->probabilities[k] = head_b[k];
-        for (size_t u = 0; u < hidden; u++)
-            q->probabilities[k] += head_w[k * hidden + u] * last[u];
-    }
-    reference_softmax(s->classes, 1, q->probabilities, q->probabilities);
-    return reference_loss(s->classes, 1, q->probabilities, label);
 }
 
-static void backward(const tl_model_sizes *s, const double *values, size_t column, int32_t label, const sequence *q,
-                     double *gradients) {
-    size_t hidden = s->hidden, n = s->columns;
-    const double *w_ih = values + tl_model_part_at(s, TL_PART_W_IH), *w_hh = values + tl_model_part_at(s, TL_PART_W_HH);
-    const double *head_w = values + tl_model_part_at(s, TL_PART_HEAD_W), *x = values + tl_model_part_at(s, TL_PART_X);
-    double *dw_ih = gradients + tl_model_part_at(s, TL_PART_W_IH),
-           *dw_hh = gradients + tl_model_part_at(s, TL_PART_W_HH);
-    double *dbias = gradients + tl_model_part_at(s, TL_PART_BIAS), *dx = gradients + tl_model_part_at(s, TL_PART_X);
-    double *dhead_w = gradients + tl_model_part_at(s, TL_PART_HEAD_W),
-           *dhead_b = gradients + tl_model_part_at(s, TL_PART_HEAD_B);
-    double *dh = numbers(hidden), *dc = numbers(hidden), *dgates = numbers(4 * hidden);
-
-    const double *last = q->h + s->steps * hidden;
-    for (size_t k = 0; k < s->classes && label >= 0; k++) {
-        double dlogit = q->probabilities[k] - (k == (size_t)label ? 1 : 0);
-        dhead_b[k] += dlogit;
-        for (size_t u = 0; u < hidden; u++) {
-            dhead_w[k * hidden + u] += dlogit * last[u];
-            dh[u] += dlogit * head_w[k * hidden + u];
-        }
+/* Returns the column's loss. */
+static double forward(const tl_model_sizes *s, const double *values, size_t column, int32_t label, trace *q,
+                      double *probabilities) {
+    size_t hidden = s->hidden;
+    const double *head_w = values + tl_model_part_at(s, TL_PART_HEAD_W),
+                 *head_b = values + tl_model_part_at(s, TL_PART_HEAD_B), *x = values + tl_model_part_at(s, TL_PART_X);
+    for (size_t l = 0; l < s->layers; l++) {
+        for (size_t t = 0; t < s->steps && l == 0; t++)
+            for (size_t i = 0; i < s->inputs; i++)
+                q[l].x[t * s->inputs + i] = x[(i * s->steps + t) * s->columns + column];
+        if (l > 0)
+            memcpy(q[l].x, q[l - 1].h + hidden, s->steps * hidden * sizeof *q[l].x);
+        layer_forward(s, values, l, column, &q[l]);
     }
+    const double *last = q[s->layers - 1].h + s->steps * hidden;
+    for (size_t k = 0; k < s->classes; k++) {
+        probabilities[k] = head_b[k];
+        for (size_t u = 0; u < hidden; u++)
+            probabilities[k] += head_w[k * hidden + u] * last[u];
+    }
+    reference_softmax(s->classes, 1, probabilities, probabilities);
+    return reference_loss(s->classes, 1, probabilities, label);
+}
+
+/* From q's dy and dh on. dx [T][I] is zero before. */
+static void layer_backward(const tl_model_sizes *s, const double *values, size_t layer, size_t column, trace *q,
+                           double *gradients, double *dx) {
+    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer);
+    const double *w_ih = values + tl_model_layer_at(s, TL_PART_W_IH, layer);
+    const double *w_hh = values + tl_model_layer_at(s, TL_PART_W_HH, layer);
+    double *dw_ih = gradients + tl_model_layer_at(s, TL_PART_W_IH, layer);
+    double *dw_hh = gradients + tl_model_layer_at(s, TL_PART_W_HH, layer);
+    double *dbias = gradients + tl_model_layer_at(s, TL_PART_BIAS, layer);
+    double *dgates = numbers(4 * hidden);
+    memset(q->dc, 0, hidden * sizeof *q->dc);
     for (size_t t = s->steps; t-- > 0;) {
         for (size_t u = 0; u < hidden; u++) {
-            double gate[4];
+            double gate[4], dh = q->dh[u] + q->dy[t * hidden + u];
             for (size_t g = 0; g < 4; g++)
                 gate[g] = q->gates[(t * 4 + g) * hidden + u];
-            reference_cell_backward(gate, q->c[t * hidden + u], q->tanh_c[t * hidden + u], dh[u], &dc[u]);
+            reference_cell_backward(gate, q->c[t * hidden + u], q->tanh_c[t * hidden + u], dh, &q->dc[u]);
             for (size_t g = 0; g < 4; g++)
                 dgates[g * hidden + u] = gate[g];
         }
-        memset(dh, 0, hidden * sizeof *dh);
+        memset(q->dh, 0, hidden * sizeof *q->dh);
         for (size_t row = 0; row < 4 * hidden; row++) {
             dbias[row] += dgates[row];
-            for (size_t i = 0; i < s->inputs; i++) {
-                size_t at = (i * s->steps + t) * n + column;
-                dw_ih[row * s->inputs + i] += dgates[row] * x[at];
-                dx[at] += dgates[row] * w_ih[row * s->inputs + i];
+            for (size_t i = 0; i < inputs; i++) {
+                dw_ih[row * inputs + i] += dgates[row] * q->x[t * inputs + i];
+                dx[t * inputs + i] += dgates[row] * w_ih[row * inputs + i];
             }
             for (size_t j = 0; j < hidden; j++) {
                 dw_hh[row * hidden + j] += dgates[row] * q->h[t * hidden + j];
-                dh[j] += dgates[row] * w_hh[row * hidden + j];
+                q->dh[j] += dgates[row] * w_hh[row * hidden + j];
             }
         }
     }
     for (size_t u = 0; u < hidden; u++) {
-        gradients[tl_model_part_at(s, TL_PART_H0) + u * n + column] = dh[u];
-        gradients[tl_model_part_at(s, TL_PART_C0) + u * n + column] = dc[u];
+        gradients[tl_model_layer_at(s, TL_PART_H0, layer) + u * s->columns + column] = q->dh[u];
+        gradients[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column] = q->dc[u];
     }
-    free(dh);
-    free(dc);
     free(dgates);
 }
 
+static void backward(const tl_model_sizes *s, const double *values, size_t column, int32_t label, trace *q,
+                     const double *probabilities, double *gradients) {
+    size_t hidden = s->hidden;
+    const double *head_w = values + tl_model_part_at(s, TL_PART_HEAD_W);
+    double *dhead_w = gradients + tl_model_part_at(s, TL_PART_HEAD_W),
+           *dhead_b = gradients + tl_model_part_at(s, TL_PART_HEAD_B),
+           *all_dx = gradients + tl_model_part_at(s, TL_PART_X);
+    for (size_t l = 0; l < s->layers; l++) {
+        memset(q[l].dh, 0, hidden * sizeof *q[l].dh);
+        memset(q[l].dy, 0, s->steps * hidden * sizeof *q[l].dy);
+    }
+    trace *top = &q[s->layers - 1];
+    const double *last = top->h + s->steps * hidden;
+    for (size_t k = 0; k < s->classes && label >= 0; k++) {
+        double dlogit = probabilities[k] - (k == (size_t)label ? 1 : 0);
+        dhead_b[k] += dlogit;
+        for (size_t u = 0; u < hidden; u++) {
+            dhead_w[k * hidden + u] += dlogit * last[u];
+            top->dh[u] += dlogit * head_w[k * hidden + u];
+        }
+    }
+    double *dx = numbers(s->steps * s->inputs);
+    for (size_t l = s->layers; l-- > 0;)
+        layer_backward(s, values, l, column, &q[l], gradients, l > 0 ? q[l - 1].dy : dx);
+    for (size_t t = 0; t < s->steps; t++)
+        for (size_t i = 0; i < s->inputs; i++)
+            all_dx[(i * s->steps + t) * s->columns + column] = dx[t * s->inputs + i];
+    free(dx);
+}
+
 double reference_model_loss(const tl_model_sizes *s, const double *values, const int32_t *labels) {
-    sequence q = sequence_new(s);
-    double loss = 0;
+    trace *q = traces_new(s);
+    double loss = 0, *probabilities = numbers(s->classes);
     for (size_t column = 0; column < s->columns; column++)
-        loss += forward(s, values, column, labels[column], &q);
-    sequence_free(&q);
+        loss += forward(s, values, column, labels[column], q, probabilities);
+    traces_free(s, q);
+    free(probabilities);
     return loss;
 }
 
 double reference_model_gradients(const tl_model_sizes *s, const double *values, const int32_t *labels,
                                  double *gradients) {
-    sequence q = sequence_new(s);
-    double loss = 0;
+    trace *q = traces_new(s);
+    double loss = 0, *probabilities = numbers(s->classes);
     memset(gradients, 0, tl_model_part_at(s, TL_MODEL_PARTS) * sizeof *gradients);
     for (size_t column = 0; column < s->columns; column++) {
-        loss += forward(s, values, column, labels[column], &q);
-        backward(s, values, column, labels[column], &q, gradients);
+        loss += forward(s, values, column, labels[column], q, probabilities);
+        backward(s, values, column, labels[column], q, probabilities, gradients);
     }
-    sequence_free(&q);
+    traces_free(s, q);
+    free(probabilities);
     return loss;
 }

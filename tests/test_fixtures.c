@@ -41,9 +41,10 @@ static fixture fixture_new(const char *name) {
     if (!file)
         suite_fail("cannot be read");
     tl_model_sizes *s = &f.sizes;
-    if (fscanf(file, "tally fixture %zu %zu %zu %zu %zu %zu", &s->inputs, &s->hidden, &s->steps, &s->columns,
-               &s->classes, &f.kept) != 6 ||
-        fgetc(file) != '\n')
+    char line[128];
+    if (!fgets(line, sizeof line, file) ||
+        sscanf(line, "tally fixture %zu %zu %zu %zu %zu %zu %zu", &s->inputs, &s->hidden, &s->steps, &s->columns,
+               &s->classes, &f.kept, &s->layers) != 7)
         suite_fail("is not a fixture");
     f.count = tl_model_part_at(s, TL_MODEL_PARTS);
     f.parameters = tl_model_part_at(s, TL_PART_X);
@@ -110,6 +111,11 @@ static void the_reference_agrees_on_uneven_sizes(void **state) {
     the_reference_agrees("uneven");
 }
 
+static void the_reference_agrees_on_layers(void **state) {
+    (void)state;
+    the_reference_agrees("stacked");
+}
+
 static float *read_all(const tally_tensor *t) {
     size_t count = tally_tensor_elements(t);
     float *values = suite_memory(count, sizeof *values);
@@ -128,78 +134,117 @@ static void check_product(const char *name, size_t i, size_t j, size_t terms, co
 }
 
 /* What a device made of the classifier, each operation checked from what the device had before it. */
+typedef struct layer_pass {
+    float *x, *gates, *c, *h, *tanh_c; /* after forward */
+    float *dh_last, *dc_last;          /* after the head's backward */
+    float *dgates, *dy, *dh, *dc;      /* after the layers' */
+} layer_pass;
+
 typedef struct pass {
     const tl_model_sizes *s;
     const int32_t *labels;
     float *values[TL_MODEL_PARTS];
-    float *gates, *c, *h, *tanh_c, *logits, *probabilities, *losses, *loss; /* after forward */
-    float *dlogits, *dh_last, *dc_last;                                     /* after the head's backward */
-    float *dgates, *gradients[TL_MODEL_PARTS];                              /* after the layer's */
+    layer_pass *layers;
+    float *logits, *probabilities, *losses, *loss, *dlogits;
+    float *gradients[TL_MODEL_PARTS]; /* of the parameters and of x */
 } pass;
 
 static void pass_free(pass *p) {
-    float *all[] = {p->gates,  p->c,    p->h,       p->tanh_c,  p->logits,  p->probabilities,
-                    p->losses, p->loss, p->dlogits, p->dh_last, p->dc_last, p->dgates};
+    float *all[] = {p->logits, p->probabilities, p->losses, p->loss, p->dlogits};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
+    for (size_t l = 0; l < p->s->layers; l++) {
+        const layer_pass *q = &p->layers[l];
+        float *of_layer[] = {q->x,       q->gates,  q->c,  q->h,  q->tanh_c, q->dh_last,
+                             q->dc_last, q->dgates, q->dy, q->dh, q->dc};
+        for (size_t i = 0; i < sizeof of_layer / sizeof *of_layer; i++)
+            free(of_layer[i]);
+    }
+    free(p->layers);
     for (int part = 0; part < TL_MODEL_PARTS; part++) {
         free(p->values[part]);
         free(p->gradients[part]);
     }
 }
 
+/* h from its step 1 on, which is what the next layer reads. */
+static float *read_outputs(const tally_tensor *h) {
+    tally_tensor outputs;
+    suite_ok(tally_tensor_slice(h, 1, 1, h->shape[1] - 1, &outputs));
+    return read_all(&outputs);
+}
+
 static pass run_pass(device_model *d, const int32_t *labels) {
     pass p = {.s = &d->sizes, .labels = labels};
     for (int part = 0; part < TL_MODEL_PARTS; part++)
         p.values[part] = read_all(&d->values[part]);
+    p.layers = suite_memory(d->sizes.layers, sizeof *p.layers);
     device_model_forward(d);
-    p.gates = read_all(&d->state.gates);
-    p.c = read_all(&d->state.c);
-    p.h = read_all(&d->state.h);
-    p.tanh_c = read_all(&d->state.tanh_c);
+    for (size_t l = 0; l < d->sizes.layers; l++) {
+        const tally_lstm_state *state = &d->states[l];
+        p.layers[l] = (layer_pass){.x = l == 0 ? read_all(&d->values[TL_PART_X]) : read_outputs(&state[-1].h),
+                                   .gates = read_all(&state->gates),
+                                   .c = read_all(&state->c),
+                                   .h = read_all(&state->h),
+                                   .tanh_c = read_all(&state->tanh_c)};
+    }
     p.logits = read_all(&d->logits);
     p.probabilities = read_all(&d->probabilities);
     p.losses = read_all(&d->losses);
     p.loss = read_all(&d->loss);
     device_model_head_backward(d);
     p.dlogits = read_all(&d->dlogits);
-    p.dh_last = read_all(&d->state.dh);
-    p.dc_last = read_all(&d->state.dc);
-    device_model_layer_backward(d);
-    p.dgates = read_all(&d->state.gates);
+    for (size_t l = 0; l < d->sizes.layers; l++) {
+        p.layers[l].dh_last = read_all(&d->states[l].dh);
+        p.layers[l].dc_last = read_all(&d->states[l].dc);
+    }
+    device_model_layers_backward(d);
+    for (size_t l = 0; l < d->sizes.layers; l++) {
+        p.layers[l].dgates = read_all(&d->states[l].gates);
+        p.layers[l].dy = l + 1 < d->sizes.layers ? read_all(&d->dy[l]) : NULL;
+        p.layers[l].dh = read_all(&d->states[l].dh);
+        p.layers[l].dc = read_all(&d->states[l].dc);
+    }
     for (int part = 0; part < TL_PART_H0; part++)
         p.gradients[part] = read_all(&d->gradients[part]);
-    p.gradients[TL_PART_H0] = read_all(&d->state.dh);
-    p.gradients[TL_PART_C0] = read_all(&d->state.dc);
     return p;
 }
 
-static void check_layer(const pass *p) {
+/* A layer's share of a part. */
+static const float *share(const pass *p, float *const parts[TL_MODEL_PARTS], tl_model_part part, size_t layer) {
+    return parts[part] + (tl_model_layer_at(p->s, part, layer) - tl_model_part_at(p->s, part));
+}
+
+static void check_layer(const pass *p, size_t layer) {
     const tl_model_sizes *s = p->s;
+    const layer_pass *q = &p->layers[layer];
+    const float *h0 = share(p, p->values, TL_PART_H0, layer), *c0 = share(p, p->values, TL_PART_C0, layer);
     tl_lstm_record record = {
-        .inputs = s->inputs,
+        .inputs = tl_model_inputs(s, layer),
         .hidden = s->hidden,
         .steps = s->steps,
         .columns = s->columns,
-        .w_ih = p->values[TL_PART_W_IH],
-        .w_hh = p->values[TL_PART_W_HH],
-        .bias = p->values[TL_PART_BIAS],
-        .x = p->values[TL_PART_X],
-        .gates = p->gates,
-        .c = p->c,
-        .tanh_c = p->tanh_c,
-        .h = p->h,
-        .dh_last = p->dh_last,
-        .dc_last = p->dc_last,
-        .dgates = p->dgates,
-        .dh = p->gradients[TL_PART_H0],
-        .dc = p->gradients[TL_PART_C0],
-        .dx = p->gradients[TL_PART_X],
-        .after = {p->gradients[TL_PART_W_IH], p->gradients[TL_PART_W_HH], p->gradients[TL_PART_BIAS]},
+        .w_ih = share(p, p->values, TL_PART_W_IH, layer),
+        .w_hh = share(p, p->values, TL_PART_W_HH, layer),
+        .bias = share(p, p->values, TL_PART_BIAS, layer),
+        .x = q->x,
+        .gates = q->gates,
+        .c = q->c,
+        .tanh_c = q->tanh_c,
+        .h = q->h,
+        .dy = q->dy,
+        .dh_last = q->dh_last,
+        .dc_last = q->dc_last,
+        .dgates = q->dgates,
+        .dh = q->dh,
+        .dc = q->dc,
+        .dx = layer == 0 ? p->gradients[TL_PART_X] : q[-1].dy,
+        .after = {share(p, p->gradients, TL_PART_W_IH, layer), share(p, p->gradients, TL_PART_W_HH, layer),
+                  share(p, p->gradients, TL_PART_BIAS, layer)},
     };
     for (size_t u = 0; u < s->hidden; u++) {
-        compare_bits("h0", p->h + u * (s->steps + 1) * s->columns, p->values[TL_PART_H0] + u * s->columns, s->columns);
-        compare_bits("c0", p->c + u * (s->steps + 1) * s->columns, p->values[TL_PART_C0] + u * s->columns, s->columns);
+        compare_bits("h0", q->h + u * (s->steps + 1) * s->columns, h0 + u * s->columns, s->columns);
+        compare_bits("c0", q->c + u * (s->steps + 1) * s->columns, c0 + u * s->columns, s->columns);
     }
     suite_ok(tl_lstm_record_forward(&record, compare_bounded, NULL));
     suite_ok(tl_lstm_record_backward(&record, compare_bounded, NULL));
@@ -208,7 +253,8 @@ static void check_layer(const pass *p) {
 static void check_head(const pass *p) {
     const tl_model_sizes *s = p->s;
     size_t hidden = s->hidden, n = s->columns, classes = s->classes, h_row = (s->steps + 1) * n;
-    const float *last = p->h + s->steps * n, *head_w = p->values[TL_PART_HEAD_W], one = 1;
+    const layer_pass *top = &p->layers[s->layers - 1];
+    const float *last = top->h + s->steps * n, *head_w = p->values[TL_PART_HEAD_W], one = 1;
     tl_bounded *column = suite_memory(classes, sizeof *column);
     for (size_t j = 0; j < n; j++) {
         for (size_t k = 0; k < classes; k++) {
@@ -226,7 +272,7 @@ static void check_head(const pass *p) {
             compare_bounded(NULL, "dlogits", (size_t[]){k, j, 0}, p->dlogits[k * n + j], gradient);
         }
         for (size_t u = 0; u < hidden; u++)
-            check_product("dh", u, j, classes, head_w + u, hidden, p->dlogits + j, n, 0, p->dh_last[u * n + j]);
+            check_product("dh", u, j, classes, head_w + u, hidden, p->dlogits + j, n, 0, top->dh_last[u * n + j]);
     }
     check_product("loss", 0, 0, n, p->losses, 1, &one, 0, 0, *p->loss);
     for (size_t k = 0; k < classes; k++) {
@@ -264,7 +310,8 @@ static void follow(const char *name) {
     for (size_t step = 1; step <= (the.small ? 2 : STEPS); step++) {
         suite_case("%s, step %zu", name, step);
         pass p = run_pass(&model, f.labels);
-        check_layer(&p);
+        for (size_t layer = 0; layer < f.sizes.layers; layer++)
+            check_layer(&p, layer);
         check_head(&p);
         check_adam(&model, &p, step);
         pass_free(&p);
@@ -284,10 +331,14 @@ static void the_device_follows_uneven_sizes(void **state) {
     follow("uneven");
 }
 
-/* From the inputs to the first step's end at once. Over the counting one's 20 steps such a bound grows beyond use. */
-static void the_device_gives_pytorchs_gradients(void **state) {
+static void the_device_follows_layers(void **state) {
     (void)state;
-    fixture f = fixture_new("uneven");
+    follow("stacked");
+}
+
+/* From the inputs to the first step's end at once. Over the counting one's 20 steps such a bound grows beyond use. */
+static void all_at_once(const char *name) {
+    fixture f = fixture_new(name);
     tl_bounded *values = suite_memory(f.count, sizeof *values), *gradients = suite_memory(f.count, sizeof *gradients);
     double *bound = suite_memory(f.count, sizeof *bound), largest = 0;
     float *got = suite_memory(f.count, sizeof *got), loss;
@@ -305,7 +356,7 @@ static void the_device_gives_pytorchs_gradients(void **state) {
     suite_ok(tally_tensor_read(&model.loss, &loss, 1));
     compare_within("loss", &loss, &f.losses[0], &want_loss.e, 1);
     device_model_head_backward(&model);
-    device_model_layer_backward(&model);
+    device_model_layers_backward(&model);
     device_model_gradients(&model, got);
     compare_within("gradients", got, f.gradients, bound, f.count);
 
@@ -327,6 +378,16 @@ static void the_device_gives_pytorchs_gradients(void **state) {
     fixture_free(&f);
 }
 
+static void the_device_gives_pytorchs_gradients(void **state) {
+    (void)state;
+    all_at_once("uneven");
+}
+
+static void the_device_gives_pytorchs_gradients_of_layers(void **state) {
+    (void)state;
+    all_at_once("stacked");
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: test_fixtures FOLDER\n");
@@ -337,9 +398,14 @@ int main(int argc, char **argv) {
     if (status)
         return status;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_reference_counts_as_pytorch),     cmocka_unit_test(the_reference_agrees_on_uneven_sizes),
-        cmocka_unit_test(the_device_gives_pytorchs_gradients), cmocka_unit_test(the_device_follows_counting),
+        cmocka_unit_test(the_reference_counts_as_pytorch),
+        cmocka_unit_test(the_reference_agrees_on_uneven_sizes),
+        cmocka_unit_test(the_reference_agrees_on_layers),
+        cmocka_unit_test(the_device_gives_pytorchs_gradients),
+        cmocka_unit_test(the_device_gives_pytorchs_gradients_of_layers),
+        cmocka_unit_test(the_device_follows_counting),
         cmocka_unit_test(the_device_follows_uneven_sizes),
+        cmocka_unit_test(the_device_follows_layers),
     };
     int failed = cmocka_run_group_tests_name("PyTorch's fixtures", tests, NULL, NULL);
     suite_end();

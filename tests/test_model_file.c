@@ -1,5 +1,5 @@
-/* Model files: round trip, the fixture that PyTorch wrote, and files that are no models. With --write PATH, writes the
- * model that torch_reads_model.py checks. */
+/* Model files: round trip, the fixture that PyTorch wrote, and files that are no models. With --write PATH LAYERS, writes
+ * the model that torch_reads_model.py checks. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,16 @@
 
 #include "store/safetensors.h"
 
-enum { INPUTS = 3, HIDDEN = 5, CLASSES = 4, PARTS = 6, BIAS_HH = 2, BIAS_IH = 3, MOST = 4 * HIDDEN * HIDDEN };
+enum {
+    INPUTS = 3,
+    HIDDEN = 5,
+    CLASSES = 4,
+    PARTS = 6,
+    LAYER_PARTS = 4,
+    BIAS_HH = 2,
+    BIAS_IH = 3,
+    MOST = 4 * HIDDEN * HIDDEN
+};
 
 static tally_device *device;
 
@@ -27,15 +36,19 @@ static float number(size_t p, size_t e) {
     return (float)(p + 1) + (float)e / 64;
 }
 
-static tally_status numbered_model(tally_model **model) {
-    const tally_model_config config = {INPUTS, HIDDEN, CLASSES};
+static bool is_bias_hh(const tally_model *model, size_t p) {
+    return strstr(tally_model_parameter(model, p).name, "bias_hh") != NULL;
+}
+
+static tally_status numbered_model(size_t layers, tally_model **model) {
+    const tally_model_config config = {INPUTS, HIDDEN, CLASSES, layers};
     tally_status status = tally_model_new(device, &config, model);
-    for (size_t p = 0; p < PARTS && !status; p++) {
+    for (size_t p = 0; !status && p < tally_model_parameters(*model); p++) {
         float values[MOST];
         size_t count = tally_model_parameter(*model, p).elements;
         for (size_t e = 0; e < count; e++)
             values[e] = number(p, e);
-        if (p != BIAS_HH)
+        if (!is_bias_hh(*model, p))
             status = tally_model_set(*model, p, values, count);
     }
     if (!status)
@@ -43,9 +56,9 @@ static tally_status numbered_model(tally_model **model) {
     return status ? status : tally_model_set_note(*model, "letters", "\xc3\xa9\xc3\x9f");
 }
 
-static tally_status write_model(const char *path) {
+static tally_status write_model(const char *path, size_t layers) {
     tally_model *model = NULL;
-    tally_status status = numbered_model(&model);
+    tally_status status = numbered_model(layers, &model);
     if (!status)
         status = tally_model_save(model, path);
     tally_model_free(model);
@@ -54,10 +67,11 @@ static tally_status write_model(const char *path) {
     return status;
 }
 
-static void test_round_trip(void **state) {
-    const char *path = scratch_path(*state, "model.safetensors");
+static void round_trip(scratch *s, size_t layers) {
+    const char *path = scratch_path(s, "model.safetensors");
     tally_model *model, *loaded;
-    assert_int_equal(numbered_model(&model), TALLY_OK);
+    assert_int_equal(numbered_model(layers, &model), TALLY_OK);
+    assert_int_equal(tally_model_parameters(model), 2 + LAYER_PARTS * layers);
     assert_int_equal(tally_model_save(model, path), TALLY_OK);
     if (tally_model_load(device, path, &loaded))
         fail_msg("%s", tally_error_text());
@@ -80,7 +94,7 @@ static void test_round_trip(void **state) {
     assert_non_null(file);
     assert_int_equal(fread(first, 1, bytes, file), bytes);
     fclose(file);
-    const char *second = scratch_path(*state, "again.safetensors");
+    const char *second = scratch_path(s, "again.safetensors");
     assert_int_equal(tally_model_save(loaded, second), TALLY_OK);
     assert_file_holds(second, first, bytes);
     free(first);
@@ -88,10 +102,17 @@ static void test_round_trip(void **state) {
     tally_model_free(loaded);
 }
 
+static void test_round_trip(void **state) {
+    round_trip(*state, 1);
+    round_trip(*state, 2);
+    round_trip(*state, 12);
+    round_trip(*state, TALLY_MAX_LAYERS);
+}
+
 /* Names, types, order and bytes as they stand in the file. */
 static void test_contents(void **state) {
     const char *path = scratch_path(*state, "model.safetensors");
-    assert_int_equal(write_model(path), TALLY_OK);
+    assert_int_equal(write_model(path, 1), TALLY_OK);
     static const struct {
         const char *name;
         size_t ndim, shape[2], elements;
@@ -121,37 +142,85 @@ static void test_contents(void **state) {
     tl_safetensors_free(&file);
 }
 
-static void test_file_from_torch(void **state) {
+/* Bytes decide, not numbers: layer 10 is before layer 2. */
+static void test_order_of_layers(void **state) {
     (void)state;
+    enum { LAYERS = 12 };
     tally_model *model;
-    if (tally_model_load(device, TALLY_FIXTURES "/torch_model.safetensors", &model))
+    assert_int_equal(numbered_model(LAYERS, &model), TALLY_OK);
+    assert_int_equal(tally_model_parameters(model), 2 + LAYER_PARTS * LAYERS);
+    for (size_t p = 1; p < tally_model_parameters(model); p++)
+        assert_true(strcmp(tally_model_parameter(model, p - 1).name, tally_model_parameter(model, p).name) < 0);
+    assert_string_equal(tally_model_parameter(model, 4).name, "rnn.bias_hh_l10");
+    assert_string_equal(tally_model_parameter(model, 6).name, "rnn.bias_hh_l2");
+    const tally_parameter first = tally_model_parameter(model, 2 + 3 * LAYERS),
+                          next = tally_model_parameter(model, 3 + 3 * LAYERS);
+    assert_string_equal(first.name, "rnn.weight_ih_l0");
+    assert_int_equal(first.shape[1], INPUTS);
+    assert_string_equal(next.name, "rnn.weight_ih_l1");
+    assert_int_equal(next.shape[0], 4 * HIDDEN);
+    assert_int_equal(next.shape[1], HIDDEN);
+    assert_int_equal(next.elements, 4 * HIDDEN * HIDDEN);
+    tally_model_free(model);
+}
+
+static void test_models_that_cannot_be(void **state) {
+    (void)state;
+    static const tally_model_config configs[] = {
+        {0, HIDDEN, CLASSES, 1},
+        {INPUTS, 0, CLASSES, 1},
+        {INPUTS, HIDDEN, 1, 1},
+        {INPUTS, HIDDEN, CLASSES, 0},
+        {INPUTS, HIDDEN, CLASSES, TALLY_MAX_LAYERS + 1},
+        {INPUTS, SIZE_MAX / 4 + 1, CLASSES, 1},
+        {1, (size_t)1 << 29, CLASSES, TALLY_MAX_LAYERS},
+    };
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        tally_model *model;
+        assert_int_equal(tally_model_new(device, &configs[i], &model), TALLY_USAGE);
+        assert_null(model);
+        assert_error("at least 1, 1, 2 and 1 are needed, at most 64 layers");
+    }
+}
+
+static void read_file_from_torch(const char *path, size_t layers) {
+    tally_model *model;
+    if (tally_model_load(device, path, &model))
         fail_msg("%s", tally_error_text());
     const tally_model_config *config = tally_model_get_config(model);
     assert_int_equal(config->inputs, 2);
     assert_int_equal(config->hidden, 3);
     assert_int_equal(config->classes, 4);
+    assert_int_equal(config->layers, layers);
     assert_string_equal(tally_model_note(model, "trained with"), "torch");
-    for (size_t p = 0; p < PARTS; p++) {
+    for (size_t p = 0; p < tally_model_parameters(model); p++) {
         float values[MOST];
         size_t count = tally_model_parameter(model, p).elements;
+        bool hh = is_bias_hh(model, p), ih = strstr(tally_model_parameter(model, p).name, "bias_ih") != NULL;
         assert_int_equal(tally_model_get(model, p, values, count), TALLY_OK);
         for (size_t e = 0; e < count; e++) {
-            /* the two biases are added on reading; their sum is exact here */
-            float expected = p == BIAS_IH ? number(BIAS_IH, e) + number(BIAS_HH, e) : p == BIAS_HH ? 0 : number(p, e);
+            /* the two biases are added on reading; their sum is exact here; bias_ih is as many places behind as there are layers */
+            float expected = ih ? number(p, e) + number(p - layers, e) : hh ? 0 : number(p, e);
             assert_true(values[e] == expected);
         }
     }
     tally_model_free(model);
 }
 
+static void test_files_from_torch(void **state) {
+    (void)state;
+    read_file_from_torch(TALLY_FIXTURES "/torch_model.safetensors", 1);
+    read_file_from_torch(TALLY_FIXTURES "/torch_layers.safetensors", 2);
+}
+
 static const char *const names[PARTS] = {"head.bias",      "head.weight",      "rnn.bias_hh_l0",
                                          "rnn.bias_ih_l0", "rnn.weight_hh_l0", "rnn.weight_ih_l0"};
 
-/* A file to be broken: a model's six tensors and room for one more. All zeros but what a test writes. */
+/* A file to be broken: a model's six tensors and room for another layer's. All zeros but what a test writes. */
 typedef struct draft {
-    tl_saved_tensor tensors[PARTS + 1];
-    size_t shapes[PARTS + 1][3];
-    float values[PARTS + 1][MOST];
+    tl_saved_tensor tensors[PARTS + LAYER_PARTS];
+    size_t shapes[PARTS + LAYER_PARTS][3];
+    float values[PARTS + LAYER_PARTS][MOST];
     size_t count;
 } draft;
 
@@ -181,6 +250,19 @@ static void start_draft(draft *d) {
     set_shape(d, 6, 1, 1, 0, 0);
 }
 
+/* The second layer, from tensor PARTS on: bias_hh, bias_ih, weight_hh and weight_ih. */
+static void start_layers_draft(draft *d) {
+    static const char *const more[LAYER_PARTS] = {"rnn.bias_hh_l1", "rnn.bias_ih_l1", "rnn.weight_hh_l1",
+                                                  "rnn.weight_ih_l1"};
+    start_draft(d);
+    d->count += LAYER_PARTS;
+    for (size_t i = 0; i < LAYER_PARTS; i++) {
+        size_t p = PARTS + i;
+        d->tensors[p] = (tl_saved_tensor){more[i], "F32", 0, d->shapes[p], (const unsigned char *)d->values[p], 0};
+        set_shape(d, p, i < 2 ? 1 : 2, 4 * HIDDEN, i < 2 ? 0 : HIDDEN, 0);
+    }
+}
+
 static tally_status load_draft(scratch *s, const draft *d) {
     const char *path = scratch_path(s, "draft.safetensors");
     assert_int_equal(tl_safetensors_write(path, d->tensors, d->count, NULL), TALLY_OK);
@@ -194,9 +276,12 @@ static tally_status load_draft(scratch *s, const draft *d) {
     return status;
 }
 
-static void test_draft_is_a_model(void **state) {
+static void test_drafts_are_models(void **state) {
     draft d;
     start_draft(&d);
+    if (load_draft(*state, &d))
+        fail_msg("%s", tally_error_text());
+    start_layers_draft(&d);
     if (load_draft(*state, &d))
         fail_msg("%s", tally_error_text());
 }
@@ -210,6 +295,56 @@ static void test_missing_tensors(void **state) {
         assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
         char text[128];
         snprintf(text, sizeof text, ": there is no tensor %s, which a model needs", names[missing]);
+        assert_error(text);
+    }
+}
+
+static void test_missing_tensors_of_a_layer(void **state) {
+    for (size_t missing = PARTS; missing < PARTS + LAYER_PARTS; missing++) {
+        draft d;
+        start_layers_draft(&d);
+        char text[128];
+        snprintf(text, sizeof text, ": there is no tensor %s, which a model needs", d.tensors[missing].name);
+        d.count--;
+        memmove(&d.tensors[missing], &d.tensors[missing + 1], (d.count - missing) * sizeof d.tensors[0]);
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        assert_error(text);
+    }
+    draft d; /* the third without the second */
+    start_layers_draft(&d);
+    d.tensors[PARTS].name = "rnn.bias_hh_l2";
+    d.tensors[PARTS + 1].name = "rnn.bias_ih_l2";
+    d.tensors[PARTS + 2].name = "rnn.weight_hh_l2";
+    d.tensors[PARTS + 3].name = "rnn.weight_ih_l2";
+    assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+    assert_error(": there is no tensor rnn.bias_hh_l1, which a model needs");
+}
+
+/* Of layers beyond the last that there can be, and names that are like those of layers. */
+static void test_extra_tensors_of_layers(void **state) {
+    static const char *const beyond[] = {"rnn.weight_ih_l64", "rnn.bias_hh_l18446744073709551616"};
+    static const char *const others[] = {"rnn.weight_ih_l01",
+                                         "rnn.weight_ih_l",
+                                         "rnn.weight_ih_l0_reverse",
+                                         "rnn.weight_hr_l0",
+                                         "rnn.weight_ih_l 1",
+                                         "rnn.l1",
+                                         "rnn.1",
+                                         "weight_ih_l1"};
+    draft d;
+    start_draft(&d);
+    d.count++;
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        d.tensors[PARTS].name = beyond[i];
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        assert_error(beyond[i]);
+        assert_error(" is of a layer beyond the 64 that a model may have");
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        d.tensors[PARTS].name = others[i];
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        char text[128];
+        snprintf(text, sizeof text, ": tensor %s is not part of a model", others[i]);
         assert_error(text);
     }
 }
@@ -274,6 +409,30 @@ static void test_other_shapes(void **state) {
     }
 }
 
+static void test_other_shapes_of_a_layer(void **state) {
+    static const struct {
+        size_t p, ndim, shape[3];
+        const char *error;
+    } cases[] = {
+        {0, 1, {15}, "rnn.bias_hh_l1 has shape [15], expected [4H] = [20]"},
+        {1, 2, {20, 1}, "rnn.bias_ih_l1 has shape [20, 1], expected [4H]"},
+        {2,
+         2,
+         {16, 4},
+         "rnn.weight_hh_l1 has shape [16, 4], but rnn.weight_hh_l0 [20, 5]: layers must have as many units"},
+        {2, 2, {16, 5}, "rnn.weight_hh_l1 has shape [16, 5], expected [4H, H] = [20, 5]"},
+        {3, 2, {20, 3}, "rnn.weight_ih_l1 has shape [20, 3], expected [4H, H] = [20, 5]"},
+        {3, 1, {20}, "rnn.weight_ih_l1 has shape [20], expected [4H, H]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        draft d;
+        start_layers_draft(&d);
+        set_shape(&d, PARTS + cases[i].p, cases[i].ndim, cases[i].shape[0], cases[i].shape[1], cases[i].shape[2]);
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        assert_error(cases[i].error);
+    }
+}
+
 /* No room for all of its dimensions in a message. */
 static void test_many_dimensions(void **state) {
     enum { DIMENSIONS = 1000 };
@@ -315,13 +474,17 @@ static void test_sum_of_biases_that_is_not_finite(void **state) {
     d.values[BIAS_IH][7] = d.values[BIAS_HH][7] = 0x1p127f;
     assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
     assert_error(": the sum of rnn.bias_ih_l0 and rnn.bias_hh_l0 is inf at element 7");
+    start_layers_draft(&d);
+    d.values[PARTS][3] = d.values[PARTS + 1][3] = 0x1p127f;
+    assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+    assert_error(": the sum of rnn.bias_ih_l1 and rnn.bias_hh_l1 is inf at element 3");
 }
 
 static void test_what_cannot_be_read_again_is_not_written(void **state) {
     scratch *s = *state;
     const char *path = scratch_path(s, "model.safetensors");
     tally_model *model;
-    assert_int_equal(numbered_model(&model), TALLY_OK);
+    assert_int_equal(numbered_model(1, &model), TALLY_OK);
     assert_int_equal(tally_model_set_note(model, "bad", "\xff"), TALLY_OK);
     assert_int_equal(tally_model_save(model, path), TALLY_USAGE);
     assert_error("model.safetensors: the note bad is not valid UTF-8");
@@ -336,7 +499,7 @@ static void test_what_cannot_be_read_again_is_not_written(void **state) {
 }
 
 static void test_folder_that_is_not_there(void **state) {
-    assert_int_equal(write_model(scratch_path(*state, "no/model.safetensors")), TALLY_IO);
+    assert_int_equal(write_model(scratch_path(*state, "no/model.safetensors"), 1), TALLY_IO);
     assert_error("/no/model.safetensors: its folder ");
     tally_model *model;
     assert_int_equal(tally_model_load(device, scratch_path(*state, "no/model.safetensors"), &model), TALLY_IO);
@@ -354,20 +517,25 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),
         TEST(test_contents),
-        TEST(test_file_from_torch),
-        TEST(test_draft_is_a_model),
+        TEST(test_order_of_layers),
+        TEST(test_models_that_cannot_be),
+        TEST(test_files_from_torch),
+        TEST(test_drafts_are_models),
         TEST(test_missing_tensors),
+        TEST(test_missing_tensors_of_a_layer),
+        TEST(test_extra_tensors_of_layers),
         TEST(test_extra_tensor),
         TEST(test_other_dtype),
         TEST(test_other_shapes),
+        TEST(test_other_shapes_of_a_layer),
         TEST(test_many_dimensions),
         TEST(test_numbers_that_are_not_finite),
         TEST(test_sum_of_biases_that_is_not_finite),
         TEST(test_what_cannot_be_read_again_is_not_written),
         TEST(test_folder_that_is_not_there),
     };
-    int result = argc == 3 && strcmp(argv[1], "--write") == 0
-                     ? (int)write_model(argv[2])
+    int result = argc == 4 && strcmp(argv[1], "--write") == 0
+                     ? (int)write_model(argv[2], strtoul(argv[3], NULL, 10))
                      : cmocka_run_group_tests_name("model file", tests, NULL, NULL);
     tally_device_close(device);
     return result;

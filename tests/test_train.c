@@ -37,7 +37,7 @@ static experiment start(unsigned threads) {
     e.options.batch = 150;
     e.options.adam.rate = 0.01;
     tally_count_options data = {.length = 9, .train_size = 301, .seed = 5, .draw = TALLY_DRAW_RANDOM};
-    tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10};
+    tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = 1};
     check(tally_device_open(device_name(), &(tally_device_options){.threads = threads}, &e.device));
     check(tally_count_new(&data, &e.count));
     check(tally_model_new(e.device, &config, &e.model));
@@ -360,7 +360,8 @@ static void inputs_of_a_step_lie_together(void **state) {
     check(tally_predict(e.model, x, COUNT, STEPS, want));
     for (size_t used = 0; used < 2; used++) {
         tally_model *model;
-        check(tally_model_new(e.device, &(tally_model_config){.inputs = 2, .hidden = 7, .classes = 10}, &model));
+        check(tally_model_new(e.device, &(tally_model_config){.inputs = 2, .hidden = 7, .classes = 10, .layers = 1},
+                              &model));
         for (size_t part = 0; part < tally_model_parameters(model); part++) {
             tally_parameter from = tally_model_parameter(e.model, part), to = tally_model_parameter(model, part);
             float values[ROWS * 7], wide[ROWS * 2] = {0};

@@ -18,25 +18,26 @@ def part(tensors, prefix):
     return {name[len(prefix):]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-with tempfile.TemporaryDirectory() as folder:
-    path = f"{folder}/model.safetensors"
-    subprocess.run([sys.argv[1], "--write", path], check=True)
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+for layers in 1, 2, 12:
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/model.safetensors"
+        subprocess.run([sys.argv[1], "--write", path, str(layers)], check=True)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
 
-rnn = torch.nn.LSTM(INPUTS, HIDDEN, batch_first=True)
-head = torch.nn.Linear(HIDDEN, CLASSES)
-rnn.load_state_dict(part(tensors, "rnn."), strict=True)
-head.load_state_dict(part(tensors, "head."), strict=True)
-assert metadata == {"format": "pt", "task": "count", "letters": "\u00e9\u00df"}, metadata
+    rnn = torch.nn.LSTM(INPUTS, HIDDEN, layers, batch_first=True)
+    head = torch.nn.Linear(HIDDEN, CLASSES)
+    rnn.load_state_dict(part(tensors, "rnn."), strict=True)
+    head.load_state_dict(part(tensors, "head."), strict=True)
+    assert metadata == {"format": "pt", "task": "count", "letters": "\u00e9\u00df"}, metadata
 
-loaded = {f"rnn.{name}": value for name, value in rnn.state_dict().items()}
-loaded |= {f"head.{name}": value for name, value in head.state_dict().items()}
-assert loaded.keys() == tensors.keys(), tensors.keys()
-for number, name in enumerate(sorted(loaded), start=1):
-    expected = number + torch.arange(loaded[name].numel()) / 64
-    if name == "rnn.bias_hh_l0":
-        expected = torch.zeros(4 * HIDDEN)
-    assert torch.equal(loaded[name].flatten(), expected), name
+    loaded = {f"rnn.{name}": value for name, value in rnn.state_dict().items()}
+    loaded |= {f"head.{name}": value for name, value in head.state_dict().items()}
+    assert loaded.keys() == tensors.keys(), tensors.keys()
+    for number, name in enumerate(sorted(loaded), start=1):
+        expected = number + torch.arange(loaded[name].numel()) / 64
+        if name.startswith("rnn.bias_hh_"):
+            expected = torch.zeros(4 * HIDDEN)
+        assert torch.equal(loaded[name].flatten(), expected), name
 print("PyTorch has the weights and the notes")

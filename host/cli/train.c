@@ -217,7 +217,8 @@ static int train(training *t) {
 
 static int train_on(arguments *a, tally_device *device) {
     tally_count_options strings_options = recipe_strings(&a->recipe);
-    tally_model_config config = {.inputs = 1, .hidden = (size_t)a->hidden, .classes = (size_t)a->recipe.length + 1};
+    tally_model_config config = {
+        .inputs = 1, .hidden = (size_t)a->hidden, .classes = (size_t)a->recipe.length + 1, .layers = 1};
     tally_count *strings = NULL;
     tally_model *model = NULL;
     tally_status status = tally_count_new(&strings_options, &strings);

@@ -21,15 +21,12 @@ static tally_status make_tensors(tl_classifier *c) {
         status = tally_tensor_new(device, TALLY_F32, 1, &columns, &c->loss);
     if (!status)
         status = tally_tensor_new(device, TALLY_F32, 1, &sums, &c->loss_sums);
-    if (!status)
-        status = tally_lstm_state_new(device, config->inputs, config->hidden, c->steps, columns, &c->state);
-    if (!status)
-        status = tl_model_flat_new(c->model, &c->gradient);
-    if (!status)
-        status = tl_model_views(c->model, &c->model->weights, &c->weights);
-    if (!status)
-        status = tl_model_views(c->model, &c->gradient, &c->gradients);
-    return status;
+    for (size_t l = 0; l < config->layers && !status; l++)
+        status = tally_lstm_state_new(device, l == 0 ? config->inputs : config->hidden, config->hidden, c->steps,
+                                      columns, &c->states[l]);
+    for (size_t i = 0; i < 2 && i + 1 < config->layers && !status; i++)
+        status = tally_tensor_new(device, TALLY_F32, 3, (size_t[]){config->hidden, c->steps, columns}, &c->between[i]);
+    return status ? status : tl_model_flat_new(c->model, &c->gradient);
 }
 
 tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, tl_classifier *classifier) {
@@ -39,7 +36,10 @@ tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t co
     if (!tl_size_add(columns, LANES - 1, &classifier->capacity))
         return tl_fail(TALLY_MEMORY, "%zu columns do not fit a size", columns);
     classifier->capacity -= classifier->capacity % LANES;
-    tally_status status = make_tensors(classifier);
+    classifier->states = calloc(model->config.layers, sizeof *classifier->states);
+    tally_status status = classifier->states
+                              ? make_tensors(classifier)
+                              : tl_fail(TALLY_MEMORY, "no memory left for %zu layers", model->config.layers);
     if (!status) { /* the tensors' sizes fit, so these do */
         classifier->x_columns = malloc(tally_tensor_elements(&classifier->x) * sizeof(float));
         classifier->label_columns = malloc(classifier->capacity * sizeof(int32_t));
@@ -53,12 +53,16 @@ tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t co
 
 void tl_classifier_free(tl_classifier *classifier) {
     tally_tensor_free(&classifier->gradient);
-    tally_lstm_state_free(&classifier->state);
+    for (size_t l = 0; classifier->states && l < classifier->model->config.layers; l++)
+        tally_lstm_state_free(&classifier->states[l]);
+    for (size_t i = 0; i < 2; i++)
+        tally_tensor_free(&classifier->between[i]);
     tally_tensor_free(&classifier->x);
     tally_tensor_free(&classifier->labels);
     tally_tensor_free(&classifier->probabilities);
     tally_tensor_free(&classifier->loss);
     tally_tensor_free(&classifier->loss_sums);
+    free(classifier->states);
     free(classifier->x_columns);
     free(classifier->label_columns);
     memset(classifier, 0, sizeof *classifier);
@@ -69,10 +73,8 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
     size_t columns = (count + LANES - 1) / LANES * LANES;
     slice->of = classifier;
     slice->count = count;
-    tally_status status = tally_lstm_state_narrow(&classifier->state, columns, &slice->state);
-    if (!status)
-        status =
-            tally_tensor_reshape(&classifier->x, 3, (size_t[]){config->inputs, classifier->steps, columns}, &slice->x);
+    tally_status status =
+        tally_tensor_reshape(&classifier->x, 3, (size_t[]){config->inputs, classifier->steps, columns}, &slice->x);
     if (!status)
         status = tally_tensor_reshape(&classifier->labels, 1, &columns, &slice->labels);
     if (!status)
@@ -97,26 +99,65 @@ tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t 
     return status ? status : tally_tensor_write(&slice->labels, padded, columns);
 }
 
-tally_status tl_slice_forward(const tl_slice *slice) {
-    const tl_parameters *weights = &slice->of->weights;
-    tally_tensor h_first, c_first, h_last;
-    tally_status status = tally_tensor_select(&slice->state.h, 1, 0, &h_first);
+static tally_status state_of(const tl_slice *slice, size_t layer, tally_lstm_state *state) {
+    return tally_lstm_state_narrow(&slice->of->states[layer], slice->x.shape[2], state);
+}
+
+/* A layer's x: the sequences, or what the layer before put out. */
+static tally_status input_of(const tl_slice *slice, size_t layer, tally_tensor *x) {
+    tally_lstm_state before;
+    *x = slice->x;
+    if (layer == 0)
+        return TALLY_OK;
+    tally_status status = state_of(slice, layer - 1, &before);
+    return status ? status : tally_tensor_slice(&before.h, 1, 1, slice->of->steps, x);
+}
+
+/* [H, 1, N]: the last output of the last layer. */
+static tally_status last_output(const tl_slice *slice, tally_tensor *h_last) {
+    tally_lstm_state state;
+    tally_status status = state_of(slice, slice->of->model->config.layers - 1, &state);
+    return status ? status : tally_tensor_slice(&state.h, 1, slice->of->steps, 1, h_last);
+}
+
+static tally_status layer_forward(const tl_slice *slice, size_t layer) {
+    const tally_model *model = slice->of->model;
+    tally_lstm_weights weights;
+    tally_lstm_state state;
+    tally_tensor x, h_first, c_first;
+    tally_status status = tl_model_layer(model, &model->weights, layer, &weights);
     if (!status)
-        status = tally_tensor_select(&slice->state.c, 1, 0, &c_first);
+        status = state_of(slice, layer, &state);
     if (!status)
-        status = tally_tensor_select(&slice->state.h, 1, slice->of->steps, &h_last);
+        status = input_of(slice, layer, &x);
+    if (!status)
+        status = tally_tensor_select(&state.h, 1, 0, &h_first);
+    if (!status)
+        status = tally_tensor_select(&state.c, 1, 0, &c_first);
     if (!status)
         status = tally_fill(&h_first, 0.0f);
     if (!status)
         status = tally_fill(&c_first, 0.0f);
+    return status ? status : tally_lstm_forward(&weights, &x, &state);
+}
+
+tally_status tl_slice_forward(const tl_slice *slice) {
+    const tally_model *model = slice->of->model;
+    tl_head head;
+    tally_tensor last_step, h_last;
+    tally_status status = tl_model_head(model, &model->weights, &head);
     if (!status)
-        status = tally_lstm_forward(&weights->lstm, &slice->x, &slice->state);
+        status = last_output(slice, &last_step);
+    if (!status)
+        status = tally_tensor_select(&last_step, 1, 0, &h_last);
+    for (size_t layer = 0; layer < model->config.layers && !status; layer++)
+        status = layer_forward(slice, layer);
     if (!status)
         status = tally_fill(&slice->probabilities, 0.0f);
     if (!status)
-        status = tally_bias(&weights->head_bias, &slice->probabilities);
+        status = tally_bias(&head.bias, &slice->probabilities);
     if (!status)
-        status = tally_gemm(false, false, 1.0f, &weights->head_weight, &h_last, 1.0f, &slice->probabilities);
+        status = tally_gemm(false, false, 1.0f, &head.weight, &h_last, 1.0f, &slice->probabilities);
     if (!status)
         status = tally_softmax_loss(&slice->probabilities, &slice->labels, &slice->probabilities, &slice->loss);
     return status;
@@ -151,26 +192,68 @@ tally_status tl_slice_loss(const tl_slice *slice, float *sums) {
     return status ? status : tally_tensor_read(&used, sums, count);
 }
 
-tally_status tl_slice_backward(const tl_slice *slice) {
-    const tl_parameters *weights = &slice->of->weights, *gradients = &slice->of->gradients;
+/* To the last layer's dh. */
+static tally_status head_backward(const tl_slice *slice) {
+    const tally_model *model = slice->of->model;
     const tally_tensor *dlogits = &slice->probabilities;
     const size_t shape[3] = {dlogits->shape[0], 1, dlogits->shape[1]};
+    tl_head weights, gradients;
+    tally_lstm_state state;
     tally_tensor h_last, dlogits_step;
-    tally_status status = tally_tensor_slice(&slice->state.h, 1, slice->of->steps, 1, &h_last);
+    tally_status status = tl_model_head(model, &model->weights, &weights);
+    if (!status)
+        status = tl_model_head(model, &slice->of->gradient, &gradients);
+    if (!status)
+        status = last_output(slice, &h_last);
+    if (!status)
+        status = state_of(slice, model->config.layers - 1, &state);
     if (!status)
         status = tally_tensor_reshape(dlogits, 3, shape, &dlogits_step);
     if (!status)
         status = tally_softmax_loss_backward(&slice->probabilities, &slice->labels, dlogits);
     if (!status)
-        status = tally_accumulate(&dlogits_step, &h_last, &gradients->head_weight);
+        status = tally_accumulate(&dlogits_step, &h_last, &gradients.weight);
     if (!status)
-        status = tally_accumulate(&dlogits_step, NULL, &gradients->head_bias);
+        status = tally_accumulate(&dlogits_step, NULL, &gradients.bias);
+    return status ? status : tally_gemm(true, false, 1.0f, &weights.weight, dlogits, 0.0f, &state.dh);
+}
+
+/* The gradient of what a layer puts out, which the layer behind it gives. */
+static tally_status output_gradient(const tl_slice *slice, size_t layer, tally_tensor *view) {
+    const tl_classifier *c = slice->of;
+    const size_t shape[3] = {c->model->config.hidden, c->steps, slice->x.shape[2]};
+    return tally_tensor_reshape(&c->between[layer % 2], 3, shape, view);
+}
+
+static tally_status layer_backward(const tl_slice *slice, size_t layer) {
+    const tally_model *model = slice->of->model;
+    bool last = layer + 1 == model->config.layers;
+    tally_lstm_weights weights, gradients;
+    tally_lstm_state state;
+    tally_tensor x, dy, dx;
+    tally_status status = tl_model_layer(model, &model->weights, layer, &weights);
     if (!status)
-        status = tally_gemm(true, false, 1.0f, &weights->head_weight, dlogits, 0.0f, &slice->state.dh);
+        status = tl_model_layer(model, &slice->of->gradient, layer, &gradients);
     if (!status)
-        status = tally_fill(&slice->state.dc, 0.0f);
+        status = state_of(slice, layer, &state);
     if (!status)
-        status = tally_lstm_backward(&weights->lstm, &slice->x, NULL, &slice->state, &gradients->lstm, NULL);
+        status = input_of(slice, layer, &x);
+    if (!status && layer > 0)
+        status = output_gradient(slice, layer - 1, &dx);
+    if (!status && !last)
+        status = output_gradient(slice, layer, &dy);
+    if (!status && !last)
+        status = tally_fill(&state.dh, 0.0f);
+    if (!status)
+        status = tally_fill(&state.dc, 0.0f);
+    return status ? status
+                  : tally_lstm_backward(&weights, &x, last ? NULL : &dy, &state, &gradients, layer > 0 ? &dx : NULL);
+}
+
+tally_status tl_slice_backward(const tl_slice *slice) {
+    tally_status status = head_backward(slice);
+    for (size_t layer = slice->of->model->config.layers; layer-- > 0 && !status;)
+        status = layer_backward(slice, layer);
     return status;
 }
 

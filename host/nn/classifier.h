@@ -8,10 +8,9 @@
 typedef struct tl_classifier {
     const tally_model *model;
     size_t steps, capacity;
-    tl_parameters weights;
-    tally_tensor gradient; /* flat, like the model's weights; slices add to it */
-    tl_parameters gradients;
-    tally_lstm_state state;
+    tally_tensor gradient;      /* flat, like the model's weights; slices add to it */
+    tally_lstm_state *states;   /* one for each layer */
+    tally_tensor between[2];    /* [H, T, N]: gradients of what a layer put out, by turns; as many as are needed */
     tally_tensor x;             /* [I, T, N] */
     tally_tensor labels;        /* I32 [N] */
     tally_tensor probabilities; /* [C, N]; logits before, their gradient after */
@@ -29,7 +28,6 @@ void tl_classifier_free(tl_classifier *classifier);
 typedef struct tl_slice {
     const tl_classifier *of;
     size_t count; /* sequences; the columns beyond are padding and ignored */
-    tally_lstm_state state;
     tally_tensor x, labels, probabilities, loss;
 } tl_slice;
 tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, tl_slice *slice);

@@ -4,95 +4,134 @@
 #include "core/size.h"
 
 #include <sha2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_BIAS, HEAD_WEIGHT, BIAS_HH, BIAS_IH, WEIGHT_HH, WEIGHT_IH, PARAMETERS };
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const tl_parameter *)a)->name, ((const tl_parameter *)b)->name);
+}
+
+size_t tl_model_list(const tally_model_config *config, tl_parameter *list) {
+    size_t hidden = config->hidden, classes = config->classes, gates, count = 0;
+    if (!tl_size_mul(4, hidden, &gates))
+        gates = SIZE_MAX;
+    list[count++] = (tl_parameter){.name = "head.bias", .role = TL_HEAD_BIAS, .ndim = 1, .shape = {classes, 1}};
+    list[count++] =
+        (tl_parameter){.name = "head.weight", .role = TL_HEAD_WEIGHT, .ndim = 2, .shape = {classes, hidden}};
+    for (size_t layer = 0; layer < config->layers; layer++) {
+        size_t inputs = layer == 0 ? config->inputs : hidden;
+        const struct {
+            const char *name;
+            tl_role role;
+            size_t columns; /* 0: a vector */
+        } parts[] = {{"bias_hh", TL_BIAS_HH, 0},
+                     {"bias_ih", TL_BIAS_IH, 0},
+                     {"weight_hh", TL_WEIGHT_HH, hidden},
+                     {"weight_ih", TL_WEIGHT_IH, inputs}};
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            bool vector = parts[i].role < TL_WEIGHT_HH;
+            tl_parameter *p = &list[count++];
+            *p = (tl_parameter){.role = parts[i].role, .layer = layer, .ndim = vector ? 1 : 2};
+            p->shape[0] = gates;
+            p->shape[1] = vector ? 1 : parts[i].columns;
+            snprintf(p->name, sizeof p->name, "rnn.%s_l%zu", parts[i].name, layer);
+        }
+    }
+    qsort(list, count, sizeof *list, by_name);
+    return count;
+}
+
+/* The sizes fit. */
+static void lay_out(tally_model *model) {
+    size_t start = 0;
+    model->parameter_count = tl_model_list(&model->config, model->parameters);
+    for (size_t i = 0; i < model->parameter_count; i++) {
+        tl_parameter *p = &model->parameters[i];
+        p->elements = p->shape[0] * p->shape[1];
+        p->start = start;
+        start += p->role == TL_BIAS_HH ? 0 : p->elements;
+    }
+}
 
 size_t tally_model_parameters(const tally_model *model) {
-    (void)model;
-    return PARAMETERS;
+    return model->parameter_count;
 }
 
 tally_parameter tally_model_parameter(const tally_model *model, size_t index) {
-    const tally_model_config *c = &model->config;
-    const tally_parameter all[PARAMETERS] = {
-        [HEAD_BIAS] = {"head.bias", 1, {c->classes, 1}, c->classes},
-        [HEAD_WEIGHT] = {"head.weight", 2, {c->classes, c->hidden}, c->classes * c->hidden},
-        [BIAS_HH] = {"rnn.bias_hh_l0", 1, {4 * c->hidden, 1}, 4 * c->hidden},
-        [BIAS_IH] = {"rnn.bias_ih_l0", 1, {4 * c->hidden, 1}, 4 * c->hidden},
-        [WEIGHT_HH] = {"rnn.weight_hh_l0", 2, {4 * c->hidden, c->hidden}, 4 * c->hidden * c->hidden},
-        [WEIGHT_IH] = {"rnn.weight_ih_l0", 2, {4 * c->hidden, c->inputs}, 4 * c->hidden * c->inputs},
-    };
-    return all[index];
-}
-
-/* Where a parameter starts in a flat tensor; bias_hh is not stored. */
-static size_t start_of(const tally_model *model, size_t index) {
-    size_t start = 0;
-    for (size_t i = 0; i < index; i++)
-        if (i != BIAS_HH)
-            start += tally_model_parameter(model, i).elements;
-    return start;
+    const tl_parameter *p = &model->parameters[index];
+    return (tally_parameter){p->name, p->ndim, {p->shape[0], p->shape[1]}, p->elements};
 }
 
 const char *tl_model_element(const tally_model *model, size_t element, size_t *number) {
-    size_t index = PARAMETERS - 1;
-    while (index > 0 && (index == BIAS_HH || start_of(model, index) > element))
-        index--;
-    *number = element - start_of(model, index);
-    return tally_model_parameter(model, index).name;
+    const tl_parameter *p = &model->parameters[model->parameter_count - 1];
+    while (p > model->parameters && (p->role == TL_BIAS_HH || p->start > element))
+        p--;
+    *number = element - p->start;
+    return p->name;
 }
 
-static tally_status flat_view(const tally_model *model, const tally_tensor *flat, size_t index, tally_tensor *view) {
-    tally_parameter parameter = tally_model_parameter(model, index);
+static tally_status flat_view(const tl_parameter *p, const tally_tensor *flat, tally_tensor *view) {
     tally_tensor part;
-    tally_status status = tally_tensor_slice(flat, 0, start_of(model, index), parameter.elements, &part);
-    return status ? status : tally_tensor_reshape(&part, parameter.ndim, parameter.shape, view);
+    tally_status status = tally_tensor_slice(flat, 0, p->start, p->elements, &part);
+    return status ? status : tally_tensor_reshape(&part, p->ndim, p->shape, view);
 }
 
-tally_status tl_model_views(const tally_model *model, const tally_tensor *flat, tl_parameters *views) {
-    tally_status status = flat_view(model, flat, HEAD_BIAS, &views->head_bias);
+/* Every model has it. */
+static const tl_parameter *find(const tally_model *model, tl_role role, size_t layer) {
+    const tl_parameter *p = model->parameters;
+    while (p->role != role || p->layer != layer)
+        p++;
+    return p;
+}
+
+tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, tl_head *head) {
+    tally_status status = flat_view(find(model, TL_HEAD_BIAS, 0), flat, &head->bias);
+    return status ? status : flat_view(find(model, TL_HEAD_WEIGHT, 0), flat, &head->weight);
+}
+
+tally_status tl_model_layer(const tally_model *model, const tally_tensor *flat, size_t layer,
+                            tally_lstm_weights *views) {
+    tally_status status = flat_view(find(model, TL_BIAS_IH, layer), flat, &views->bias);
     if (!status)
-        status = flat_view(model, flat, HEAD_WEIGHT, &views->head_weight);
-    if (!status)
-        status = flat_view(model, flat, BIAS_IH, &views->lstm.bias);
-    if (!status)
-        status = flat_view(model, flat, WEIGHT_HH, &views->lstm.w_hh);
-    if (!status)
-        status = flat_view(model, flat, WEIGHT_IH, &views->lstm.w_ih);
-    return status;
+        status = flat_view(find(model, TL_WEIGHT_HH, layer), flat, &views->w_hh);
+    return status ? status : flat_view(find(model, TL_WEIGHT_IH, layer), flat, &views->w_ih);
 }
 
 tally_status tl_model_flat_new(const tally_model *model, tally_tensor *flat) {
-    size_t elements = start_of(model, PARAMETERS);
+    const tl_parameter *last = &model->parameters[model->parameter_count - 1];
+    size_t elements = last->start + last->elements;
     return tally_tensor_new(model->device, TALLY_F32, 1, &elements, flat);
 }
 
 /* Every product and sum that the sizes of a model go into. */
 static bool sizes_fit(const tally_model_config *config) {
-    size_t gates, w_hh, w_ih, head, sum;
+    size_t gates, w_hh, w_ih, head, sum, above;
     return tl_size_mul(4, config->hidden, &gates) && tl_size_mul(gates, config->hidden, &w_hh) &&
            tl_size_mul(gates, config->inputs, &w_ih) && tl_size_mul(config->classes, config->hidden, &head) &&
-           tl_size_add(w_hh, w_ih, &sum) && tl_size_add(sum, head, &sum) && tl_size_add(sum, gates, &sum) &&
-           tl_size_add(sum, config->classes, &sum) && tl_size_mul(sum, sizeof(float), &sum) &&
-           config->classes <= INT32_MAX;
+           tl_size_add(w_hh, w_hh, &above) && tl_size_add(above, gates, &above) &&
+           tl_size_mul(above, config->layers, &above) && tl_size_add(above, w_ih, &sum) &&
+           tl_size_add(sum, head, &sum) && tl_size_add(sum, config->classes, &sum) &&
+           tl_size_mul(sum, sizeof(float), &sum) && config->classes <= INT32_MAX;
 }
 
 tally_status tally_model_new(tally_device *device, const tally_model_config *config, tally_model **out) {
     if (!device || !config || !out)
         return tl_fail(TALLY_USAGE, "tally_model_new: no device, no config or no place for the model given");
     *out = NULL;
-    if (config->inputs < 1 || config->hidden < 1 || config->classes < 2 || !sizes_fit(config))
-        return tl_fail(TALLY_USAGE,
-                       "a model of %zu inputs, %zu hidden units and %zu classes: at least 1, 1 and 2 are needed, and "
-                       "its size must fit in memory",
-                       config->inputs, config->hidden, config->classes);
+    if (config->inputs < 1 || config->hidden < 1 || config->classes < 2 || config->layers < 1 ||
+        config->layers > TALLY_MAX_LAYERS || !sizes_fit(config))
+        return tl_fail(
+            TALLY_USAGE,
+            "a model of %zu inputs, %zu hidden units, %zu classes and %zu layers: at least 1, 1, 2 and 1 are "
+            "needed, at most %d layers, and its size must fit in memory",
+            config->inputs, config->hidden, config->classes, config->layers, TALLY_MAX_LAYERS);
     tally_model *model = calloc(1, sizeof *model);
     if (!model)
         return tl_fail(TALLY_MEMORY, "no memory left for a model");
     model->device = device;
     model->config = *config;
+    lay_out(model);
     tally_status status = tl_model_flat_new(model, &model->weights);
     if (status) {
         tally_model_free(model);
@@ -124,7 +163,7 @@ tally_device *tally_model_device(const tally_model *model) {
 
 static tally_status check_access(const char *what, const tally_model *model, size_t index, const void *values,
                                  size_t count) {
-    if (!model || !values || index >= PARAMETERS)
+    if (!model || !values || index >= model->parameter_count)
         return tl_fail(TALLY_USAGE, "%s: no model, no values or no such parameter", what);
     tally_parameter parameter = tally_model_parameter(model, index);
     if (count != parameter.elements)
@@ -137,12 +176,13 @@ tally_status tally_model_get(const tally_model *model, size_t index, float *valu
     tally_status status = check_access("tally_model_get", model, index, values, count);
     if (status)
         return status;
-    if (index == BIAS_HH) {
+    const tl_parameter *p = &model->parameters[index];
+    if (p->role == TL_BIAS_HH) {
         memset(values, 0, count * sizeof *values);
         return TALLY_OK;
     }
     tally_tensor view;
-    status = flat_view(model, &model->weights, index, &view);
+    status = flat_view(p, &model->weights, &view);
     return status ? status : tally_tensor_read(&view, values, count);
 }
 
@@ -150,15 +190,16 @@ tally_status tally_model_set(tally_model *model, size_t index, const float *valu
     tally_status status = check_access("tally_model_set", model, index, values, count);
     if (status)
         return status;
+    const tl_parameter *p = &model->parameters[index];
     tally_tensor view;
-    if (index != BIAS_HH) {
-        status = flat_view(model, &model->weights, index, &view);
+    if (p->role != TL_BIAS_HH) {
+        status = flat_view(p, &model->weights, &view);
         return status ? status : tally_tensor_write(&view, values, count);
     }
     float *sum = malloc(count * sizeof *sum);
     if (!sum)
         return tl_fail(TALLY_MEMORY, "no memory left for %zu biases", count);
-    status = flat_view(model, &model->weights, BIAS_IH, &view);
+    status = flat_view(find(model, TL_BIAS_IH, p->layer), &model->weights, &view);
     if (!status)
         status = tally_tensor_read(&view, sum, count);
     for (size_t i = 0; i < count && !status; i++)
@@ -174,7 +215,7 @@ tally_status tally_model_digest(const tally_model *model, char hex[65]) {
         return tl_fail(TALLY_USAGE, "tally_model_digest: no model or no place for the digest given");
     SHA2_CTX context;
     SHA256Init(&context);
-    for (size_t index = 0; index < PARAMETERS; index++) {
+    for (size_t index = 0; index < model->parameter_count; index++) {
         size_t count = tally_model_parameter(model, index).elements;
         float *values = malloc(count * sizeof *values);
         if (!values)

@@ -8,22 +8,50 @@ typedef struct tl_note {
     char *key, *value;
 } tl_note;
 
+/* What a parameter is. */
+typedef enum tl_role {
+    TL_HEAD_BIAS,
+    TL_HEAD_WEIGHT,
+    TL_BIAS_HH,
+    TL_BIAS_IH,
+    TL_WEIGHT_HH,
+    TL_WEIGHT_IH,
+    TL_ROLES
+} tl_role;
+enum { TL_MAX_PARAMETERS = TL_BIAS_HH + (TL_ROLES - TL_BIAS_HH) * TALLY_MAX_LAYERS };
+
+typedef struct tl_parameter {
+    char name[40]; /* for any number */
+    tl_role role;
+    size_t layer; /* 0 for the head */
+    int ndim;
+    size_t shape[2];
+    size_t elements; /* set in a model; so is start */
+    size_t start;    /* in a flat tensor; bias_hh is not stored */
+} tl_parameter;
+
+/* All parameters of such a model in the order of their names' bytes; returns how many, at most TL_MAX_PARAMETERS. layers must be a
+ * number that a model may have; 4H is SIZE_MAX if it does not fit. */
+size_t tl_model_list(const tally_model_config *config, tl_parameter *list);
+
 struct tally_model {
     tally_device *device;
     tally_model_config config;
+    tl_parameter parameters[TL_MAX_PARAMETERS];
+    size_t parameter_count;
     tally_tensor weights; /* all parameters in one storage, in the order of their names */
     tl_note *notes;
     size_t note_count;
 };
 
-/* The parameters as views of a flat tensor: of the weights, or of gradients laid out like them. */
-typedef struct tl_parameters {
-    tally_tensor head_bias;   /* [C] */
-    tally_tensor head_weight; /* [C, H] */
-    tally_lstm_weights lstm;  /* bias [4H], w_hh [4H, H], w_ih [4H, I] */
-} tl_parameters;
-
-tally_status tl_model_views(const tally_model *model, const tally_tensor *flat, tl_parameters *views);
+/* Parameters as views of a flat tensor: of the weights, or of gradients laid out like them. */
+typedef struct tl_head {
+    tally_tensor bias;   /* [C] */
+    tally_tensor weight; /* [C, H] */
+} tl_head;
+tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, tl_head *head);
+tally_status tl_model_layer(const tally_model *model, const tally_tensor *flat, size_t layer,
+                            tally_lstm_weights *views);
 
 /* A zeroed tensor laid out like the weights. The caller frees it. */
 tally_status tl_model_flat_new(const tally_model *model, tally_tensor *flat);

@@ -6,26 +6,31 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* The bound of a long or wide model grows beyond use. */
+enum { MOST_LAYERS = 2 };
+
+/* The bound of a long or wide model grows beyond use. Layers have as many inputs as hidden units, so that what each has is the same and
+ * lies behind the other's as rows. */
 static const tl_model_sizes cases[] = {
-    {.inputs = 1, .hidden = 1, .steps = 1, .columns = 1, .classes = 2},
-    {.inputs = 2, .hidden = 5, .steps = 4, .columns = 19, .classes = 4},
-    {.inputs = 3, .hidden = 4, .steps = 3, .columns = 70, .classes = 3},
-    {.inputs = 1, .hidden = 9, .steps = 5, .columns = 33, .classes = 7},
+    {.inputs = 1, .hidden = 1, .steps = 1, .columns = 1, .classes = 2, .layers = 1},
+    {.inputs = 2, .hidden = 5, .steps = 4, .columns = 19, .classes = 4, .layers = 1},
+    {.inputs = 3, .hidden = 4, .steps = 3, .columns = 70, .classes = 3, .layers = 1},
+    {.inputs = 1, .hidden = 9, .steps = 5, .columns = 33, .classes = 7, .layers = 1},
+    {.inputs = 4, .hidden = 4, .steps = 4, .columns = 19, .classes = 3, .layers = 2},
 };
 
 static size_t cost(size_t number) {
     const tl_model_sizes *s = &cases[number];
-    return 12 * s->hidden * (s->inputs + s->hidden + 16) * s->steps * s->columns;
+    return 12 * s->layers * s->hidden * (s->inputs + s->hidden + 16) * s->steps * s->columns;
 }
 
 typedef struct model {
     const tl_model_sizes *sizes;
     tl_operand *value[TL_MODEL_PARTS], *gradient[TL_MODEL_PARTS], *labels, *probabilities, *loss;
+    tl_operand *between; /* gradient of what the first of two layers puts out */
 } model;
 
 static tl_operand *part_operand(tl_case *c, const tl_model_sizes *s, int part) {
-    size_t rows = 4 * s->hidden;
+    size_t rows = s->layers * 4 * s->hidden, units = s->layers * s->hidden;
     const size_t shapes[TL_MODEL_PARTS][3] = {
         [TL_PART_W_IH] = {rows, s->inputs},
         [TL_PART_W_HH] = {rows, s->hidden},
@@ -33,8 +38,8 @@ static tl_operand *part_operand(tl_case *c, const tl_model_sizes *s, int part) {
         [TL_PART_HEAD_W] = {s->classes, s->hidden},
         [TL_PART_HEAD_B] = {s->classes},
         [TL_PART_X] = {s->inputs, s->steps, s->columns},
-        [TL_PART_H0] = {s->hidden, s->columns},
-        [TL_PART_C0] = {s->hidden, s->columns},
+        [TL_PART_H0] = {units, s->columns},
+        [TL_PART_C0] = {units, s->columns},
     };
     int ndim = 1;
     while (ndim < 3 && shapes[part][ndim])
@@ -44,8 +49,8 @@ static tl_operand *part_operand(tl_case *c, const tl_model_sizes *s, int part) {
 
 static model prepare(tl_case *c) {
     const tl_model_sizes *s = &cases[c->number];
-    tl_case_describe(c, "%zu inputs, %zu hidden, %zu steps, %zu columns, %zu classes", s->inputs, s->hidden, s->steps,
-                     s->columns, s->classes);
+    tl_case_describe(c, "%zu inputs, %zu hidden, %zu steps, %zu columns, %zu classes, %zu layer%s", s->inputs,
+                     s->hidden, s->steps, s->columns, s->classes, s->layers, s->layers > 1 ? "s" : "");
     model m = {.sizes = s};
     for (int part = 0; part < TL_MODEL_PARTS; part++) {
         m.value[part] = part_operand(c, s, part);
@@ -55,28 +60,56 @@ static model prepare(tl_case *c) {
     m.labels = tl_case_labels(c, s->columns, s->classes);
     m.probabilities = tl_case_operand(c, "probabilities", false, 2, (size_t[]){s->classes, s->columns});
     m.loss = tl_case_operand(c, "loss", false, 1, &s->columns);
+    m.between = tl_case_operand(c, "dy", false, 3, (size_t[]){s->hidden, s->steps, s->columns});
     return m;
 }
 
-static tally_status pass(const model *m, int i, const tally_lstm_state *state) {
-    const tl_model_sizes *s = m->sizes;
-    tl_operand *const *value = m->value, *const *gradient = m->gradient;
-    tally_lstm_weights weights = {value[TL_PART_W_IH]->on[i], value[TL_PART_W_HH]->on[i], value[TL_PART_BIAS]->on[i]};
-    tally_lstm_weights to = {gradient[TL_PART_W_IH]->on[i], gradient[TL_PART_W_HH]->on[i],
-                             gradient[TL_PART_BIAS]->on[i]};
-    const tally_tensor *logits = &m->probabilities->on[i];
-    tally_tensor first, last, last_step, dlogits;
-    tally_status status = tally_tensor_select(&state->h, 1, 0, &first);
+/* A layer's rows of a part. */
+static tally_status rows_of(const tl_operand *part, int i, size_t layers, size_t layer, tally_tensor *rows) {
+    size_t count = part->on[i].shape[0] / layers;
+    return tally_tensor_slice(&part->on[i], 0, layer * count, count, rows);
+}
+
+static tally_status weights_of(const model *m, tl_operand *const part[], int i, size_t layer, tally_lstm_weights *to) {
+    tally_status status = rows_of(part[TL_PART_W_IH], i, m->sizes->layers, layer, &to->w_ih);
     if (!status)
-        status = tally_copy(&value[TL_PART_H0]->on[i], &first);
+        status = rows_of(part[TL_PART_W_HH], i, m->sizes->layers, layer, &to->w_hh);
+    return status ? status : rows_of(part[TL_PART_BIAS], i, m->sizes->layers, layer, &to->bias);
+}
+
+static tally_status input_of(const model *m, int i, const tally_lstm_state *states, size_t layer, tally_tensor *x) {
+    *x = m->value[TL_PART_X]->on[i];
+    return layer == 0 ? TALLY_OK : tally_tensor_slice(&states[layer - 1].h, 1, 1, m->sizes->steps, x);
+}
+
+static tally_status layer_forward(const model *m, int i, const tally_lstm_state *states, size_t layer) {
+    const tally_lstm_state *state = &states[layer];
+    tally_lstm_weights weights;
+    tally_tensor x, initial, first;
+    tally_status status = weights_of(m, m->value, i, layer, &weights);
+    if (!status)
+        status = input_of(m, i, states, layer, &x);
+    if (!status)
+        status = rows_of(m->value[TL_PART_H0], i, m->sizes->layers, layer, &initial);
+    if (!status)
+        status = tally_tensor_select(&state->h, 1, 0, &first);
+    if (!status)
+        status = tally_copy(&initial, &first);
+    if (!status)
+        status = rows_of(m->value[TL_PART_C0], i, m->sizes->layers, layer, &initial);
     if (!status)
         status = tally_tensor_select(&state->c, 1, 0, &first);
     if (!status)
-        status = tally_copy(&value[TL_PART_C0]->on[i], &first);
-    if (!status)
-        status = tally_lstm_forward(&weights, &value[TL_PART_X]->on[i], state);
-    if (!status)
-        status = tally_tensor_select(&state->h, 1, s->steps, &last);
+        status = tally_copy(&initial, &first);
+    return status ? status : tally_lstm_forward(&weights, &x, state);
+}
+
+static tally_status head(const model *m, int i, const tally_lstm_state *state) {
+    const tl_model_sizes *s = m->sizes;
+    tl_operand *const *value = m->value, *const *gradient = m->gradient;
+    const tally_tensor *logits = &m->probabilities->on[i];
+    tally_tensor last, last_step, dlogits;
+    tally_status status = tally_tensor_select(&state->h, 1, s->steps, &last);
     if (!status)
         status = tally_tensor_slice(&state->h, 1, s->steps, 1, &last_step);
     if (!status)
@@ -93,24 +126,54 @@ static tally_status pass(const model *m, int i, const tally_lstm_state *state) {
         status = tally_accumulate(&dlogits, &last_step, &gradient[TL_PART_HEAD_W]->on[i]);
     if (!status)
         status = tally_accumulate(&dlogits, NULL, &gradient[TL_PART_HEAD_B]->on[i]);
+    return status ? status : tally_gemm(true, false, 1, &value[TL_PART_HEAD_W]->on[i], logits, 0, &state->dh);
+}
+
+static tally_status layer_backward(const model *m, int i, const tally_lstm_state *states, size_t layer) {
+    const tally_lstm_state *state = &states[layer];
+    const tally_tensor *between = &m->between->on[i];
+    tally_lstm_weights weights, to;
+    tally_tensor x, initial;
+    tally_status status = weights_of(m, m->value, i, layer, &weights);
     if (!status)
-        status = tally_gemm(true, false, 1, &value[TL_PART_HEAD_W]->on[i], logits, 0, &state->dh);
+        status = weights_of(m, m->gradient, i, layer, &to);
     if (!status)
-        status = tally_lstm_backward(&weights, &value[TL_PART_X]->on[i], NULL, state, &to, &gradient[TL_PART_X]->on[i]);
+        status = input_of(m, i, states, layer, &x);
     if (!status)
-        status = tally_copy(&state->dh, &gradient[TL_PART_H0]->on[i]);
-    return status ? status : tally_copy(&state->dc, &gradient[TL_PART_C0]->on[i]);
+        status = tally_lstm_backward(&weights, &x, layer + 1 < m->sizes->layers ? between : NULL, state, &to,
+                                     layer > 0 ? between : &m->gradient[TL_PART_X]->on[i]);
+    if (!status)
+        status = rows_of(m->gradient[TL_PART_H0], i, m->sizes->layers, layer, &initial);
+    if (!status)
+        status = tally_copy(&state->dh, &initial);
+    if (!status)
+        status = rows_of(m->gradient[TL_PART_C0], i, m->sizes->layers, layer, &initial);
+    return status ? status : tally_copy(&state->dc, &initial);
+}
+
+static tally_status pass(const model *m, int i, const tally_lstm_state *states) {
+    tally_status status = TALLY_OK;
+    for (size_t layer = 0; layer < m->sizes->layers && !status; layer++)
+        status = layer_forward(m, i, states, layer);
+    if (!status)
+        status = head(m, i, &states[m->sizes->layers - 1]);
+    for (size_t layer = m->sizes->layers; layer-- > 0 && !status;)
+        status = layer_backward(m, i, states, layer);
+    return status;
 }
 
 static void check(tl_case *c) {
     model m = prepare(c);
     const tl_model_sizes *s = m.sizes;
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
-        tally_lstm_state state = {0};
-        tl_case_keep(c, tally_lstm_state_new(c->device[i], s->inputs, s->hidden, s->steps, s->columns, &state));
+        tally_lstm_state states[MOST_LAYERS] = {0};
+        for (size_t layer = 0; layer < s->layers && !c->status; layer++)
+            tl_case_keep(c, tally_lstm_state_new(c->device[i], tl_model_inputs(s, layer), s->hidden, s->steps,
+                                                 s->columns, &states[layer]));
         if (!c->status)
-            tl_case_keep(c, pass(&m, i, &state));
-        tally_lstm_state_free(&state);
+            tl_case_keep(c, pass(&m, i, states));
+        for (size_t layer = 0; layer < s->layers; layer++)
+            tally_lstm_state_free(&states[layer]);
     }
     size_t all = tl_model_part_at(s, TL_MODEL_PARTS);
     tl_bounded *values = tl_case_memory(c, all, sizeof *values), *want = tl_case_memory(c, all, sizeof *want), loss;

@@ -81,7 +81,7 @@ static tally_status disturb(tally_model *model, double share, tl_random *random)
 /* As many steps as the record has: an epoch of so many batches. */
 static tally_status run(tally_device *device, uint64_t seed, double share, tl_random *random, record *r) {
     tally_count_options data = {.length = LENGTH, .train_size = r->steps * r->batch, .seed = seed};
-    tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1};
+    tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1, .layers = 1};
     tally_train_options options = tally_train_defaults();
     options.epochs = 1;
     options.batch = r->batch;
@@ -225,7 +225,7 @@ tally_status tl_check_training(tally_device *device, tally_device *peer, const t
     size_t batch = slow ? SLOW_BATCH : BATCH;
     if (steps > ((size_t)1 << LENGTH) / batch)
         return tl_fail(TALLY_USAGE, "%zu steps: at most %zu", steps, ((size_t)1 << LENGTH) / batch);
-    tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1};
+    tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1, .layers = 1};
     tally_model *names = NULL;
     record got = {0}, want = {0};
     tally_status status = tally_model_new(peer, &config, &names);

@@ -2,14 +2,19 @@
 
 const char *const tl_model_part_names[TL_MODEL_PARTS] = {"w_ih", "w_hh", "bias", "head w", "head b", "x", "h0", "c0"};
 
-size_t tl_model_part_size(const tl_model_sizes *s, tl_model_part part) {
+size_t tl_model_inputs(const tl_model_sizes *s, size_t layer) {
+    return layer == 0 ? s->inputs : s->hidden;
+}
+
+/* Of so many layers, the first ones. */
+static size_t part_size(const tl_model_sizes *s, tl_model_part part, size_t layers) {
     switch (part) {
     case TL_PART_W_IH:
-        return 4 * s->hidden * s->inputs;
+        return layers == 0 ? 0 : 4 * s->hidden * (s->inputs + (layers - 1) * s->hidden);
     case TL_PART_W_HH:
-        return 4 * s->hidden * s->hidden;
+        return layers * 4 * s->hidden * s->hidden;
     case TL_PART_BIAS:
-        return 4 * s->hidden;
+        return layers * 4 * s->hidden;
     case TL_PART_HEAD_W:
         return s->classes * s->hidden;
     case TL_PART_HEAD_B:
@@ -17,8 +22,12 @@ size_t tl_model_part_size(const tl_model_sizes *s, tl_model_part part) {
     case TL_PART_X:
         return s->inputs * s->steps * s->columns;
     default:
-        return s->hidden * s->columns;
+        return layers * s->hidden * s->columns;
     }
+}
+
+size_t tl_model_part_size(const tl_model_sizes *s, tl_model_part part) {
+    return part_size(s, part, s->layers);
 }
 
 size_t tl_model_part_at(const tl_model_sizes *s, tl_model_part part) {
@@ -26,4 +35,8 @@ size_t tl_model_part_at(const tl_model_sizes *s, tl_model_part part) {
     for (int before = 0; before < (int)part; before++)
         at += tl_model_part_size(s, (tl_model_part)before);
     return at;
+}
+
+size_t tl_model_layer_at(const tl_model_sizes *s, tl_model_part part, size_t layer) {
+    return tl_model_part_at(s, part) + part_size(s, part, layer);
 }

@@ -4,26 +4,31 @@
 
 #include <stddef.h>
 
-/* The classifier: LSTM layer, linear layer on its last output, softmax, cross-entropy summed over the columns. */
+/* The classifier: LSTM layers, linear layer on the last one's last output, softmax, cross-entropy summed over the columns. */
 typedef struct tl_model_sizes {
-    size_t inputs, hidden, steps, columns, classes;
+    size_t inputs, hidden, steps, columns, classes, layers;
 } tl_model_sizes;
 
-/* Everything the loss depends on, in one array; a gradient is an array of the same shape. */
+/* Everything the loss depends on, in one array; a gradient is an array of the same shape. Of what every layer has, one layer's share
+ * is behind the other's. */
 typedef enum tl_model_part {
-    TL_PART_W_IH,   /* [4H, I] */
-    TL_PART_W_HH,   /* [4H, H] */
-    TL_PART_BIAS,   /* [4H] */
+    TL_PART_W_IH,   /* of the first layer [4H, I], of each other [4H, H] */
+    TL_PART_W_HH,   /* of each layer [4H, H] */
+    TL_PART_BIAS,   /* of each layer [4H] */
     TL_PART_HEAD_W, /* [C, H] */
     TL_PART_HEAD_B, /* [C] */
     TL_PART_X,      /* [I, T, N] */
-    TL_PART_H0,     /* [H, N] */
-    TL_PART_C0,     /* [H, N] */
+    TL_PART_H0,     /* of each layer [H, N] */
+    TL_PART_C0,     /* of each layer [H, N] */
     TL_MODEL_PARTS
 } tl_model_part;
 extern const char *const tl_model_part_names[TL_MODEL_PARTS];
 size_t tl_model_part_size(const tl_model_sizes *sizes, tl_model_part part);
 /* Where a part begins; tl_model_part_at(sizes, TL_MODEL_PARTS) is the whole array's size. */
 size_t tl_model_part_at(const tl_model_sizes *sizes, tl_model_part part);
+/* Where a layer's share of a part that every layer has begins, in the whole array. */
+size_t tl_model_layer_at(const tl_model_sizes *sizes, tl_model_part part, size_t layer);
+/* Inputs of a layer. */
+size_t tl_model_inputs(const tl_model_sizes *sizes, size_t layer);
 
 #endif

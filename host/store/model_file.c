@@ -11,20 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A model file's tensors, in the order of the model's parameters. H hidden units, I inputs, C classes. */
-enum { HEAD_BIAS, HEAD_WEIGHT, BIAS_HH, BIAS_IH, WEIGHT_HH, WEIGHT_IH, PARTS };
-static const struct {
-    const char *name;
-    size_t ndim;
-    const char *shape;
-} parts[PARTS] = {
-    [HEAD_BIAS] = {"head.bias", 1, "[C]"},
-    [HEAD_WEIGHT] = {"head.weight", 2, "[C, H]"},
-    [BIAS_HH] = {"rnn.bias_hh_l0", 1, "[4H]"},
-    [BIAS_IH] = {"rnn.bias_ih_l0", 1, "[4H]"},
-    [WEIGHT_HH] = {"rnn.weight_hh_l0", 2, "[4H, H]"},
-    [WEIGHT_IH] = {"rnn.weight_ih_l0", 2, "[4H, I]"},
-};
+/* A model file's tensors beside the parameters they are, in the order of these. */
+typedef struct parts {
+    tl_parameter parameters[TL_MAX_PARAMETERS];
+    const tl_saved_tensor *found[TL_MAX_PARAMETERS];
+    size_t count;
+} parts;
 
 enum { F32_BYTES = 4 };
 
@@ -64,14 +56,14 @@ static tally_status make_metadata(const tally_model *model, const char *path, js
 
 /* The parameter's bytes into data. */
 static tally_status save_parameter(const tally_model *model, size_t index, const char *path, unsigned char *data) {
-    const tally_parameter parameter = tally_model_parameter(model, index);
-    float *values = calloc(parameter.elements, sizeof *values);
+    const tl_parameter *parameter = &model->parameters[index];
+    float *values = calloc(parameter->elements, sizeof *values);
     if (!values)
         return tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
-    tally_status status = tally_model_get(model, index, values, parameter.elements);
-    for (size_t i = 0; i < parameter.elements && !status; i++) {
+    tally_status status = tally_model_get(model, index, values, parameter->elements);
+    for (size_t i = 0; i < parameter->elements && !status; i++) {
         if (!isfinite(values[i]))
-            status = tl_fail(TALLY_NUMBERS, "cannot write %s: element %zu of %s is %g", path, i, parameter.name,
+            status = tl_fail(TALLY_NUMBERS, "cannot write %s: element %zu of %s is %g", path, i, parameter->name,
                              (double)values[i]);
         put_f32(data + i * F32_BYTES, values[i]);
     }
@@ -82,46 +74,85 @@ static tally_status save_parameter(const tally_model *model, size_t index, const
 tally_status tally_model_save(const tally_model *model, const char *path) {
     if (!model || !path)
         return tl_fail(TALLY_USAGE, "tally_model_save: no model or no path given");
-    tally_parameter parameters[PARTS];
-    tl_saved_tensor tensors[PARTS];
+    tl_saved_tensor tensors[TL_MAX_PARAMETERS];
     size_t bytes = 0;
-    for (size_t i = 0; i < PARTS; i++) {
-        parameters[i] = tally_model_parameter(model, i);
-        bytes += parameters[i].elements * F32_BYTES; /* fits: the model is in memory */
-    }
+    for (size_t i = 0; i < model->parameter_count; i++)
+        bytes += model->parameters[i].elements * F32_BYTES; /* fits: the model is in memory */
     json_t *metadata = NULL;
     unsigned char *data = malloc(bytes), *next = data;
     tally_status status =
         data ? make_metadata(model, path, &metadata) : tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
-    for (size_t i = 0; i < PARTS && !status; i++) {
-        const tally_parameter *p = &parameters[i];
+    for (size_t i = 0; i < model->parameter_count && !status; i++) {
+        const tl_parameter *p = &model->parameters[i];
         status = save_parameter(model, i, path, next);
         tensors[i] = (tl_saved_tensor){p->name, "F32", (size_t)p->ndim, p->shape, next, p->elements * F32_BYTES};
         next += tensors[i].bytes;
     }
     if (!status)
-        status = tl_safetensors_write(path, tensors, PARTS, metadata);
+        status = tl_safetensors_write(path, tensors, model->parameter_count, metadata);
     json_decref(metadata);
     free(data);
     return status;
 }
 
-/* All of the parts, none missing and nothing else. */
-static tally_status find_parts(const char *path, const tl_safetensors *file, const tl_saved_tensor *found[PARTS]) {
-    memset(found, 0, PARTS * sizeof *found);
+/* The layer that a name ends with, _l and its number; false for another ending. */
+static bool layer_of(const char *name, size_t *layer) {
+    const char *digits = name + strlen(name);
+    while (digits > name && digits[-1] >= '0' && digits[-1] <= '9')
+        digits--;
+    size_t length = strlen(digits);
+    if (length < 1 || digits - name < 2 || strncmp(digits - 2, "_l", 2) != 0)
+        return false;
+    *layer = length > 9 ? SIZE_MAX : strtoul(digits, NULL, 10);
+    return true;
+}
+
+/* How many layers the names say that there are; at least one is needed. */
+static tally_status count_layers(const char *path, const tl_safetensors *file, size_t *layers) {
+    *layers = 1;
+    for (size_t i = 0; i < file->count; i++) {
+        const char *name = file->tensors[i].name;
+        size_t layer = 0;
+        if (strncmp(name, "rnn.", strlen("rnn.")) != 0 || !layer_of(name, &layer))
+            continue;
+        if (layer >= TALLY_MAX_LAYERS)
+            return tl_fail(TALLY_MODEL, "%s: tensor %s is of a layer beyond the %d that a model may have", path,
+                           tl_printable(name).text, TALLY_MAX_LAYERS);
+        if (layer >= *layers)
+            *layers = layer + 1;
+    }
+    return TALLY_OK;
+}
+
+/* All of the parts, none missing and nothing else. Their shapes are not known yet. */
+static tally_status find_parts(const char *path, const tl_safetensors *file, parts *p) {
+    tally_model_config names = {0};
+    tally_status status = count_layers(path, file, &names.layers);
+    if (status)
+        return status;
+    memset(p, 0, sizeof *p);
+    p->count = tl_model_list(&names, p->parameters);
     for (size_t i = 0; i < file->count; i++) {
         size_t part = 0;
-        while (part < PARTS && strcmp(parts[part].name, file->tensors[i].name) != 0)
+        while (part < p->count && strcmp(p->parameters[part].name, file->tensors[i].name) != 0)
             part++;
-        if (part == PARTS)
+        if (part == p->count)
             return tl_fail(TALLY_MODEL, "%s: tensor %s is not part of a model", path,
                            tl_printable(file->tensors[i].name).text);
-        found[part] = &file->tensors[i];
+        p->found[part] = &file->tensors[i];
     }
-    for (size_t part = 0; part < PARTS; part++)
-        if (!found[part])
-            return tl_fail(TALLY_MODEL, "%s: there is no tensor %s, which a model needs", path, parts[part].name);
+    for (size_t part = 0; part < p->count; part++)
+        if (!p->found[part])
+            return tl_fail(TALLY_MODEL, "%s: there is no tensor %s, which a model needs", path,
+                           p->parameters[part].name);
     return TALLY_OK;
+}
+
+static const tl_saved_tensor *tensor_of(const parts *p, tl_role role, size_t layer) {
+    size_t i = 0;
+    while (p->parameters[i].role != role || p->parameters[i].layer != layer)
+        i++;
+    return p->found[i];
 }
 
 typedef struct shape_text {
@@ -145,53 +176,77 @@ static shape_text show_shape(const size_t *shape, size_t ndim) {
     return shown;
 }
 
-static tally_status check_shapes(const char *path, const tl_saved_tensor *const found[PARTS],
-                                 tally_model_config *config) {
-    for (size_t i = 0; i < PARTS; i++) {
-        if (strcmp(found[i]->dtype, "F32") != 0)
-            return tl_fail(TALLY_MODEL, "%s: tensor %s has dtype %s, expected F32", path, parts[i].name,
-                           found[i]->dtype);
-        if (found[i]->ndim != parts[i].ndim)
-            return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s", path, parts[i].name,
-                           show_shape(found[i]->shape, found[i]->ndim).text, parts[i].shape);
+/* H hidden units, I inputs, C classes. */
+static const char *shape_name(const tl_parameter *p) {
+    static const char *const names[TL_ROLES] = {"[C]", "[C, H]", "[4H]", "[4H]", "[4H, H]", "[4H, I]"};
+    return names[p->role == TL_WEIGHT_IH && p->layer > 0 ? TL_WEIGHT_HH : p->role];
+}
+
+/* Of one type, and of as many dimensions as they must be. */
+static tally_status check_types(const char *path, const parts *p) {
+    for (size_t i = 0; i < p->count; i++) {
+        const tl_saved_tensor *found = p->found[i];
+        if (strcmp(found->dtype, "F32") != 0)
+            return tl_fail(TALLY_MODEL, "%s: tensor %s has dtype %s, expected F32", path, found->name, found->dtype);
+        if (found->ndim != (size_t)p->parameters[i].ndim)
+            return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s", path, found->name,
+                           show_shape(found->shape, found->ndim).text, shape_name(&p->parameters[i]));
     }
-    const size_t hidden = found[WEIGHT_HH]->shape[1], inputs = found[WEIGHT_IH]->shape[1];
-    const size_t classes = found[HEAD_WEIGHT]->shape[0];
+    return TALLY_OK;
+}
+
+static tally_status check_shapes(const char *path, parts *p, tally_model_config *config) {
+    tally_status status = check_types(path, p);
+    if (status)
+        return status;
+    const tl_saved_tensor *first = tensor_of(p, TL_WEIGHT_HH, 0);
+    const size_t hidden = first->shape[1], inputs = tensor_of(p, TL_WEIGHT_IH, 0)->shape[1];
+    const size_t classes = tensor_of(p, TL_HEAD_WEIGHT, 0)->shape[0];
+    const size_t layers = (p->count - TL_BIAS_HH) / (TL_ROLES - TL_BIAS_HH);
     if (hidden < 1 || inputs < 1 || classes < 2)
         return tl_fail(
             TALLY_MODEL,
             "%s: its shapes are those of a model of %zu inputs, %zu hidden units and %zu classes; at least 1, "
             "1 and 2 are needed",
             path, inputs, hidden, classes);
-    size_t gates;
-    if (!tl_size_mul(4, hidden, &gates))
-        gates = SIZE_MAX; /* no tensor in a file has that many rows */
-    const size_t expected[PARTS][2] = {
-        [HEAD_BIAS] = {classes}, [HEAD_WEIGHT] = {classes, hidden}, [BIAS_HH] = {gates},
-        [BIAS_IH] = {gates},     [WEIGHT_HH] = {gates, hidden},     [WEIGHT_IH] = {gates, inputs},
-    };
-    for (size_t i = 0; i < PARTS; i++)
-        if (memcmp(found[i]->shape, expected[i], parts[i].ndim * sizeof expected[i][0]) != 0)
-            return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s = %s", path, parts[i].name,
-                           show_shape(found[i]->shape, found[i]->ndim).text, parts[i].shape,
-                           show_shape(expected[i], parts[i].ndim).text);
-    *config = (tally_model_config){inputs, hidden, classes};
+    for (size_t layer = 1; layer < layers; layer++) {
+        const tl_saved_tensor *other = tensor_of(p, TL_WEIGHT_HH, layer);
+        if (other->shape[1] != hidden)
+            return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, but %s %s: layers must have as many units", path,
+                           other->name, show_shape(other->shape, 2).text, first->name,
+                           show_shape(first->shape, 2).text);
+    }
+    *config = (tally_model_config){inputs, hidden, classes, layers};
+    tl_model_list(config, p->parameters);
+    for (size_t i = 0; i < p->count; i++) {
+        const tl_parameter *expected = &p->parameters[i];
+        size_t ndim = (size_t)expected->ndim;
+        if (memcmp(p->found[i]->shape, expected->shape, ndim * sizeof expected->shape[0]) != 0)
+            return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s = %s", path, expected->name,
+                           show_shape(p->found[i]->shape, ndim).text, shape_name(expected),
+                           show_shape(expected->shape, ndim).text);
+    }
     return TALLY_OK;
 }
 
-static tally_status check_numbers(const char *path, const tl_saved_tensor *const found[PARTS]) {
-    for (size_t part = 0; part < PARTS; part++)
-        for (size_t i = 0; i < found[part]->bytes / F32_BYTES; i++) {
-            float value = get_f32(found[part]->data + i * F32_BYTES);
+static tally_status check_numbers(const char *path, const parts *p) {
+    for (size_t part = 0; part < p->count; part++)
+        for (size_t i = 0; i < p->found[part]->bytes / F32_BYTES; i++) {
+            float value = get_f32(p->found[part]->data + i * F32_BYTES);
             if (!isfinite(value))
-                return tl_fail(TALLY_MODEL, "%s: element %zu of tensor %s is %g", path, i, parts[part].name,
+                return tl_fail(TALLY_MODEL, "%s: element %zu of tensor %s is %g", path, i, p->found[part]->name,
                                (double)value);
         }
-    for (size_t i = 0; i < found[BIAS_IH]->bytes / F32_BYTES; i++) {
-        float sum = get_f32(found[BIAS_IH]->data + i * F32_BYTES) + get_f32(found[BIAS_HH]->data + i * F32_BYTES);
-        if (!isfinite(sum))
-            return tl_fail(TALLY_MODEL, "%s: the sum of %s and %s is %g at element %zu", path, parts[BIAS_IH].name,
-                           parts[BIAS_HH].name, (double)sum, i);
+    for (size_t part = 0; part < p->count; part++) {
+        if (p->parameters[part].role != TL_BIAS_IH)
+            continue;
+        const tl_saved_tensor *ih = p->found[part], *hh = tensor_of(p, TL_BIAS_HH, p->parameters[part].layer);
+        for (size_t i = 0; i < ih->bytes / F32_BYTES; i++) {
+            float sum = get_f32(ih->data + i * F32_BYTES) + get_f32(hh->data + i * F32_BYTES);
+            if (!isfinite(sum))
+                return tl_fail(TALLY_MODEL, "%s: the sum of %s and %s is %g at element %zu", path, ih->name, hh->name,
+                               (double)sum, i);
+        }
     }
     return TALLY_OK;
 }
@@ -210,21 +265,21 @@ static tally_status set_parameter(tally_model *model, size_t index, const tl_sav
 
 static tally_status build_model(tally_device *device, const char *path, const tl_safetensors *file,
                                 tally_model **model) {
-    const tl_saved_tensor *found[PARTS];
+    parts p;
     tally_model_config config;
-    tally_status status = find_parts(path, file, found);
+    tally_status status = find_parts(path, file, &p);
     if (!status)
-        status = check_shapes(path, found, &config);
+        status = check_shapes(path, &p, &config);
     if (!status)
-        status = check_numbers(path, found);
+        status = check_numbers(path, &p);
     if (status)
         return status;
     status = tally_model_new(device, &config, model);
     if (status)
         return tl_fail_within(status == TALLY_USAGE ? TALLY_MODEL : status, "%s: ", path);
     /* From the last on: bias_hh is added to bias_ih, which must be there. */
-    for (size_t part = PARTS; part-- > 0 && !status;)
-        status = set_parameter(*model, part, found[part]);
+    for (size_t part = p.count; part-- > 0 && !status;)
+        status = set_parameter(*model, part, p.found[part]);
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)file->metadata, key, value) {

@@ -81,6 +81,13 @@ tally_status tally_lstm_state_narrow(const tally_lstm_state *state, size_t colum
     return status;
 }
 
+/* The steps of a feature lie behind one another, wherever the features lie. */
+static tally_status check_features(const char *operation, const char *name, const tally_tensor *t) {
+    if ((t->shape[2] == 1 || t->stride[2] == 1) && (t->shape[1] == 1 || t->stride[1] == t->shape[2]))
+        return TALLY_OK;
+    return tl_fail(TALLY_USAGE, "%s: the features of %s are not contiguous", operation, name);
+}
+
 /* What forward and backward share. */
 static tally_status check_sequence(const char *operation, const tally_lstm_weights *weights, const tally_tensor *x,
                                    const tally_lstm_state *state) {
@@ -88,7 +95,7 @@ static tally_status check_sequence(const char *operation, const tally_lstm_weigh
         return tl_fail(TALLY_USAGE, "%s: no weights, no x or no state given", operation);
     size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0];
     const tl_expected expected[] = {
-        {"x", x, TALLY_F32, 3, {0, 0, 0}, true},
+        {"x", x, TALLY_F32, 3, {0, 0, 0}, false},
         {"state h", &state->h, TALLY_F32, 3, {hidden, steps + 1, n}, true},
         {"state c", &state->c, TALLY_F32, 3, {hidden, steps + 1, n}, true},
         {"state gates", &state->gates, TALLY_F32, 3, {4 * hidden, steps, n}, true},
@@ -100,6 +107,8 @@ static tally_status check_sequence(const char *operation, const tally_lstm_weigh
         {"bias", &weights->bias, TALLY_F32, 1, {4 * hidden}, true},
     };
     tally_status status = tl_check_tensors(operation, expected, COUNT(expected));
+    if (!status)
+        status = check_features(operation, "x", x);
     if (status)
         return status;
     size_t scratch = x->device->backend->lstm_scratch(x->device, inputs, hidden, steps, n);
@@ -130,14 +139,18 @@ tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_
         return tl_fail(TALLY_USAGE, "tally_lstm_backward: no gradients given");
     size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0];
     const tl_expected expected[] = {
-        {"x", x, TALLY_F32, 3, {0, 0, 0}, true},
+        {"x", x, TALLY_F32, 3, {0, 0, 0}, false},
         {"w_ih gradient", &gradients->w_ih, TALLY_F32, 2, {4 * hidden, inputs}, true},
         {"w_hh gradient", &gradients->w_hh, TALLY_F32, 2, {4 * hidden, hidden}, true},
         {"bias gradient", &gradients->bias, TALLY_F32, 1, {4 * hidden}, true},
-        {"dy", dy ? dy : &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, true},
-        {"dx", dx ? dx : x, TALLY_F32, 3, {inputs, steps, n}, true},
+        {"dy", dy ? dy : &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, false},
+        {"dx", dx ? dx : x, TALLY_F32, 3, {inputs, steps, n}, false},
     };
     status = tl_check_tensors("tally_lstm_backward", expected, COUNT(expected));
+    if (!status && dy)
+        status = check_features("tally_lstm_backward", "dy", dy);
+    if (!status && dx)
+        status = check_features("tally_lstm_backward", "dx", dx);
     if (status)
         return status;
     const tally_tensor *tensors[] = {x,

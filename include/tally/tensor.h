@@ -161,13 +161,14 @@ TALLY_API void tally_lstm_state_free(tally_lstm_state *state);
 /* The same storage seen as a state of fewer columns; contents are undefined until written. */
 TALLY_API tally_status tally_lstm_state_narrow(const tally_lstm_state *state, size_t columns, tally_lstm_state *view);
 
-/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], then the cell; x [I, T, N] contiguous.
+/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], then the cell; x [I, T, N]: the T N elements of a feature contiguous, features
+ * any distance apart, so that h[:, 1:, :] of one layer's state is the x of the next.
  * Exact order of a pre-activation: 0 + bias, then inputs ascending, then hidden ascending, one fma each. */
 TALLY_API tally_status tally_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
                                           const tally_lstm_state *state);
-/* Backpropagation through time. dy [H, T, N] contiguous: gradient of h at every step, or NULL for none. state->dh, state->dc: the
+/* Backpropagation through time. dy [H, T, N], laid out as x: gradient of h at every step, or NULL for none. state->dh, state->dc: the
  * gradients at the last step, replaced by those of the initial states. The gradients of weights are added to
- * those in gradients. dx [I, T, N] contiguous, overwritten, or NULL.
+ * those in gradients. dx [I, T, N], laid out as x, overwritten, or NULL.
  * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma from 0 over the 4H rows ascending; gradients of
  * weights and bias are those of tally_accumulate. */
 TALLY_API tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x,

@@ -71,7 +71,7 @@ typedef struct rows {
 } rows;
 
 static rows rows_at(const tally_tensor *t, size_t step, size_t column) {
-    return (rows){tl_view_floats(t) + step * t->shape[2] + column, t->shape[1] * t->shape[2]};
+    return (rows){tl_view_floats(t) + step * t->shape[2] + column, t->stride[0]};
 }
 
 /* valid: columns of the last vector; the others are whole. */

@@ -10,10 +10,15 @@ tally_status tl_cl_lstm_forward(const tally_lstm_weights *weights, const tally_t
     tl_launch_number(&l, x->shape[0]);
     tl_launch_number(&l, state->h.shape[0]);
     tl_launch_number(&l, x->shape[1]);
-    const tally_tensor *tensors[] = {&weights->w_ih, &weights->w_hh, &weights->bias, x,
-                                     &state->gates,  &state->c,      &state->h,      &state->tanh_c};
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
-        tl_launch_view(&l, tensors[i], 0);
+    tl_launch_view(&l, &weights->w_ih, 0);
+    tl_launch_view(&l, &weights->w_hh, 0);
+    tl_launch_view(&l, &weights->bias, 0);
+    tl_launch_view(&l, x, 0);
+    tl_launch_number(&l, x->stride[0]);
+    tl_launch_view(&l, &state->gates, 0);
+    tl_launch_view(&l, &state->c, 0);
+    tl_launch_view(&l, &state->h, 0);
+    tl_launch_view(&l, &state->tanh_c, 0);
     return tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
 }
 
@@ -32,6 +37,7 @@ tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_
     tl_launch_view(&l, &state->tanh_c, 0);
     tl_launch_int(&l, dy != NULL);
     tl_launch_view(&l, dy ? dy : &state->tanh_c, 0);
+    tl_launch_number(&l, dy ? dy->stride[0] : 0);
     tl_launch_view(&l, &state->dh, 0);
     tl_launch_view(&l, &state->dc, 0);
     tally_status status = tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
