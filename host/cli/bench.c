@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench_report.h"
+#include "format.h"
 #include "options.h"
 #include "progress.h"
 #include "stop.h"
@@ -17,49 +18,39 @@ typedef struct arguments {
     bool sweep;
 } arguments;
 
-static const command_help help = {
-    .command = "bench",
-    .usage = "tally bench [OPTION...]",
-    .about = "Measures how fast training and testing are, with workloads of fixed shapes:\n"
-             "\n"
-             "          layers  hidden  inputs  steps  classes  batch\n"
-             "  count        1      24       1     20       21   1000  the counting strings\n"
-             "  rows         1     128      28     28       10    128\n"
-             "  deep         1     256      64     50       10    256\n"
-             "  pixels       1      64       1    784       10    128\n"
-             "  score   the model of count tested on all 1,038,576 strings that it is not\n"
-             "          trained on, a step being all of them once\n"
-             "\n"
-             "A step is forward, loss, backward and Adam on a batch that is in memory. After\n"
-             "at least two steps and 0.2 s to warm up, each run is as many steps as take\n"
-             "about 0.5 s; shown are the median of the runs, and their spread, (largest -\n"
-             "smallest) / median. GFLOP/s are those of the matrix products, a multiplication\n"
-             "and an addition being two: of I inputs, H hidden, T steps and C classes, each\n"
-             "sequence takes 8 H (I + H) T a layer forward, with 2 H C for the linear layer,\n"
-             "and twice that backward but for the gradient of the first layer's inputs\n"
-             "(8 H I T), which nobody needs. 'peak' is their share of what the device does in\n"
-             "a short loop of fused multiply-adds in registers, measured beside it. 'MiB' is\n"
-             "the most memory of the process, a GPU's own not counted; 'first s' is from\n"
-             "opening the device to the end of the first step, with what drivers compile.\n"
-             "\n"
-             "The weights after a fixed number of steps are digested: on the exact route they\n"
-             "are the same on every device and with any number of threads. If they are not,\n"
-             "among the devices or beside --compare FILE of this version, the exit code is 8.\n"
-             "\n"
-             "JSON is a list of objects, CSV has their keys as its header: version, workload,\n"
-             "device, selector, backend, platform, route, arithmetic (exact, or why not),\n"
-             "threads, layers, hidden, inputs, steps, classes, batch, repeat, steps_a_run,\n"
-             "ms_per_step, spread, gflops, peak_gflops, share, memory_mib,\n"
-             "first_step_seconds, sequences_per_second, fallbacks (operations the C path did\n"
-             "for the device), weights_after_steps, weights_sha256 and mistakes (of score,\n"
-             "or null); with --compare also old_ms_per_step, old_over_new (both null where\n"
-             "FILE has no such workload, device and route) and weights_as_old (equal,\n"
-             "different, or null).",
-    .examples = "  tally bench --device all\n"
-                "  tally bench --workload count --device cpu --threads 1 --format json > old.json\n"
-                "  tally bench --workload count --device cpu --compare old.json\n"
-                "  tally bench --sweep",
-};
+static const char COMMAND[] = "bench";
+
+static const char about[] = "A step is forward, loss, backward and Adam on a batch that is in memory; of\n"
+                            "score, which tests the model of count, it is every string once. After\n"
+                            "at least two steps and 0.2 s to warm up, each run is as many steps as take\n"
+                            "about 0.5 s; shown are the median of the runs, and their spread, (largest -\n"
+                            "smallest) / median. GFLOP/s are those of the matrix products, a multiplication\n"
+                            "and an addition being two: of I inputs, H hidden, T steps and C classes, each\n"
+                            "sequence takes 8 H (I + H) T a layer forward, with 2 H C for the linear layer,\n"
+                            "and twice that backward but for the gradient of the first layer's inputs\n"
+                            "(8 H I T), which nobody needs. 'peak' is their share of what the device does in\n"
+                            "a short loop of fused multiply-adds in registers, measured beside it. 'MiB' is\n"
+                            "the most memory of the process, a GPU's own not counted; 'first s' is from\n"
+                            "opening the device to the end of the first step, with what drivers compile.\n"
+                            "\n"
+                            "The weights after a fixed number of steps are digested: on the exact route they\n"
+                            "are the same on every device and with any number of threads. If they are not,\n"
+                            "among the devices or beside --compare FILE of this version, the exit code is 8.\n"
+                            "\n"
+                            "JSON is a list of objects, CSV has their keys as its header: version, workload,\n"
+                            "device, selector, backend, platform, route, arithmetic (exact, or why not),\n"
+                            "threads, layers, hidden, inputs, steps, classes, batch, repeat, steps_a_run,\n"
+                            "ms_per_step, spread, gflops, peak_gflops, share, memory_mib,\n"
+                            "first_step_seconds, sequences_per_second, fallbacks (operations the C path did\n"
+                            "for the device), weights_after_steps, weights_sha256 and mistakes (of score,\n"
+                            "or null); with --compare also old_ms_per_step, old_over_new (both null where\n"
+                            "FILE has no such workload, device and route) and weights_as_old (equal,\n"
+                            "different, or null).";
+
+static const char examples[] = "  tally bench --device all\n"
+                               "  tally bench --workload count --device cpu --threads 1 --format json > old.json\n"
+                               "  tally bench --workload count --device cpu --compare old.json\n"
+                               "  tally bench --sweep";
 
 /* What is measured, on what, and how far it is. */
 typedef struct session {
@@ -195,9 +186,8 @@ static int unknown_workload(const char *name) {
     for (size_t i = 0; i < WORKLOADS; i++)
         suggest_offer(&near, workloads[i].name);
     if (near.nearest != NULL)
-        return command_misused(help.command, "option --workload: no workload '%s'; did you mean %s?", name,
-                               near.nearest);
-    return command_misused(help.command, "option --workload: no workload '%s'", name);
+        return command_misused(COMMAND, "option --workload: no workload '%s'; did you mean %s?", name, near.nearest);
+    return command_misused(COMMAND, "option --workload: no workload '%s'", name);
 }
 
 static int run_chosen(const arguments *a, const json_t *old) {
@@ -209,8 +199,27 @@ static int run_chosen(const arguments *a, const json_t *old) {
     return run(a, workload_find(a->workload), 1, old);
 }
 
+/* The table of workloads, and what is behind it. */
+static void describe(char *to, size_t size) {
+    size_t used = (size_t)snprintf(to, size,
+                                   "Measures how fast training and testing are, with workloads of fixed shapes:\n\n"
+                                   "          layers  hidden  inputs  steps  classes      batch\n");
+    for (size_t i = 0; i < WORKLOADS && used < size; i++) {
+        const workload *w = &workloads[i];
+        used += (size_t)snprintf(to + used, size - used, "  %-8s%6zu  %6zu  %6zu  %5zu  %7zu  %9s  %s\n", w->name,
+                                 w->layers, w->hidden, w->inputs, w->steps, w->classes, format_whole(w->batch).text,
+                                 w->about);
+    }
+    if (used < size)
+        snprintf(to + used, size - used, "\n%s", about);
+}
+
 int command_bench(int argc, char **argv) {
     arguments a = {.workload = "all", .device = {.selector = "auto"}, .repeat = 5};
+    char described[4096];
+    describe(described, sizeof described);
+    const command_help help = {
+        .command = COMMAND, .usage = "tally bench [OPTION...]", .about = described, .examples = examples};
     const option options[] = {
         {.name = "workload",
          .argument = "NAME",
@@ -246,11 +255,11 @@ int command_bench(int argc, char **argv) {
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 0)
-        return command_misused(help.command, "'%s' is too much: there are only options", argv[0]);
+        return command_misused(COMMAND, "'%s' is too much: there are only options", argv[0]);
     if (strcmp(a.workload, "all") != 0 && workload_find(a.workload) == NULL)
         return unknown_workload(a.workload);
     if (a.sweep && strcmp(a.workload, "all") != 0 && strcmp(a.workload, "count") != 0)
-        return command_misused(help.command, "option --sweep: its shapes are count's, not those of %s", a.workload);
+        return command_misused(COMMAND, "option --sweep: its shapes are count's, not those of %s", a.workload);
     json_t *old = NULL;
     if (a.compare != NULL) {
         int loaded = bench_compare_load(a.compare, &old);

@@ -16,7 +16,7 @@ typedef struct workload {
     size_t layers, hidden, inputs, steps, classes;
     size_t batch;  /* sequences of a step that is measured */
     size_t digest; /* training steps behind which the weights' digest is taken; at least 2 */
-    const char *about;
+    const char *about; /* for help */
 } workload;
 
 enum { WORKLOADS = 5 };

@@ -195,6 +195,8 @@ static void check(tl_case *c) {
     m.probabilities->name = "dlogits"; /* what they were replaced by */
     tl_case_read(c, m.probabilities);
     tl_case_read(c, m.loss);
+    tl_case_read(c, m.between);
+    tl_case_bits(c, m.between);
     tl_case_bits(c, m.probabilities);
     tl_case_bits(c, m.loss);
 }
