@@ -260,6 +260,7 @@ int command_bench(int argc, char **argv) {
         return unknown_workload(a.workload);
     if (a.sweep && strcmp(a.workload, "all") != 0 && strcmp(a.workload, "count") != 0)
         return command_misused(COMMAND, "option --sweep: its shapes are count's, not those of %s", a.workload);
+    a.device.quiet = a.format != BENCH_TABLE;
     json_t *old = NULL;
     if (a.compare != NULL) {
         int loaded = bench_compare_load(a.compare, &old);
