@@ -239,6 +239,12 @@ static void wrong_devices(void **state) {
     refused(tally_device_open("77:3", NULL, &device), TALLY_DEVICE, "77:3", "cpu", NULL);
     refused(tally_device_open("", NULL, &device), TALLY_DEVICE, "no device", "cpu", NULL);
     refused(tally_device_open(NULL, NULL, &device), TALLY_USAGE, "tally_device_open", NULL, NULL);
+    double flops = 0.0;
+    refused(tally_device_peak(NULL, &flops), TALLY_USAGE, "tally_device_peak", NULL, NULL);
+    refused(tally_device_peak(the.device, NULL), TALLY_USAGE, "tally_device_peak", NULL, NULL);
+    suite_case("the peak of a device that is there");
+    suite_ok(tally_device_peak(the.device, &flops));
+    assert_true(isfinite(flops) && flops > 0.0);
 }
 
 int ops_arguments(void) {

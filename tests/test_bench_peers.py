@@ -1,4 +1,4 @@
-"""scripts/bench-peers without any peer: its help, what it says where none is installed or works. TALLY names the program."""
+"""scripts/bench-peers without any peer: its help, what it says where none is installed or works. TALLY: the program."""
 
 import os
 import subprocess
@@ -56,7 +56,8 @@ class Peers(unittest.TestCase):
             args = "--workload", "count", "--device", "cpu"
             done = run(*args, "--tally", os.environ["TALLY"], modules=folder)
             self.assertEqual(done.returncode, 1)
-            for text in "pytorch ended: ", "torch is a sham", "keras ended: ", "jax ended: ", "count: every peer failed":
+            for text in ("pytorch ended: ", "torch is a sham", "keras ended: ", "jax ended: ",
+                         "count: every peer failed"):
                 self.assertIn(text, done.stderr)
             done = run(*args, "--tally", os.path.join(folder, "tally"), modules=folder)
             self.assertEqual((done.returncode, done.stdout), (1, ""))

@@ -157,7 +157,7 @@ static int run(const arguments *a, const workload *list, size_t count, const jso
     return result;
 }
 
-/* The shape of count with one size at a time doubled; values that mean nothing, for strings of more than 24 bits are too many. */
+/* The shape of count with one size at a time doubled; on made numbers, for there are too many strings of 80 bits. */
 enum { SWEEP_MOST = 16 };
 
 static size_t make_sweep(workload list[SWEEP_MOST]) {

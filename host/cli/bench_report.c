@@ -119,7 +119,7 @@ static void print_digests(const bench_report *r) {
     printf("Weights    ");
     format_print_wrapped(text, (int)strlen("Weights    "), WIDTH);
     if (compared > 0 && !bench_report_differs(r))
-        printf("           the same on all devices\n");
+        printf("           the same wherever arithmetic is exact\n");
 }
 
 /* What must be the same and is not, and what was found beside the earlier run. */

@@ -14,8 +14,8 @@ typedef struct workload {
     char name[16];
     workload_kind kind;
     size_t layers, hidden, inputs, steps, classes;
-    size_t batch;  /* sequences of a step that is measured */
-    size_t digest; /* training steps behind which the weights' digest is taken; at least 2 */
+    size_t batch;      /* sequences of a step that is measured */
+    size_t digest;     /* training steps behind which the weights' digest is taken; at least 2 */
     const char *about; /* for help */
 } workload;
 
