@@ -108,28 +108,37 @@ static void pack_right(const right_row *right, size_t columns, chunk c, float *t
         }
 }
 
-/* Adds so many groups of 16 columns to the sums [column][row][lane] of a tile. */
-TL_INLINE void add_tile(size_t columns, size_t groups, const float *left, const float *right, float *sums) {
+/* Where a tile's left side lies: strides of its runs, of 16 columns in a run, and of its rows. */
+typedef struct left_tile {
+    const float *data;
+    size_t run, group, row;
+} left_tile;
+
+/* Adds runs of groups of 16 columns to the sums [column][row][lane] of a tile. right is packed. */
+TL_INLINE void add_tile(size_t columns, size_t runs, size_t groups, left_tile left, const float *right, float *sums) {
     for (size_t q = 0; q < TL_PARTS; q++) {
         tl_vf acc[TILE_ROWS][TILE_COLUMNS];
-        const float *a = left + q * TL_W, *b = right + q * TL_W;
+        const float *b = right + q * TL_W;
         float *part = sums + q * TL_W;
 #pragma GCC unroll 6
         for (size_t j = 0; j < columns; j++)
 #pragma GCC unroll 4
             for (size_t i = 0; i < TILE_ROWS; i++)
                 acc[i][j] = tl_v_load(part + (j * TILE_ROWS + i) * TL_LANES);
-        for (size_t k = 0; k < groups; k++, a += TILE_ROWS * TL_LANES, b += columns * TL_LANES) {
-            tl_vf value[TILE_COLUMNS];
-#pragma GCC unroll 6
-            for (size_t j = 0; j < columns; j++)
-                value[j] = tl_v_load(b + j * TL_LANES);
-#pragma GCC unroll 4
-            for (size_t i = 0; i < TILE_ROWS; i++) {
-                tl_vf row = tl_v_load(a + i * TL_LANES);
+        for (size_t run = 0; run < runs; run++) {
+            const float *a = left.data + run * left.run + q * TL_W;
+            for (size_t k = 0; k < groups; k++, a += left.group, b += columns * TL_LANES) {
+                tl_vf value[TILE_COLUMNS];
 #pragma GCC unroll 6
                 for (size_t j = 0; j < columns; j++)
-                    acc[i][j] = TL_FMA(row, value[j], acc[i][j]);
+                    value[j] = tl_v_load(b + j * TL_LANES);
+#pragma GCC unroll 4
+                for (size_t i = 0; i < TILE_ROWS; i++) {
+                    tl_vf row = tl_v_load(a + i * left.row);
+#pragma GCC unroll 6
+                    for (size_t j = 0; j < columns; j++)
+                        acc[i][j] = TL_FMA(row, value[j], acc[i][j]);
+                }
             }
         }
 #pragma GCC unroll 6
@@ -140,27 +149,50 @@ TL_INLINE void add_tile(size_t columns, size_t groups, const float *left, const 
     }
 }
 
-static void add_tile_of(size_t width, size_t groups, const float *left, const float *right, float *sums) {
+static void add_tile_of(size_t width, size_t runs, size_t groups, left_tile left, const float *right, float *sums) {
     if (width == TILE_COLUMNS)
-        add_tile(TILE_COLUMNS, groups, left, right, sums);
+        add_tile(TILE_COLUMNS, runs, groups, left, right, sums);
     else if (TILE_COLUMNS > 4 && width == 4)
-        add_tile(TILE_COLUMNS > 4 ? 4 : 1, groups, left, right, sums);
+        add_tile(TILE_COLUMNS > 4 ? 4 : 1, runs, groups, left, right, sums);
     else if (width == 2)
-        add_tile(2, groups, left, right, sums);
+        add_tile(2, runs, groups, left, right, sums);
     else
-        add_tile(1, groups, left, right, sums);
+        add_tile(1, runs, groups, left, right, sums);
 }
 
-/* Adds a packed chunk to the sums [tile of rows][column][row of the tile][lane]. */
-static void add_chunk(size_t rows, size_t columns, size_t groups, room at) {
+/* Whether the left side's tiles can be read where they are: whole lanes of whole tiles. */
+static bool in_place(const dots *d, chunk c) {
+    return d->left.step == 1 && d->alpha == 1.0f && c.length % TL_LANES == 0 && d->rows % TILE_ROWS == 0;
+}
+
+/* The left side's tile of rows from first + i on, where it is or packed. */
+static left_tile tile_at(const dots *d, size_t first, size_t i, chunk c, const float *packed) {
+    size_t groups = lane_groups(c.length);
+    if (!packed)
+        return (left_tile){d->left.data + (first + i) * d->left.row + c.run * d->left.run + c.first, d->left.run,
+                           TL_LANES, d->left.row};
+    return (left_tile){packed + i * c.runs * groups * TL_LANES, groups * TILE_ROWS * TL_LANES, TILE_ROWS * TL_LANES,
+                       TL_LANES};
+}
+
+/* Adds a chunk to the sums [tile of rows][column][row of the tile][lane] of the rows from first on. */
+static void add_chunk(const dots *d, size_t first, size_t rows, const right_row *right, size_t columns, chunk c,
+                      room at) {
+    size_t groups = lane_groups(c.length);
+    float *packed = in_place(d, c) ? NULL : at.left;
+    if (packed)
+        pack_left(d, first, rows, c, packed);
+    pack_right(right, columns, c, at.right);
     for (size_t near = 0; near < columns; near += NEAR_ROWS) {
         size_t end = columns - near < NEAR_ROWS ? columns : near + NEAR_ROWS;
-        for (size_t i = 0; i < rows; i += TILE_ROWS)
+        for (size_t i = 0; i < rows; i += TILE_ROWS) {
+            left_tile left = tile_at(d, first, i, c, packed);
             for (size_t j = near, width; j < end; j += width) {
                 width = tile_width(end - j);
-                add_tile_of(width, groups, at.left + i * groups * TL_LANES, at.right + j * groups * TL_LANES,
+                add_tile_of(width, c.runs, groups, left, at.right + j * c.runs * groups * TL_LANES,
                             at.sums + (i * columns + j * TILE_ROWS) * TL_LANES);
             }
+        }
     }
 }
 
@@ -190,9 +222,7 @@ static void add_block(const dots *d, size_t row, size_t rows, const right_row *r
             for (size_t p = 0; p < length; p += TL_SUMS_CHUNK) {
                 chunk c = {first + p, length - p < TL_SUMS_CHUNK ? length - p : TL_SUMS_CHUNK, run,
                            over.runs - run < most ? over.runs - run : most};
-                pack_left(d, row, rows, c, at.left);
-                pack_right(right, columns, c, at.right);
-                add_chunk(rows, columns, c.runs * lane_groups(c.length), at);
+                add_chunk(d, row, rows, right, columns, c, at);
             }
         finish(d, row, rows, right, columns, first == 0 ? d->beta : 1.0f, at.sums);
     }
