@@ -25,6 +25,10 @@
 #define VECTORS 2
 #define HEAD_ROWS 4
 
+/* Vectors of columns are aligned here: a row has whole ones, and so has a buffer. PoCL makes TL_PUT of four stores. Where all that a loop
+ * does is to copy, it must stay TL_PUT: LLVM makes a call of memcpy of it, and arrays then live in memory. */
+#define PUT(value, p) (*(global TL_F *)(p) = (value))
+
 /* A function for each of the constants it is called with, so that its sums are in registers. */
 #define TEMPLATE static inline __attribute__((always_inline))
 
@@ -151,13 +155,13 @@ TEMPLATE void forward_cell(const bool keep, ulong hidden, const forward_step *at
     for (int g = 0; g < 4; g++)
         gate[g] = TL_GET(sums + g * COLUMNS);
     tl_lstm_cell(gate, TL_GET(at->c_prev + to), &c, &tanh_c, &h);
-    TL_PUT(c, at->c + to);
-    TL_PUT(h, at->h + to);
+    PUT(c, at->c + to);
+    PUT(h, at->h + to);
     if (keep) {
         #pragma unroll
         for (int g = 0; g < 4; g++)
-            TL_PUT(gate[g], at->gates + g * hidden * COLUMNS + to);
-        TL_PUT(tanh_c, at->tanh_c + to);
+            PUT(gate[g], at->gates + g * hidden * COLUMNS + to);
+        PUT(tanh_c, at->tanh_c + to);
     }
 }
 
@@ -226,8 +230,8 @@ static void backward_cells(ulong hidden, ulong columns, global float *gates, glo
             tl_lstm_cell_backward(gate, TL_GET(c_prev + at), TL_GET(tanh_c + at), new_dh, &new_dc);
             #pragma unroll
             for (int g = 0; g < 4; g++)
-                TL_PUT(gate[g], gates + g * hidden * COLUMNS + at);
-            TL_PUT(new_dc, dc + at);
+                PUT(gate[g], gates + g * hidden * COLUMNS + at);
+            PUT(new_dc, dc + at);
         }
 }
 
