@@ -5,21 +5,24 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, LARGE = 2 << 20 };
 
 tally_status tl_cpu_storage_new(tally_device *device, size_t bytes, tl_storage **storage) {
-    size_t padded;
-    if (!tl_size_add(bytes, ALIGNMENT - 1, &padded))
+    size_t padded, alignment = bytes < LARGE ? ALIGNMENT : LARGE;
+    if (!tl_size_add(bytes, alignment - 1, &padded))
         return tl_fail(TALLY_MEMORY, "%zu bytes do not fit in memory", bytes);
-    padded -= padded % ALIGNMENT;
+    padded -= padded % alignment;
     tl_storage *made = malloc(sizeof *made);
-    void *host = aligned_alloc(ALIGNMENT, padded);
+    void *host = aligned_alloc(alignment, padded);
     if (!made || !host) {
         free(made);
         free(host);
         return tl_fail(TALLY_MEMORY, "no memory left for a tensor of %zu bytes", bytes);
     }
+    if (alignment == LARGE)
+        madvise(host, padded, MADV_HUGEPAGE); /* long sequences go through many pages; it is a wish */
     memset(host, 0, padded);
     *made = (tl_storage){.device = device, .bytes = bytes, .host = host};
     *storage = made;
