@@ -32,6 +32,9 @@
 #define TL_LANES 16
 #define TL_PARTS (TL_LANES / TL_W)
 
+/* Neighbours of a flat tensor a work-item: a processor wants more than a vector. */
+#define TL_FLAT (TL_W == 1 ? 1 : 64 * TL_W)
+
 /* TL_W neighbours in memory. */
 #if TL_W == 1
 #define TL_GET(p) (*(p))

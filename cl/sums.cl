@@ -113,14 +113,14 @@ kernel void tally_reduce(ulong runs, ulong n, ulong slice, global const float *x
     }
 }
 
-/* gradient += the sums of count slices, ascending. */
+/* gradient += the sums of count slices, ascending; TL_FLAT elements a work-item. */
 kernel void tally_merge(ulong count, ulong parameters, global const float *sums, global float *gradient,
                         ulong gradient_offset, ulong columns) {
-    ulong i = get_global_id(0) * TL_W;
-    if (i >= columns)
-        return;
-    TL_F total = tl_load(gradient + gradient_offset + i, 1, columns - i);
-    for (ulong slice = 0; slice < count; slice++)
-        total = total + tl_load(sums + slice * parameters + i, 1, columns - i);
-    tl_store(gradient + gradient_offset + i, 1, columns - i, total);
+    ulong end = min(columns, (get_global_id(0) + 1) * TL_FLAT);
+    for (ulong i = get_global_id(0) * TL_FLAT; i < end; i += TL_W) {
+        TL_F total = tl_load(gradient + gradient_offset + i, 1, columns - i);
+        for (ulong slice = 0; slice < count; slice++)
+            total = total + tl_load(sums + slice * parameters + i, 1, columns - i);
+        tl_store(gradient + gradient_offset + i, 1, columns - i, total);
+    }
 }

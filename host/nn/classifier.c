@@ -99,11 +99,17 @@ enum { TURN = 16 };
 static void turn(const tl_slice *slice, const float *x) {
     const tally_tensor *t = &slice->x;
     size_t inputs = t->shape[0], values = inputs * t->shape[1], columns = t->shape[2];
-    for (size_t first = 0; first < values; first += TURN)
-        for (size_t n = 0; n < columns; n++)
-            for (size_t v = first; v < values && v < first + TURN; v++)
-                slice->of->x_columns[v % inputs * t->stride[0] + v / inputs * t->stride[1] + n] =
-                    n < slice->count ? x[n * values + v] : 0.0f;
+    float *rows[TURN];
+    for (size_t first = 0; first < values; first += TURN) {
+        size_t some = values - first < TURN ? values - first : TURN;
+        for (size_t v = 0; v < some; v++)
+            rows[v] = slice->of->x_columns + (first + v) % inputs * t->stride[0] + (first + v) / inputs * t->stride[1];
+        for (size_t n = 0; n < slice->count; n++)
+            for (size_t v = 0; v < some; v++)
+                rows[v][n] = x[n * values + first + v];
+        for (size_t v = 0; v < some; v++)
+            memset(rows[v] + slice->count, 0, (columns - slice->count) * sizeof(float));
+    }
 }
 
 tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels) {

@@ -60,3 +60,8 @@ tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows
     const size_t global[3] = {(items + group - 1) / group * group, rows, outer}, local[3] = {group, 1, 1};
     return enqueue(l, global, local);
 }
+
+tally_status tl_launch_run_flat(tl_launch *l, size_t elements) {
+    size_t width = l->device->width;
+    return tl_launch_run(l, elements, width > 1 ? 64 * width : 1, 1, 1);
+}

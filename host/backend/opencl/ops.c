@@ -114,5 +114,5 @@ tally_status tl_cl_adam(const tally_adam_options *options, uint64_t step, const 
     tl_launch_real(&l, with.beta2);
     tl_launch_real(&l, with.keep2);
     tl_launch_real(&l, with.epsilon);
-    return tl_launch_run(&l, weights->shape[0], l.device->width, 1, 1);
+    return tl_launch_run_flat(&l, weights->shape[0]);
 }

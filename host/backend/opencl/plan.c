@@ -162,7 +162,7 @@ static tally_status train_slices(const plan *p, const tl_batch *batch, size_t fi
     tl_launch_number(&l, n->parameters);
     buffer(&l, &p->sums);
     tl_launch_view(&l, &batch->gradient, 0);
-    return tl_launch_run(&l, n->parameters, p->device->width, 1, 1);
+    return tl_launch_run_flat(&l, n->parameters);
 }
 
 tally_status tl_cl_train(tl_plan *base, const tl_batch *batch) {
