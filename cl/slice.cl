@@ -25,12 +25,13 @@
 #define VECTORS 2
 #define HEAD_ROWS 4
 
-/* Vectors of columns are aligned here: a row has whole ones, and so has a buffer. PoCL makes TL_PUT of four stores. Where all that a loop
- * does is to copy, it must stay TL_PUT: LLVM makes a call of memcpy of it, and arrays then live in memory. */
-#define PUT(value, p) (*(global TL_F *)(p) = (value))
-
 /* A function for each of the constants it is called with, so that its sums are in registers. */
 #define TEMPLATE static inline __attribute__((always_inline))
+
+/* Vectors of columns are aligned here: a row has whole ones, and so has a buffer. PoCL makes vstore16 of four stores. */
+TEMPLATE void put(TL_F value, global float *p) {
+    *(global TL_F *)p = value;
+}
 
 /* What does not change from slice to slice. */
 typedef struct sizes {
@@ -136,7 +137,7 @@ TEMPLATE void sums_block(const int vectors, ulong inputs, ulong hidden, global c
     for (int r = 0; r < 4 * UNITS_A_BLOCK; r++)
         #pragma unroll
         for (int v = 0; v < vectors; v++)
-            TL_PUT(acc[r][v], sums + r * COLUMNS + v * TL_W);
+            put(acc[r][v], sums + r * COLUMNS + v * TL_W);
 }
 
 __attribute__((noinline)) static void all_sums(ulong inputs, ulong hidden, ulong columns, global const float *packed,
@@ -155,13 +156,13 @@ TEMPLATE void forward_cell(const bool keep, ulong hidden, const forward_step *at
     for (int g = 0; g < 4; g++)
         gate[g] = TL_GET(sums + g * COLUMNS);
     tl_lstm_cell(gate, TL_GET(at->c_prev + to), &c, &tanh_c, &h);
-    PUT(c, at->c + to);
-    PUT(h, at->h + to);
+    put(c, at->c + to);
+    put(h, at->h + to);
     if (keep) {
         #pragma unroll
         for (int g = 0; g < 4; g++)
-            PUT(gate[g], at->gates + g * hidden * COLUMNS + to);
-        PUT(tanh_c, at->tanh_c + to);
+            put(gate[g], at->gates + g * hidden * COLUMNS + to);
+        put(tanh_c, at->tanh_c + to);
     }
 }
 
@@ -191,7 +192,7 @@ TEMPLATE void product_block(const int rows, const int vectors, global const floa
         if (r < there)
             #pragma unroll
             for (int v = 0; v < vectors; v++)
-                TL_PUT(acc[r][v], out + r * COLUMNS + v * TL_W);
+                put(acc[r][v], out + r * COLUMNS + v * TL_W);
 }
 
 /* out [rows] = the packed turned matrix times in [sums]. */
@@ -230,8 +231,8 @@ static void backward_cells(ulong hidden, ulong columns, global float *gates, glo
             tl_lstm_cell_backward(gate, TL_GET(c_prev + at), TL_GET(tanh_c + at), new_dh, &new_dc);
             #pragma unroll
             for (int g = 0; g < 4; g++)
-                PUT(gate[g], gates + g * hidden * COLUMNS + at);
-            PUT(new_dc, dc + at);
+                put(gate[g], gates + g * hidden * COLUMNS + at);
+            put(new_dc, dc + at);
         }
 }
 
@@ -275,7 +276,7 @@ TEMPLATE void add_tile(const int width, ulong steps, ulong columns, global const
         for (int i = 0; i < TILE_ROWS; i++)
             #pragma unroll
             for (int j = 0; j < width; j++)
-                TL_PUT(acc[i][j], part + (j * TILE_ROWS + i) * TL_LANES);
+                put(acc[i][j], part + (j * TILE_ROWS + i) * TL_LANES);
     }
 }
 
@@ -290,7 +291,7 @@ static void sum_gradients(ulong rows, ulong hidden, ulong inputs, ulong steps, u
         for (ulong first_row = 0; first_row < rows; first_row += SUM_ROWS) {
             ulong n = min((ulong)SUM_COLUMNS, all - first_column), m = min((ulong)SUM_ROWS, rows - first_row);
             for (ulong i = 0; i < rounded(m, TILE_ROWS) * n * TL_LANES; i += TL_W)
-                TL_PUT(TL_SPLAT(0.0f), scratch + i);
+                put(TL_SPLAT(0.0f), scratch + i);
             for (ulong t = 0; t < steps; t += CHUNK) {
                 ulong some = min((ulong)CHUNK, steps - t);
                 for (ulong s = 0; s < some; s++)
@@ -300,7 +301,7 @@ static void sum_gradients(ulong rows, ulong hidden, ulong inputs, ulong steps, u
                         global const float *from =
                             k < hidden ? h + ((t + s) * hidden + k) * COLUMNS : x + (t + s) * x_step + (k - hidden) * x_row;
                         for (ulong p = 0; p < columns; p += TL_W)
-                            TL_PUT(k == all - 1 ? TL_SPLAT(1.0f) : TL_GET(from + p), to + p);
+                            put(k == all - 1 ? TL_SPLAT(1.0f) : TL_GET(from + p), to + p);
                     }
                 /* Tiles of the widest first, each for all rows while its right side is in the cache. */
                 global const float *chunk = left + (t * rows + first_row) * COLUMNS;
@@ -360,7 +361,7 @@ static void classify(ulong classes, ulong hidden, ulong columns, global const fl
             #pragma unroll
             for (int r = 0; r < HEAD_ROWS; r++)
                 if (first + r < classes)
-                    TL_PUT(acc[r], probabilities + (first + r) * COLUMNS + column);
+                    put(acc[r], probabilities + (first + r) * COLUMNS + column);
         }
         tl_softmax(classes, probabilities + column, COLUMNS, 1, probabilities + column, COLUMNS, 1, TL_W);
     }
@@ -384,13 +385,13 @@ static void head_backward(ulong classes, ulong hidden, ulong columns, global con
             #pragma unroll
             for (int r = 0; r < HEAD_ROWS; r++)
                 if (first + r < hidden)
-                    TL_PUT(acc[r], dh + (first + r) * COLUMNS + column);
+                    put(acc[r], dh + (first + r) * COLUMNS + column);
         }
 }
 
 static void fill_zero(global float *to, ulong rows) {
     for (ulong i = 0; i < rows * COLUMNS; i += TL_W)
-        TL_PUT(TL_SPLAT(0.0f), to + i);
+        put(TL_SPLAT(0.0f), to + i);
 }
 
 /* A worker's room for a slice. A layer has gates, c, h and tanh_c. */
@@ -533,7 +534,7 @@ kernel void tally_predict(ulong layers, ulong inputs, ulong hidden, ulong classe
                  last.h + steps % 2 * row, own);
         for (ulong k = 0; k < classes; k++)
             for (ulong c = 0; c < n; c += TL_W)
-                TL_PUT(TL_GET(own + k * COLUMNS + c), probabilities + AT2(probabilities, k, first + c));
+                put(TL_GET(own + k * COLUMNS + c), probabilities + AT2(probabilities, k, first + c));
     }
 }
 #endif
