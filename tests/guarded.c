@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const layout_names[LAYOUTS] = {"flat", "padded", "strided", "transposed"};
+const char *const layout_names[ALL_LAYOUTS] = {"flat", "padded", "strided", "transposed", "apart", "step-major"};
 
 static const uint32_t GUARD = 0x7fa5a5a5; /* a signalling NaN, and no label either */
 enum { BEFORE = 5, BEHIND = 37, PAD_BEFORE = 1, PAD_BEHIND = 2, STRIDE = 3, STRIDE_AT = 1 };
@@ -77,6 +77,16 @@ static tally_tensor laid_out(guarded *g, tally_device *device, tally_dtype dtype
         memcpy(larger, shape, (size_t)ndim * sizeof *shape);
         larger[1] += PAD_BEFORE + PAD_BEHIND;
         view = room(g, device, dtype, ndim, larger);
+        suite_ok(tally_tensor_slice(&view, 1, PAD_BEFORE, shape[1], &result));
+        return result;
+    case STEP_MAJOR:
+        assert_int_equal(ndim, 3);
+        larger[0] = PAD_BEFORE + shape[1] + PAD_BEHIND;
+        larger[1] = shape[0];
+        larger[2] = shape[2];
+        view = room(g, device, dtype, ndim, larger);
+        suite_ok(tally_tensor_transpose(&view, 0, 1, &result));
+        view = result;
         suite_ok(tally_tensor_slice(&view, 1, PAD_BEFORE, shape[1], &result));
         return result;
     default:

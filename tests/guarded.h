@@ -13,9 +13,11 @@ typedef enum layout {
     STRIDED,    /* every third element of a row; 1 or 2 dimensions */
     TRANSPOSED, /* the last two dimensions the other way round; 2 or 3 */
     LAYOUTS,
-    APART = LAYOUTS /* 3 dimensions: as FLAT, but guards are between the parts that the first one numbers */
+    APART = LAYOUTS, /* 3 dimensions: as FLAT, but guards are between the parts that the first one numbers */
+    STEP_MAJOR,      /* 3 dimensions: the second one outermost, guards before and behind */
+    ALL_LAYOUTS
 } layout;
-extern const char *const layout_names[LAYOUTS];
+extern const char *const layout_names[ALL_LAYOUTS];
 
 typedef struct guarded {
     tally_tensor tensor; /* the view under test */

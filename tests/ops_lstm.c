@@ -78,8 +78,12 @@ static void randomise(sizes s, arrays *a) {
 
 typedef struct form {
     bool with_dy, with_dx, composed;
-    bool apart; /* the features of x, dy and dx do not lie behind one another */
+    layout state, sequences; /* of gates, c, h and tanh_c; of x, dy and dx */
 } form;
+
+/* Feature by feature, step by step, and others that are allowed. */
+static const layout orders[] = {FLAT, STEP_MAJOR, APART, PADDED};
+enum { ORDERS = 4 };
 
 static guarded make(tally_device *device, sizes s, form how, int part, const float *values) {
     shape is = shape_of(s, part);
@@ -87,8 +91,7 @@ static guarded make(tally_device *device, sizes s, form how, int part, const flo
         return guarded_vector(device, FLAT, is.dims[0], values);
     if (is.ndim == 2)
         return guarded_matrix(device, FLAT, is.dims[0], is.dims[1], values);
-    bool apart = how.apart && (part == X || part == DY || part == DX);
-    return guarded_cube(device, apart ? APART : FLAT, is.dims, values);
+    return guarded_cube(device, part == X || part == DY || part == DX ? how.sequences : how.state, is.dims, values);
 }
 
 /* forward: what there is between the passes; backward: after both. */
@@ -147,8 +150,9 @@ static void check_bits(sizes s, const char *form_name, const arrays *a, const ar
 
 /* Bits are compared, but with long or saturated sequences, whose gradients fade below 2^-126, only where the device keeps them. */
 static void check_values(sizes s, form how, const arrays *in, bool fades) {
-    suite_case("lstm, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s%s", s.inputs, s.hidden, s.steps, s.columns,
-               how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "", how.apart ? ", features apart" : "");
+    suite_case("lstm, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s, state %s, x %s", s.inputs, s.hidden, s.steps,
+               s.columns, how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "", layout_names[how.state],
+               layout_names[how.sequences]);
     arrays forward = arrays_new(s), got = arrays_new(s);
     run(the.device, s, how, in, &forward, &got);
     for (int part = 0; part < PARTS; part++)
@@ -184,7 +188,8 @@ static void check_values(sizes s, form how, const arrays *in, bool fades) {
 
     if (the.exact && (!fades || the.keeps_denormal)) {
         arrays other_forward = arrays_new(s), other = arrays_new(s);
-        run(the.peer, s, how, in, &other_forward, &other);
+        form flat = {.with_dy = how.with_dy, .with_dx = how.with_dx};
+        run(the.peer, s, flat, in, &other_forward, &other);
         check_bits(s, "the baseline", &got, &other);
         how.composed = true;
         run(the.device, s, how, in, &other_forward, &other);
@@ -204,7 +209,10 @@ static void check(sizes s, form how) {
 }
 
 static form some_form(void) {
-    return (form){.with_dy = suite_pick(2), .with_dx = suite_pick(2), .apart = suite_pick(2)};
+    return (form){.with_dy = suite_pick(2),
+                  .with_dx = suite_pick(2),
+                  .state = orders[suite_pick(ORDERS)],
+                  .sequences = orders[suite_pick(ORDERS)]};
 }
 
 static void small_sizes(void **state) {
@@ -221,8 +229,14 @@ static void small_sizes(void **state) {
 
 static void every_form(void **state) {
     (void)state;
-    for (int which = 0; which < 8; which++)
-        check((sizes){3, 5, 4, 19}, (form){.with_dy = which & 1, .with_dx = which & 2, .apart = which & 4});
+    for (int which = 0; which < 4; which++)
+        for (int state_order = 0; state_order < ORDERS; state_order++)
+            for (int order = 0; order < ORDERS; order++)
+                if (!the.small || which == (state_order + order) % 4)
+                    check((sizes){3, 5, 4, 19}, (form){.with_dy = which & 1,
+                                                       .with_dx = which & 2,
+                                                       .state = orders[state_order],
+                                                       .sequences = orders[order]});
 }
 
 static void pairs_of_sizes(void **state) {
@@ -298,7 +312,7 @@ static void a_narrowed_state_gives_the_same(void **state) {
     suite_ok(tally_tensor_write(&narrow.dc, in.part[DC], count_of(s, DC)));
     guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
-        g[part] = make(the.device, s, (form){.apart = false}, part, in.part[part]);
+        g[part] = make(the.device, s, (form){0}, part, in.part[part]);
     tally_lstm_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
     tally_lstm_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
     suite_ok(tally_lstm_forward(&weights, &g[X].tensor, &narrow));
@@ -319,6 +333,103 @@ static void a_narrowed_state_gives_the_same(void **state) {
     arrays_free(&backward);
 }
 
+/* A layer of two, its state as the device makes it. */
+typedef struct layer {
+    sizes s;
+    arrays in, forward, backward;
+    guarded g[PARTS];
+    tally_lstm_state state;
+} layer;
+
+static layer layer_new(sizes s) {
+    layer l = {.s = s, .in = arrays_new(s), .forward = arrays_new(s), .backward = arrays_new(s)};
+    randomise(s, &l.in);
+    return l;
+}
+
+static void layer_start(layer *l, form how) {
+    for (int part = 0; part < PARTS; part++)
+        l->g[part] = make(the.device, l->s, how, part, l->in.part[part]);
+    suite_ok(tally_lstm_state_new(the.device, l->s.inputs, l->s.hidden, l->s.steps, l->s.columns, &l->state));
+    suite_ok(tally_tensor_write(&l->state.h, l->in.part[H], count_of(l->s, H)));
+    suite_ok(tally_tensor_write(&l->state.c, l->in.part[C], count_of(l->s, C)));
+    suite_ok(tally_tensor_write(&l->state.dh, l->in.part[DH], count_of(l->s, DH)));
+    suite_ok(tally_tensor_write(&l->state.dc, l->in.part[DC], count_of(l->s, DC)));
+}
+
+static void layer_forward(const layer *l, const tally_tensor *x) {
+    tally_lstm_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor};
+    suite_ok(tally_lstm_forward(&weights, x, &l->state));
+}
+
+static void layer_backward(const layer *l, const tally_tensor *x, const tally_tensor *dy, const tally_tensor *dx) {
+    tally_lstm_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor};
+    tally_lstm_weights gradients = {l->g[DW_IH].tensor, l->g[DW_HH].tensor, l->g[DBIAS].tensor};
+    suite_ok(tally_lstm_backward(&weights, x, dy, &l->state, &gradients, dx));
+}
+
+/* Like what the layer gave when it was run by itself. */
+static void layer_end(layer *l) {
+    const struct {
+        int part;
+        const tally_tensor *tensor;
+    } results[] = {{H, &l->state.h},
+                   {GATES, &l->state.gates},
+                   {DH, &l->state.dh},
+                   {DW_IH, &l->g[DW_IH].tensor},
+                   {DW_HH, &l->g[DW_HH].tensor},
+                   {DBIAS, &l->g[DBIAS].tensor}};
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
+        int part = results[i].part;
+        size_t count = count_of(l->s, part);
+        float *got = suite_memory(count, sizeof *got);
+        suite_ok(tally_tensor_read(results[i].tensor, got, count));
+        compare_bits(part_names[part], got, l->backward.part[part], count);
+        free(got);
+    }
+    for (int part = 0; part < PARTS; part++)
+        guarded_free(&l->g[part]);
+    tally_lstm_state_free(&l->state);
+}
+
+static void layer_free(layer *l) {
+    arrays_free(&l->in);
+    arrays_free(&l->forward);
+    arrays_free(&l->backward);
+}
+
+/* Its h, but for the first step, is the x of the next without a copy, and the next one's dx its dy. */
+static void a_layer_reads_the_h_of_the_one_before(void **state) {
+    (void)state;
+    if (!the.exact) /* CLBlast's order may depend on how far apart rows are */
+        return;
+    enum { STEPS = 4, COLUMNS = 19, BETWEEN = 5, ROW = STEPS * COLUMNS };
+    layer first = layer_new((sizes){2, BETWEEN, STEPS, COLUMNS}),
+          second = layer_new((sizes){BETWEEN, 3, STEPS, COLUMNS});
+    suite_case("lstm, two layers");
+    run(the.device, first.s, (form){0}, &first.in, &first.forward, &first.backward);
+    for (size_t u = 0; u < BETWEEN; u++)
+        memcpy(second.in.part[X] + u * ROW, first.forward.part[H] + u * (ROW + COLUMNS) + COLUMNS, ROW * sizeof(float));
+    run(the.device, second.s, (form){.with_dx = true}, &second.in, &second.forward, &second.backward);
+    memcpy(first.in.part[DY], second.backward.part[DX], count_of(second.s, DX) * sizeof(float));
+    run(the.device, first.s, (form){.with_dy = true}, &first.in, &first.forward, &first.backward);
+    for (int i = 0; i < ORDERS; i++) {
+        suite_case("lstm, two layers, x and dx %s", layout_names[orders[i]]);
+        layer_start(&first, (form){.sequences = orders[i]});
+        layer_start(&second, (form){.sequences = orders[i]});
+        tally_tensor h, *x = &first.g[X].tensor, *dx = &second.g[DX].tensor;
+        suite_ok(tally_tensor_slice(&first.state.h, 1, 1, STEPS, &h));
+        layer_forward(&first, x);
+        layer_forward(&second, &h);
+        layer_backward(&second, &h, NULL, dx);
+        layer_backward(&first, x, dx, NULL);
+        layer_end(&second);
+        layer_end(&first);
+    }
+    layer_free(&first);
+    layer_free(&second);
+}
+
 int ops_lstm(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_sizes),
@@ -328,6 +439,7 @@ int ops_lstm(void) {
         cmocka_unit_test(saturated_sequences),
         cmocka_unit_test(zeros_keep_their_sign),
         cmocka_unit_test(a_narrowed_state_gives_the_same),
+        cmocka_unit_test(a_layer_reads_the_h_of_the_one_before),
     };
     return cmocka_run_group_tests_name("lstm", tests, NULL, NULL);
 }

@@ -186,12 +186,35 @@ static void slices_one_after_another(void **state) {
     guarded_free(&gg);
 }
 
+/* Products too small to be a number make every lane -0, and what fills up the last lanes must not change that. */
+static void lanes_keep_the_sign_of_zero(void **state) {
+    (void)state;
+    enum { M = 5, J = 7, T = 3, MOST = 70 };
+    static const size_t columns[] = {16, 17, 31, 48, 70};
+    float left[M * T * MOST], right[J * T * MOST], before[M * J], after[M * J];
+    for (size_t i = 0; i < M * T * MOST; i++)
+        left[i] = 0x1p-100f;
+    for (size_t i = 0; i < J * T * MOST; i++)
+        right[i] = -0x1p-100f;
+    for (size_t i = 0; i < M * J; i++)
+        before[i] = -0.0f;
+    for (size_t n = 0; n < 5; n++) {
+        accumulation s = {M, J, T, columns[n], FLAT, FLAT};
+        suite_case("accumulate -0 over %zu columns", s.columns);
+        run_accumulate(the.device, &s, left, right, before, after);
+        /* The 6 columns of a second slice leave lanes of +0. */
+        for (size_t i = 0; i < M * J && the.exact; i++)
+            compare_bits("gradient", &after[i], columns[n] < TALLY_SLICE_COLUMNS ? &before[i] : &(float){0.0f}, 1);
+    }
+}
+
 int ops_sums(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_of_rows),
         cmocka_unit_test(sums_of_special_values),
         cmocka_unit_test(gradients_of_weights),
         cmocka_unit_test(slices_one_after_another),
+        cmocka_unit_test(lanes_keep_the_sign_of_zero),
     };
     return cmocka_run_group_tests_name("sums", tests, NULL, NULL);
 }

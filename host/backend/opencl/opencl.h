@@ -93,9 +93,11 @@ tally_status tl_cl_program_new(tl_cl_device *device);
 void tl_cl_program_free(tl_cl_device *device);
 
 /* program_cache.c: the program as the driver built it, kept from one run to the next. What is not there or does not load gives NULL.
- * A name is of what depends on the kernels, the device and what besides them; "" where nothing is kept. */
+ * A name is of what depends on the kernels, the device and what besides them; "" where nothing is kept. A driver with a cache of its own
+ * is not asked for what it built: an entry without data says that it was compiled before. */
 void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *besides, char name[TL_CACHE_NAME]);
-cl_program tl_cl_program_load(const tl_cl_device *device, const char *name);
+cl_program tl_cl_program_load(const tl_cl_device *device, const char *name, bool *compiled);
+void tl_cl_program_built(tl_cl_device *device);
 void tl_cl_program_keep(tl_cl_device *device);
 
 /* storage.c */

@@ -107,8 +107,8 @@ void tl_cl_program_free(tl_cl_device *device) {
     device->program = NULL;
 }
 
-static bool load(tl_cl_device *device, const char *options, const char *name) {
-    device->program = tl_cl_program_load(device, name);
+static bool load(tl_cl_device *device, const char *options, const char *name, bool *compiled) {
+    device->program = tl_cl_program_load(device, name, compiled);
     if (!device->program)
         return false;
     if (clBuildProgram(device->program, 1, &device->id, options, NULL, NULL) == CL_SUCCESS && !make_kernels(device))
@@ -120,13 +120,19 @@ static bool load(tl_cl_device *device, const char *options, const char *name) {
 
 tally_status tl_cl_program_new(tl_cl_device *device) {
     char options[128], name[TL_CACHE_NAME], text[256];
+    bool compiled = false;
     build_options(device, options, sizeof options);
     tl_cl_cache_name(device, "program", options, name);
-    if (*name && load(device, options, name))
+    if (*name && load(device, options, name, &compiled))
         return TALLY_OK;
-    snprintf(text, sizeof text, "compiling tally's kernels for %s%s", device->base.info.name,
-             *name ? " (kept for the next start)" : "");
-    tl_cl_notice(device, text);
-    memcpy(device->keep_as, name, sizeof name);
-    return build(device, options);
+    if (!compiled) {
+        snprintf(text, sizeof text, "compiling tally's kernels for %s%s", device->base.info.name,
+                 *name ? " (kept for the next start)" : "");
+        tl_cl_notice(device, text);
+        memcpy(device->keep_as, name, sizeof name);
+    }
+    tally_status status = build(device, options);
+    if (!status)
+        tl_cl_program_built(device);
+    return status;
 }

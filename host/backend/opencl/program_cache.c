@@ -27,18 +27,20 @@ void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char
     tl_cache_name(name, ending, texts);
 }
 
-cl_program tl_cl_program_load(const tl_cl_device *device, const char *name) {
+cl_program tl_cl_program_load(const tl_cl_device *device, const char *name, bool *compiled) {
     unsigned char *binary;
     size_t bytes;
+    *compiled = false;
     if (!tl_cache_read(name, &binary, &bytes))
         return NULL;
     const unsigned char *from = binary;
     cl_int loaded = CL_SUCCESS, error = CL_INVALID_BINARY;
     cl_program program = NULL;
-    if (bytes > 0)
+    *compiled = bytes == 0;
+    if (!*compiled)
         program = clCreateProgramWithBinary(device->context, 1, &device->id, &bytes, &from, &loaded, &error);
     free(binary);
-    if (error == CL_SUCCESS && loaded == CL_SUCCESS)
+    if (*compiled || (error == CL_SUCCESS && loaded == CL_SUCCESS))
         return program;
     if (error == CL_SUCCESS)
         clReleaseProgram(program);
@@ -46,8 +48,20 @@ cl_program tl_cl_program_load(const tl_cl_device *device, const char *name) {
     return NULL;
 }
 
-/* Asked for at the end, the program has what the driver compiled at the first launches, too. PoCL then compiles every kernel once
- * more, for groups of any size, which takes it three seconds. */
+/* PoCL keeps what it compiles itself. Asked for it, it compiles every kernel once more, for groups of any size, which takes it three
+ * seconds. */
+static bool driver_keeps(const tl_cl_device *device) {
+    return strcmp(device->base.info.platform, "Portable Computing Language") == 0;
+}
+
+void tl_cl_program_built(tl_cl_device *device) {
+    if (!device->keep_as[0] || !driver_keeps(device))
+        return;
+    tl_cache_write(device->keep_as, "", 0);
+    device->keep_as[0] = '\0';
+}
+
+/* Asked for at the end, the program has what the driver compiled at the first launches, too. */
 void tl_cl_program_keep(tl_cl_device *device) {
     size_t bytes = 0;
     if (!device->keep_as[0])
