@@ -255,6 +255,20 @@ static void pairs_of_sizes(void **state) {
     check((sizes){2, 127, 2, 33}, some_form());
 }
 
+/* How a group of work-items with one column each (lstm_group.c) shares a layer: more units than it has work-items for, weights that have
+ * no room beside them, fewer columns, and what no group can have. */
+static void shared_by_groups(void **state) {
+    (void)state;
+    check((sizes){1, 33, 2, 9}, some_form());
+    if (the.small) /* too long for a simulator */
+        return;
+    check((sizes){3, 70, 3, 21}, some_form());
+    check((sizes){2, 200, 2, 13}, some_form());
+    check((sizes){2, 350, 2, 5}, some_form());
+    check((sizes){700, 3, 2, 13}, some_form());
+    check((sizes){2100, 3, 2, 5}, some_form());
+}
+
 /* A NaN in one sequence stays in that sequence, but for the gradients of the weights. */
 static void nan_stays_in_its_column(void **state) {
     (void)state;
@@ -435,6 +449,7 @@ int ops_lstm(void) {
         cmocka_unit_test(small_sizes),
         cmocka_unit_test(every_form),
         cmocka_unit_test(pairs_of_sizes),
+        cmocka_unit_test(shared_by_groups),
         cmocka_unit_test(nan_stays_in_its_column),
         cmocka_unit_test(saturated_sequences),
         cmocka_unit_test(zeros_keep_their_sign),

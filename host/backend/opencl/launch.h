@@ -18,6 +18,8 @@ void tl_launch_int(tl_launch *l, cl_int value);
 void tl_launch_real(tl_launch *l, float value);
 /* A buffer alone. */
 void tl_launch_memory(tl_launch *l, cl_mem memory);
+/* Local memory of each group. */
+void tl_launch_local(tl_launch *l, size_t bytes);
 /* Buffer, offset, and the strides of the last dims dimensions, 0 where the view has none. */
 void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims);
 
@@ -30,5 +32,13 @@ tally_status tl_launch_run_flat(tl_launch *l, size_t elements);
 
 /* Adds the last argument, columns, and runs items work-items, each a group of its own. */
 tally_status tl_launch_run_items(tl_launch *l, size_t columns, size_t items);
+/* Adds the last argument, columns, and runs groups of items work-items each. */
+tally_status tl_launch_run_groups(tl_launch *l, size_t columns, size_t groups, size_t items);
+
+/* lstm.c: what the kernels of the whole sequence have in common, their first arguments. */
+void tl_cl_lstm_forward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *x,
+                                  const tally_lstm_state *state);
+void tl_cl_lstm_backward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *dy,
+                                   const tally_lstm_state *state);
 
 #endif

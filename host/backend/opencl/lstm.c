@@ -2,23 +2,55 @@
 #include "backend/opencl/launch.h"
 #include "backend/view.h"
 
+void tl_cl_lstm_forward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *x,
+                                  const tally_lstm_state *state) {
+    tl_launch_number(l, x->shape[0]);
+    tl_launch_number(l, state->h.shape[0]);
+    tl_launch_number(l, x->shape[1]);
+    tl_launch_view(l, &weights->w_ih, 0);
+    tl_launch_view(l, &weights->w_hh, 0);
+    tl_launch_view(l, &weights->bias, 0);
+    tl_launch_view(l, x, 3);
+    tl_launch_view(l, &state->gates, 3);
+    tl_launch_view(l, &state->c, 3);
+    tl_launch_view(l, &state->h, 3);
+    tl_launch_view(l, &state->tanh_c, 3);
+}
+
 tally_status tl_cl_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
                                 const tally_lstm_state *state) {
+    tally_status status;
     if (tl_cl_device_of(x)->longest_sum)
         return tl_lstm_forward_composed(weights, x, state);
+    if (tl_cl_lstm_group_forward(weights, x, state, &status))
+        return status;
     tl_launch l = tl_launch_start(x, TL_CL_LSTM_FORWARD);
-    tl_launch_number(&l, x->shape[0]);
-    tl_launch_number(&l, state->h.shape[0]);
-    tl_launch_number(&l, x->shape[1]);
-    tl_launch_view(&l, &weights->w_ih, 0);
-    tl_launch_view(&l, &weights->w_hh, 0);
-    tl_launch_view(&l, &weights->bias, 0);
-    tl_launch_view(&l, x, 3);
-    tl_launch_view(&l, &state->gates, 3);
-    tl_launch_view(&l, &state->c, 3);
-    tl_launch_view(&l, &state->h, 3);
-    tl_launch_view(&l, &state->tanh_c, 3);
+    tl_cl_lstm_forward_arguments(&l, weights, x, state);
     return tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
+}
+
+void tl_cl_lstm_backward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *dy,
+                                   const tally_lstm_state *state) {
+    tl_launch_number(l, state->h.shape[0]);
+    tl_launch_number(l, state->gates.shape[1]);
+    tl_launch_view(l, &weights->w_hh, 0);
+    tl_launch_view(l, &state->gates, 3);
+    tl_launch_view(l, &state->c, 3);
+    tl_launch_view(l, &state->tanh_c, 3);
+    tl_launch_int(l, dy != NULL);
+    tl_launch_view(l, dy ? dy : &state->tanh_c, 3);
+    tl_launch_view(l, &state->dh, 0);
+    tl_launch_view(l, &state->dc, 0);
+}
+
+/* The sequence alone. */
+static tally_status backward(const tally_lstm_weights *weights, const tally_tensor *dy, const tally_lstm_state *state) {
+    tally_status status;
+    if (tl_cl_lstm_group_backward(weights, dy, state, &status))
+        return status;
+    tl_launch l = tl_launch_start(&state->h, TL_CL_LSTM_BACKWARD);
+    tl_cl_lstm_backward_arguments(&l, weights, dy, state);
+    return tl_launch_run(&l, state->gates.shape[2], l.device->width, 1, 1);
 }
 
 tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
@@ -27,18 +59,7 @@ tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_
     if (tl_cl_device_of(x)->longest_sum)
         return tl_lstm_backward_composed(weights, x, dy, state, gradients, dx);
     size_t steps = x->shape[1];
-    tl_launch l = tl_launch_start(x, TL_CL_LSTM_BACKWARD);
-    tl_launch_number(&l, state->h.shape[0]);
-    tl_launch_number(&l, steps);
-    tl_launch_view(&l, &weights->w_hh, 0);
-    tl_launch_view(&l, &state->gates, 3);
-    tl_launch_view(&l, &state->c, 3);
-    tl_launch_view(&l, &state->tanh_c, 3);
-    tl_launch_int(&l, dy != NULL);
-    tl_launch_view(&l, dy ? dy : &state->tanh_c, 3);
-    tl_launch_view(&l, &state->dh, 0);
-    tl_launch_view(&l, &state->dc, 0);
-    tally_status status = tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
+    tally_status status = backward(weights, dy, state);
 
     tally_tensor h_prev = tl_view_steps(&state->h, steps);
     if (!status)

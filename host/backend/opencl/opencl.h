@@ -33,6 +33,8 @@ typedef enum tl_cl_kernel {
     TL_CL_PACK, /* from here on only where a work-item has a vector of columns */
     TL_CL_TRAIN,
     TL_CL_PREDICT,
+    TL_CL_LSTM_GROUP_FORWARD, /* from here on only where it has one */
+    TL_CL_LSTM_GROUP_BACKWARD,
     TL_CL_KERNELS
 } tl_cl_kernel;
 
@@ -45,6 +47,8 @@ typedef struct tl_cl_device {
     cl_kernel kernels[TL_CL_KERNELS];
     size_t group; /* work-items of a group, along columns */
     size_t width; /* columns a work-item: 1, or 4, 8 or 16 in a vector; TL_W of cl/ */
+    /* Work-items and bytes of local memory of a group whose work-items share them; no items where there are no such groups. */
+    size_t shared_items, shared_bytes;
     /* How many elements of a sum a work-item may go through, 0 for any number: Mesa's llvmpipe silently ends all loops of a kernel
      * after 65,535 iterations. Found by the self-test. */
     size_t longest_sum;
@@ -129,6 +133,14 @@ tally_status tl_cl_lstm_forward(const tally_lstm_weights *weights, const tally_t
 tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
                                  const tally_lstm_state *state, const tally_lstm_weights *gradients,
                                  const tally_tensor *dx);
+
+/* lstm_group.c: what a group of work-items may share; and the sequence alone, without the gradients of weights, by such groups.
+ * False, and nothing done, where it does not fit. */
+tally_status tl_cl_group_limits(tl_cl_device *device);
+bool tl_cl_lstm_group_forward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_lstm_state *state,
+                              tally_status *status);
+bool tl_cl_lstm_group_backward(const tally_lstm_weights *weights, const tally_tensor *dy, const tally_lstm_state *state,
+                               tally_status *status);
 
 /* plan.c: slices of a batch through a network, for devices whose work-items have vectors of columns. */
 tally_status tl_cl_plan_new(tally_device *device, const tl_network *network, size_t columns, bool training,

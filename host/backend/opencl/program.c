@@ -28,6 +28,8 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_PACK] = "tally_pack",
     [TL_CL_TRAIN] = "tally_train",
     [TL_CL_PREDICT] = "tally_predict",
+    [TL_CL_LSTM_GROUP_FORWARD] = "tally_lstm_group_forward",
+    [TL_CL_LSTM_GROUP_BACKWARD] = "tally_lstm_group_backward",
 };
 
 const char *tl_cl_kernel_name(tl_cl_kernel kernel) {
@@ -70,11 +72,17 @@ static tally_status limit_group(tl_cl_device *device, cl_kernel kernel) {
     return tl_cl_check(device, "clGetKernelWorkGroupInfo", error);
 }
 
+/* Whether the program has it for this width. */
+static bool has_kernel(const tl_cl_device *device, int kernel) {
+    return kernel < TL_CL_PACK || (device->width > 1) == (kernel < TL_CL_LSTM_GROUP_FORWARD);
+}
+
 static tally_status make_kernels(tl_cl_device *device) {
     device->group = GROUP;
-    int kernels = device->width > 1 ? TL_CL_KERNELS : TL_CL_PACK;
-    for (int k = 0; k < kernels; k++) {
+    for (int k = 0; k < TL_CL_KERNELS; k++) {
         cl_int error;
+        if (!has_kernel(device, k))
+            continue;
         device->kernels[k] = clCreateKernel(device->program, KERNEL_NAMES[k], &error);
         if (error != CL_SUCCESS)
             return tl_fail(TALLY_DEVICE, "%s: clCreateKernel of %s: %s (%d)", device->base.info.name, KERNEL_NAMES[k],
@@ -83,7 +91,7 @@ static tally_status make_kernels(tl_cl_device *device) {
         if (status)
             return status;
     }
-    return TALLY_OK;
+    return device->width > 1 ? TALLY_OK : tl_cl_group_limits(device);
 }
 
 static tally_status build(tl_cl_device *device, const char *options) {
