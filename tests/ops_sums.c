@@ -152,6 +152,8 @@ static void gradients_of_weights(void **state) {
             check_accumulate(&(accumulation){5, 3, 33, 150, (layout)how, cube_layout()}, false);
             check_accumulate(&(accumulation){5, 0, 33, 150, (layout)how, FLAT}, false);
         }
+    if (!the.small) /* more of short steps than the C path packs at a time, for a whole block */
+        check_accumulate(&(accumulation){33, 33, 20, 17, FLAT, FLAT}, false);
     check_accumulate(&(accumulation){6, 5, 2, 70, FLAT, FLAT}, true);
     check_accumulate(&(accumulation){6, 0, 2, 70, FLAT, FLAT}, true);
 }
