@@ -427,9 +427,7 @@ static void train_slice(const sizes *s, ulong columns, global const float *weigh
     for (ulong l = 0; l < s->layers; l++) {
         layer at = layer_at(s, l, packed, room);
         layer below = layer_at(s, l == 0 ? 0 : l - 1, packed, room);
-        fill_zero(at.c, hidden);
-        fill_zero(at.h, hidden);
-        for (ulong t = 0; t < s->steps; t++) {
+        for (ulong t = 0; t < s->steps; t++) { /* c and h of step 0 are as the room was made: zeros, and never written */
             forward_step step = {l == 0 ? x + t * x_step : below.h + (t + 1) * row,
                                  at.h + t * row,
                                  at.c + t * row,

@@ -1,5 +1,5 @@
-/* test_digest STRINGS BATCH EPOCHS LAYERS DIGEST: trains the counting model, of so many layers, on the device under test and compares
- * the SHA-256 of its weights with the one given: the same on every device and for every compiler. */
+/* test_digest STRINGS BATCH EPOCHS LAYERS HIDDEN DIGEST: trains the counting model, of so many layers and units, on the device under
+ * test and compares the SHA-256 of its weights with the one given: the same on every device and for every compiler. */
 #include "suite.h"
 
 #include <stdio.h>
@@ -12,8 +12,8 @@ static tally_status train(tally_device *device, char **arguments, char hex[65]) 
     tally_train_options options = tally_train_defaults();
     options.batch = strtoul(arguments[1], NULL, 10);
     options.epochs = strtoul(arguments[2], NULL, 10);
-    tally_model_config config = {
-        .inputs = 1, .hidden = 24, .classes = data.length + 1, .layers = strtoul(arguments[3], NULL, 10)};
+    tally_model_config config = {.inputs = 1, .classes = data.length + 1, .layers = strtoul(arguments[3], NULL, 10)};
+    config.hidden = strtoul(arguments[4], NULL, 10);
     tally_count *strings = NULL;
     tally_model *model = NULL;
     tally_train_result result;
@@ -36,8 +36,8 @@ static tally_status train(tally_device *device, char **arguments, char hex[65]) 
 
 int main(int argc, char **argv) {
     char hex[65];
-    if (argc != 6) {
-        fprintf(stderr, "usage: test_digest STRINGS BATCH EPOCHS LAYERS DIGEST\n");
+    if (argc != 7) {
+        fprintf(stderr, "usage: test_digest STRINGS BATCH EPOCHS LAYERS HIDDEN DIGEST\n");
         return TALLY_USAGE;
     }
     int status = suite_begin();
@@ -49,8 +49,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", tally_error_text());
         return EXIT_FAILURE;
     }
-    if (strcmp(hex, argv[5]) == 0)
+    if (strcmp(hex, argv[6]) == 0)
         return EXIT_SUCCESS;
-    fprintf(stderr, "the digest must be %s\n", argv[5]);
+    fprintf(stderr, "the digest must be %s\n", argv[6]);
     return EXIT_FAILURE;
 }
