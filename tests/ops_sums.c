@@ -152,6 +152,10 @@ static void gradients_of_weights(void **state) {
             check_accumulate(&(accumulation){5, 3, 33, 150, (layout)how, cube_layout()}, false);
             check_accumulate(&(accumulation){5, 0, 33, 150, (layout)how, FLAT}, false);
         }
+    if (!the.small) /* more sums of slices than are kept at a time (sums_group.c), and a result larger than that */
+        check_accumulate(&(accumulation){127, 127, 1, 4163, FLAT, FLAT}, false);
+    if (!the.small)
+        check_accumulate(&(accumulation){1030, 1025, 1, 3, FLAT, FLAT}, false);
     check_accumulate(&(accumulation){6, 5, 2, 70, FLAT, FLAT}, true);
     check_accumulate(&(accumulation){6, 0, 2, 70, FLAT, FLAT}, true);
 }
