@@ -264,7 +264,7 @@ static void shared_by_groups(void **state) {
         return;
     check((sizes){3, 70, 3, 21}, some_form());
     check((sizes){2, 200, 2, 13}, some_form());
-    check((sizes){2, 350, 2, 5}, some_form());
+    check((sizes){1, 340, 2, 5}, some_form());
     check((sizes){700, 3, 2, 13}, some_form());
     check((sizes){2100, 3, 2, 5}, some_form());
 }

@@ -154,6 +154,10 @@ static void gradients_of_weights(void **state) {
         }
     if (!the.small) /* more of short steps than the C path packs at a time, for a whole block */
         check_accumulate(&(accumulation){33, 33, 20, 17, FLAT, FLAT}, false);
+    if (!the.small) /* more sums of slices than are kept at a time (sums_group.c), and a result larger than that */
+        check_accumulate(&(accumulation){127, 127, 1, 4163, FLAT, FLAT}, false);
+    if (!the.small)
+        check_accumulate(&(accumulation){1030, 1025, 1, 3, FLAT, FLAT}, false);
     check_accumulate(&(accumulation){6, 5, 2, 70, FLAT, FLAT}, true);
     check_accumulate(&(accumulation){6, 0, 2, 70, FLAT, FLAT}, true);
 }

@@ -17,6 +17,8 @@ static void free_device(tl_cl_device *cl) {
     if (cl->queue)
         clFinish(cl->queue);
     tl_cl_clblast_end();
+    if (cl->sums)
+        tl_cl_storage_free(cl->sums);
     tl_cl_program_free(cl);
     if (cl->queue)
         clReleaseCommandQueue(cl->queue);

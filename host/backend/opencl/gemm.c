@@ -108,8 +108,7 @@ static tally_status accumulate(const tally_tensor *left, const tally_tensor *rig
     return sum_rows(left, left->shape[1], TALLY_SLICE_COLUMNS, 1.0f, gradient);
 }
 
-/* The columns [first, first + count). */
-static tally_tensor columns_of(const tally_tensor *t, size_t first, size_t count) {
+tally_tensor tl_cl_columns_of(const tally_tensor *t, size_t first, size_t count) {
     tally_tensor view = *t;
     view.offset += first * t->stride[2];
     view.shape[2] = count;
@@ -119,15 +118,18 @@ static tally_tensor columns_of(const tally_tensor *t, size_t first, size_t count
 /* As many slices at a time as the device's loops take. */
 tally_status tl_cl_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient) {
     size_t steps = left->shape[1], n = left->shape[2], most = tl_cl_device_of(left)->longest_sum;
+    tally_status by_groups;
+    if (tl_cl_accumulate_group(left, right, gradient, &by_groups))
+        return by_groups;
     if (most == 0 || n <= most / steps)
         return accumulate(left, right, gradient);
     size_t part = most / steps / TALLY_SLICE_COLUMNS * TALLY_SLICE_COLUMNS;
     tally_status status = TALLY_OK;
     for (size_t first = 0; first < n && !status; first += part) {
         size_t count = n - first < part ? n - first : part;
-        tally_tensor some_left = columns_of(left, first, count), some_right;
+        tally_tensor some_left = tl_cl_columns_of(left, first, count), some_right;
         if (right)
-            some_right = columns_of(right, first, count);
+            some_right = tl_cl_columns_of(right, first, count);
         status = accumulate(&some_left, right ? &some_right : NULL, gradient);
     }
     return status;

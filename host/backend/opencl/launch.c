@@ -52,13 +52,13 @@ static tally_status enqueue(tl_launch *l, const size_t global[3], const size_t l
     return tl_cl_check(l->device, text, l->error);
 }
 
-tally_status tl_launch_run_groups(tl_launch *l, size_t columns, size_t groups, size_t items) {
+tally_status tl_launch_run_groups(tl_launch *l, size_t columns, size_t groups, size_t rows, size_t items) {
     tl_launch_number(l, columns);
-    return enqueue(l, (size_t[3]){groups * items, 1, 1}, (size_t[3]){items, 1, 1});
+    return enqueue(l, (size_t[3]){groups * items, rows, 1}, (size_t[3]){items, 1, 1});
 }
 
 tally_status tl_launch_run_items(tl_launch *l, size_t columns, size_t items) {
-    return tl_launch_run_groups(l, columns, items, 1);
+    return tl_launch_run_groups(l, columns, items, 1, 1);
 }
 
 tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows, size_t outer) {

@@ -32,8 +32,8 @@ tally_status tl_launch_run_flat(tl_launch *l, size_t elements);
 
 /* Adds the last argument, columns, and runs items work-items, each a group of its own. */
 tally_status tl_launch_run_items(tl_launch *l, size_t columns, size_t items);
-/* Adds the last argument, columns, and runs groups of items work-items each. */
-tally_status tl_launch_run_groups(tl_launch *l, size_t columns, size_t groups, size_t items);
+/* Adds the last argument, columns, and runs rows times groups of items work-items each. */
+tally_status tl_launch_run_groups(tl_launch *l, size_t columns, size_t groups, size_t rows, size_t items);
 
 /* lstm.c: what the kernels of the whole sequence have in common, their first arguments. */
 void tl_cl_lstm_forward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *x,

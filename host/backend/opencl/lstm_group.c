@@ -55,7 +55,7 @@ static tally_status run(tl_launch *l, const share *s, size_t columns) {
     tl_launch_int(l, (cl_int)s->kept);
     tl_launch_local(l, s->near);
     tl_launch_local(l, s->room);
-    return tl_launch_run_groups(l, columns, columns / s->wide + (columns % s->wide != 0), l->device->shared_items);
+    return tl_launch_run_groups(l, columns, columns / s->wide + (columns % s->wide != 0), 1, l->device->shared_items);
 }
 
 bool tl_cl_lstm_group_forward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_lstm_state *state,

@@ -35,6 +35,7 @@ typedef enum tl_cl_kernel {
     TL_CL_PREDICT,
     TL_CL_LSTM_GROUP_FORWARD, /* from here on only where it has one */
     TL_CL_LSTM_GROUP_BACKWARD,
+    TL_CL_DOTS_GROUP,
     TL_CL_KERNELS
 } tl_cl_kernel;
 
@@ -49,6 +50,7 @@ typedef struct tl_cl_device {
     size_t width; /* columns a work-item: 1, or 4, 8 or 16 in a vector; TL_W of cl/ */
     /* Work-items and bytes of local memory of a group whose work-items share them; no items where there are no such groups. */
     size_t shared_items, shared_bytes;
+    tl_storage *sums; /* of slices, before they are added; as large as was needed so far; NULL if it never was */
     /* How many elements of a sum a work-item may go through, 0 for any number: Mesa's llvmpipe silently ends all loops of a kernel
      * after 65,535 iterations. Found by the self-test. */
     size_t longest_sum;
@@ -117,6 +119,13 @@ tally_status tl_cl_gemm(bool transpose_a, bool transpose_b, float alpha, const t
                         float beta, const tally_tensor *c);
 tally_status tl_cl_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
 tally_status tl_cl_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient);
+
+tally_tensor tl_cl_columns_of(const tally_tensor *t, size_t first,
+                              size_t count); /* the columns [first, first + count) */
+
+/* sums_group.c: tally_accumulate by groups that share local memory; false, and nothing done, where they cannot. */
+bool tl_cl_accumulate_group(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient,
+                            tally_status *status);
 
 /* clblast.c: products through CLBlast. */
 bool tl_cl_clblast_supports(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c);

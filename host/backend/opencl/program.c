@@ -30,6 +30,7 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_PREDICT] = "tally_predict",
     [TL_CL_LSTM_GROUP_FORWARD] = "tally_lstm_group_forward",
     [TL_CL_LSTM_GROUP_BACKWARD] = "tally_lstm_group_backward",
+    [TL_CL_DOTS_GROUP] = "tally_dots_group",
 };
 
 const char *tl_cl_kernel_name(tl_cl_kernel kernel) {
