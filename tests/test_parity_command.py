@@ -335,9 +335,10 @@ class OpenCL(ParityCase):
 
     def test_denormals_taken_for_zero(self):
         with tempfile.TemporaryDirectory() as cache:  # no program may stay that was built like this
-            text = self.passes(tally(*self.device, env=dict(self.wrong("denormals"), XDG_CACHE_HOME=cache)))
+            outcome = tally(*self.device, env=dict(self.wrong("denormals"), XDG_CACHE_HOME=cache))
+        self.assertEqual(outcome.code, 0, outcome.err)
         for of in "", " (CLBlast)":
-            self.assertIn(f"\nVerdict      within tolerance{of}: it takes numbers below 2^-126 for zero\n", text)
+            self.assertIn(f"\nVerdict      within tolerance{of}: it takes numbers below 2^-126 for zero\n", outcome.out)
 
     def test_loops_that_are_wrong_or_end_early(self):
         args = (*self.device, "--route", "exact", "--op")
