@@ -131,6 +131,9 @@ struct tally_device {
     atomic_uint fallback_ops; /* bit 1 << tl_op for each op that fell back */
 };
 
+/* plan_new of a table that has no plans. */
+tally_status tl_no_plan(tally_device *device, const tl_network *network, size_t columns, bool training, tl_plan **plan);
+
 /* The reference C path. */
 tally_status tl_cpu_describe(tally_device_info *info, unsigned threads);
 /* instruction_set: baseline, avx2 or avx512; NULL for what TALLY_CPU says, or the best there is. */

@@ -6,6 +6,13 @@
 #include <string.h>
 #include <strings.h>
 
+tally_status tl_no_plan(tally_device *device, const tl_network *network, size_t columns, bool training,
+                        tl_plan **plan) {
+    (void)device, (void)network, (void)columns, (void)training;
+    *plan = NULL;
+    return TALLY_OK;
+}
+
 tally_status tally_device_list_new(tally_device_list *list) {
     if (!list)
         return tl_fail(TALLY_USAGE, "tally_device_list_new: no list given");

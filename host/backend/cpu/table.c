@@ -12,14 +12,6 @@ static bool supports(tally_device *device, tl_op op, const tally_tensor *const *
     return true;
 }
 
-/* A worker takes one slice after another: the operations one by one already keep its activations near. */
-static tally_status no_plan(tally_device *device, const tl_network *network, size_t columns, bool training,
-                            tl_plan **plan) {
-    (void)device, (void)network, (void)columns, (void)training;
-    *plan = NULL;
-    return TALLY_OK;
-}
-
 const tl_backend tl_isa_backend = {
     .name = "cpu",
     .step_major = true,
@@ -32,7 +24,7 @@ const tl_backend tl_isa_backend = {
     .read = tl_cpu_read,
     .supports = supports,
     .lstm_scratch = tl_isa_lstm_scratch,
-    .plan_new = no_plan,
+    .plan_new = tl_no_plan, /* a worker takes slice after slice: single operations already keep its activations near */
     .gemm = tl_isa_gemm,
     .bias = tl_isa_bias,
     .reduce = tl_isa_reduce,

@@ -75,13 +75,6 @@ static size_t lstm_scratch(tally_device *device, size_t inputs, size_t hidden, s
     .lstm_gates_backward = tl_cl_lstm_gates_backward, .softmax_loss = tl_cl_softmax_loss,                              \
     .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam, .peak = tl_cl_peak
 
-static tally_status no_plan(tally_device *device, const tl_network *network, size_t columns, bool training,
-                            tl_plan **plan) {
-    (void)device, (void)network, (void)columns, (void)training;
-    *plan = NULL;
-    return TALLY_OK;
-}
-
 static const tl_backend exact_backend = {
     COMMON_SLOTS,
     .step_major = true,
@@ -97,7 +90,7 @@ static const tl_backend exact_backend = {
 
 static const tl_backend clblast_backend = {
     COMMON_SLOTS,
-    .plan_new = no_plan,
+    .plan_new = tl_no_plan,
     .gemm = tl_cl_clblast_gemm,
     .accumulate = tl_cl_clblast_accumulate,
     .lstm_forward = tl_lstm_forward_composed,
