@@ -54,7 +54,7 @@ device_model device_model_new(const tl_model_sizes *s, const float *values, cons
     d.dy = suite_memory(s->layers, sizeof *d.dy);
     for (size_t l = 0; l < s->layers; l++) {
         suite_ok(
-            tally_lstm_state_new(the.device, tl_model_inputs(s, l), s->hidden, s->steps, s->columns, &d.states[l]));
+            tally_layer_state_new(the.device, tl_model_inputs(s, l), s->hidden, s->steps, s->columns, &d.states[l]));
         suite_ok(tally_tensor_new(the.device, TALLY_F32, 3, (size_t[]){s->hidden, s->steps, s->columns}, &d.dy[l]));
     }
     return d;
@@ -71,7 +71,7 @@ void device_model_free(device_model *d) {
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
         tally_tensor_free(rest[i]);
     for (size_t l = 0; l < d->sizes.layers; l++) {
-        tally_lstm_state_free(&d->states[l]);
+        tally_layer_state_free(&d->states[l]);
         tally_tensor_free(&d->dy[l]);
     }
     free(d->states);
@@ -84,9 +84,9 @@ static tally_tensor last_output(const device_model *d) {
     return last;
 }
 
-static tally_lstm_weights weights_of(const device_model *d, const tally_tensor parts[TL_MODEL_PARTS], size_t layer) {
-    return (tally_lstm_weights){view(d, parts, TL_PART_W_IH, layer), view(d, parts, TL_PART_W_HH, layer),
-                                view(d, parts, TL_PART_BIAS, layer)};
+static tally_layer_weights weights_of(const device_model *d, const tally_tensor parts[TL_MODEL_PARTS], size_t layer) {
+    return (tally_layer_weights){view(d, parts, TL_PART_W_IH, layer), view(d, parts, TL_PART_W_HH, layer),
+                                 view(d, parts, TL_PART_BIAS, layer)};
 }
 
 static tally_tensor input_of(const device_model *d, size_t layer) {
@@ -98,15 +98,15 @@ static tally_tensor input_of(const device_model *d, size_t layer) {
 }
 
 static void layer_forward(device_model *d, size_t layer) {
-    const tally_lstm_state *state = &d->states[layer];
-    tally_lstm_weights weights = weights_of(d, d->values, layer);
+    const tally_layer_state *state = &d->states[layer];
+    tally_layer_weights weights = weights_of(d, d->values, layer);
     tally_tensor first, x = input_of(d, layer);
     tally_tensor h0 = view(d, d->values, TL_PART_H0, layer), c0 = view(d, d->values, TL_PART_C0, layer);
     suite_ok(tally_tensor_select(&state->h, 1, 0, &first));
     suite_ok(tally_copy(&h0, &first));
     suite_ok(tally_tensor_select(&state->c, 1, 0, &first));
     suite_ok(tally_copy(&c0, &first));
-    suite_ok(tally_lstm_forward(&weights, &x, state));
+    suite_ok(tally_layer_forward(&weights, &x, state));
 }
 
 void device_model_forward(device_model *d) {
@@ -138,10 +138,10 @@ void device_model_layers_backward(device_model *d) {
     for (int part = TL_PART_W_IH; part <= TL_PART_BIAS; part++)
         suite_ok(tally_fill(&d->gradients[part], 0));
     for (size_t l = d->sizes.layers; l-- > 0;) {
-        tally_lstm_weights weights = weights_of(d, d->values, l), gradients = weights_of(d, d->gradients, l);
+        tally_layer_weights weights = weights_of(d, d->values, l), gradients = weights_of(d, d->gradients, l);
         tally_tensor x = input_of(d, l), dx = l > 0 ? d->dy[l - 1] : view(d, d->gradients, TL_PART_X, 0);
         const tally_tensor *dy = l + 1 < d->sizes.layers ? &d->dy[l] : NULL;
-        suite_ok(tally_lstm_backward(&weights, &x, dy, &d->states[l], &gradients, &dx));
+        suite_ok(tally_layer_backward(&weights, &x, dy, &d->states[l], &gradients, &dx));
     }
 }
 

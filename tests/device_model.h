@@ -11,8 +11,8 @@ typedef struct device_model {
     tally_tensor gradients[TL_MODEL_PARTS]; /* of the parameters and of x; H0 and C0 are read from the states */
     tally_tensor m[TL_MODEL_PARTS], v[TL_MODEL_PARTS], faults;
     tally_tensor labels, logits, probabilities, losses, loss, dlogits;
-    tally_lstm_state *states; /* one for each layer */
-    tally_tensor *dy;         /* [H, T, N]: gradients of what each layer put out; the last one's is not used */
+    tally_layer_state *states; /* one for each layer */
+    tally_tensor *dy;          /* [H, T, N]: gradients of what each layer put out; the last one's is not used */
 } device_model;
 
 device_model device_model_new(const tl_model_sizes *sizes, const float *values, const int32_t *labels);

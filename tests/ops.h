@@ -10,7 +10,7 @@ int ops_sums(void);
 int ops_functions(void);
 int ops_elementwise(void);
 int ops_cell(void);
-int ops_lstm(void);
+int ops_layer(void);
 int ops_softmax(void);
 int ops_adam(void);
 int ops_arguments(void);

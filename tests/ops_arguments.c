@@ -66,13 +66,11 @@ static void wrong_shapes(void **state) {
     refused(tally_add(m, &wide), TALLY_USAGE, "tally_add", "[3, 8]", "[3, 7]");
     refused(tally_add(m, &vector), TALLY_USAGE, "tally_add", "[3]", "[3, 7]");
     refused(tally_copy(m, &tall), TALLY_USAGE, "tally_copy", "[4, 7]", "[3, 7]");
-    refused(tally_lstm_gates(m, m, m, m, m), TALLY_USAGE, "tally_lstm_gates", "[3, 7]", "[12, 7]");
-    refused(tally_lstm_gates(&gates, &wide, m, m, m), TALLY_USAGE, "tally_lstm_gates", "c_prev", "[3, 8]");
-    refused(tally_lstm_gates(&gates, m, m, &tall, m), TALLY_USAGE, "tally_lstm_gates", "tanh_c", "[4, 7]");
-    refused(tally_lstm_gates_backward(&gates, m, m, &tall, m), TALLY_USAGE, "tally_lstm_gates_backward", "[12, 7]",
-            "[16, 7]");
-    refused(tally_lstm_gates_backward(&gates, m, m, m, &wide), TALLY_USAGE, "tally_lstm_gates_backward", "dc",
-            "[3, 8]");
+    refused(tally_cell_forward(m, m, m, m, m), TALLY_USAGE, "tally_cell_forward", "[3, 7]", "[12, 7]");
+    refused(tally_cell_forward(&gates, &wide, m, m, m), TALLY_USAGE, "tally_cell_forward", "c_prev", "[3, 8]");
+    refused(tally_cell_forward(&gates, m, m, &tall, m), TALLY_USAGE, "tally_cell_forward", "tanh_c", "[4, 7]");
+    refused(tally_cell_backward(&gates, m, m, &tall, m), TALLY_USAGE, "tally_cell_backward", "[12, 7]", "[16, 7]");
+    refused(tally_cell_backward(&gates, m, m, m, &wide), TALLY_USAGE, "tally_cell_backward", "dc", "[3, 8]");
     refused(tally_softmax_loss(m, &one, m, &row), TALLY_USAGE, "tally_softmax_loss", "labels", "[1]");
     refused(tally_softmax_loss(m, &ints, &wide, &row), TALLY_USAGE, "tally_softmax_loss", "probabilities", "[3, 8]");
     refused(tally_softmax_loss(m, &ints, m, &vector), TALLY_USAGE, "tally_softmax_loss", "loss", "[3]");
@@ -104,15 +102,15 @@ static void nothing_given(void **state) {
     refused(tally_add(&matrix, NULL), TALLY_USAGE, "tally_add", "destination", NULL);
     refused(tally_copy(&none, &matrix), TALLY_USAGE, "tally_copy", "source", NULL);
     refused(tally_fill(NULL, 0), TALLY_USAGE, "tally_fill", NULL, NULL);
-    refused(tally_lstm_gates(&gates, &matrix, &matrix, &matrix, NULL), TALLY_USAGE, "tally_lstm_gates", "h", NULL);
-    refused(tally_lstm_gates_backward(NULL, &matrix, &matrix, &matrix, &matrix), TALLY_USAGE,
-            "tally_lstm_gates_backward", "gates", NULL);
+    refused(tally_cell_forward(&gates, &matrix, &matrix, &matrix, NULL), TALLY_USAGE, "tally_cell_forward", "h", NULL);
+    refused(tally_cell_backward(NULL, &matrix, &matrix, &matrix, &matrix), TALLY_USAGE, "tally_cell_backward", "gates",
+            NULL);
     refused(tally_softmax_loss(&matrix, NULL, &matrix, &row), TALLY_USAGE, "tally_softmax_loss", "labels", NULL);
     refused(tally_softmax_loss_backward(NULL, &ints, &matrix), TALLY_USAGE, "tally_softmax_loss_backward",
             "probabilities", NULL);
     refused(tally_adam(NULL, 1, &row, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", "options", NULL);
-    refused(tally_lstm_forward(NULL, &cube, NULL), TALLY_USAGE, "tally_lstm_forward", NULL, NULL);
-    refused(tally_lstm_backward(NULL, &cube, NULL, NULL, NULL, NULL), TALLY_USAGE, "tally_lstm_backward", NULL, NULL);
+    refused(tally_layer_forward(NULL, &cube, NULL), TALLY_USAGE, "tally_layer_forward", NULL, NULL);
+    refused(tally_layer_backward(NULL, &cube, NULL, NULL, NULL, NULL), TALLY_USAGE, "tally_layer_backward", NULL, NULL);
     refused(tally_tensor_write(NULL, &one, 1), TALLY_USAGE, "tally_tensor_write", NULL, NULL);
     refused(tally_tensor_read(&one, NULL, 1), TALLY_USAGE, "tally_tensor_read", NULL, NULL);
 }
@@ -153,50 +151,50 @@ static void wrong_adam(void **state) {
 
 static void wrong_sequences(void **state) {
     (void)state;
-    tally_lstm_state lstm;
-    suite_ok(tally_lstm_state_new(the.device, I, H, T, N, &lstm));
+    tally_layer_state lstm;
+    suite_ok(tally_layer_state_new(the.device, I, H, T, N, &lstm));
     tally_tensor w_ih = made(TALLY_F32, 2, 4 * H, I, 0), w_hh = made(TALLY_F32, 2, 4 * H, H, 0);
     tally_tensor bias = made(TALLY_F32, 1, 4 * H, 0, 0), other_x = made(TALLY_F32, 3, I + 1, T, N);
     tally_tensor longer = made(TALLY_F32, 3, I, T + 1, N), dy = made(TALLY_F32, 3, H, T, N), turned;
-    const tally_lstm_weights good = {w_ih, w_hh, bias};
-    tally_lstm_weights bad = good;
+    const tally_layer_weights good = {w_ih, w_hh, bias};
+    tally_layer_weights bad = good;
     bad.w_hh = w_ih;
-    refused(tally_lstm_forward(&bad, &cube, &lstm), TALLY_USAGE, "tally_lstm_forward", "w_hh is [12, 2]", "[12, 3]");
-    refused(tally_lstm_forward(&good, &other_x, &lstm), TALLY_USAGE, "tally_lstm_forward", "[12, 2]", "[12, 3]");
-    refused(tally_lstm_forward(&good, &longer, &lstm), TALLY_USAGE, "tally_lstm_forward", "[3, 5, 7]", "[3, 6, 7]");
-    refused(tally_lstm_backward(&good, &cube, &cube, &lstm, &good, NULL), TALLY_USAGE, "tally_lstm_backward", "dy",
+    refused(tally_layer_forward(&bad, &cube, &lstm), TALLY_USAGE, "tally_layer_forward", "w_hh is [12, 2]", "[12, 3]");
+    refused(tally_layer_forward(&good, &other_x, &lstm), TALLY_USAGE, "tally_layer_forward", "[12, 2]", "[12, 3]");
+    refused(tally_layer_forward(&good, &longer, &lstm), TALLY_USAGE, "tally_layer_forward", "[3, 5, 7]", "[3, 6, 7]");
+    refused(tally_layer_backward(&good, &cube, &cube, &lstm, &good, NULL), TALLY_USAGE, "tally_layer_backward", "dy",
             "[2, 4, 7]");
-    refused(tally_lstm_backward(&good, &cube, &dy, &lstm, &good, &dy), TALLY_USAGE, "tally_lstm_backward", "dx",
+    refused(tally_layer_backward(&good, &cube, &dy, &lstm, &good, &dy), TALLY_USAGE, "tally_layer_backward", "dx",
             "[3, 4, 7]");
-    refused(tally_lstm_backward(&good, &cube, NULL, &lstm, &bad, NULL), TALLY_USAGE, "tally_lstm_backward",
+    refused(tally_layer_backward(&good, &cube, NULL, &lstm, &bad, NULL), TALLY_USAGE, "tally_layer_backward",
             "w_hh gradient", "[12, 2]");
-    refused(tally_lstm_backward(&good, &cube, NULL, &lstm, NULL, NULL), TALLY_USAGE, "tally_lstm_backward", "gradients",
-            NULL);
+    refused(tally_layer_backward(&good, &cube, NULL, &lstm, NULL, NULL), TALLY_USAGE, "tally_layer_backward",
+            "gradients", NULL);
     tally_tensor_free(&longer);
     longer = made(TALLY_F32, 3, I, N, T);
     suite_ok(tally_tensor_transpose(&longer, 1, 2, &turned));
-    refused(tally_lstm_forward(&good, &turned, &lstm), TALLY_USAGE, "tally_lstm_forward", "x is", "contiguous");
-    refused(tally_lstm_backward(&good, &cube, NULL, &lstm, &good, &turned), TALLY_USAGE, "tally_lstm_backward", "dx is",
-            "contiguous");
+    refused(tally_layer_forward(&good, &turned, &lstm), TALLY_USAGE, "tally_layer_forward", "x is", "contiguous");
+    refused(tally_layer_backward(&good, &cube, NULL, &lstm, &good, &turned), TALLY_USAGE, "tally_layer_backward",
+            "dx is", "contiguous");
     tally_tensor_free(&dy);
     dy = made(TALLY_F32, 3, H, N, T);
     suite_ok(tally_tensor_transpose(&dy, 1, 2, &turned));
-    refused(tally_lstm_backward(&good, &cube, &turned, &lstm, &good, NULL), TALLY_USAGE, "tally_lstm_backward", "dy is",
-            "contiguous");
+    refused(tally_layer_backward(&good, &cube, &turned, &lstm, &good, NULL), TALLY_USAGE, "tally_layer_backward",
+            "dy is", "contiguous");
 
-    tally_lstm_state narrow;
-    refused(tally_lstm_state_narrow(&lstm, N + 1, &narrow), TALLY_USAGE, "tally_lstm_state_narrow", "8", "7");
-    refused(tally_lstm_state_narrow(&lstm, 0, &narrow), TALLY_USAGE, "tally_lstm_state_narrow", "0", NULL);
+    tally_layer_state narrow;
+    refused(tally_layer_state_narrow(&lstm, N + 1, &narrow), TALLY_USAGE, "tally_layer_state_narrow", "8", "7");
+    refused(tally_layer_state_narrow(&lstm, 0, &narrow), TALLY_USAGE, "tally_layer_state_narrow", "0", NULL);
     tally_tensor *all[] = {&w_ih, &w_hh, &bias, &other_x, &longer, &dy};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         tally_tensor_free(all[i]);
-    tally_lstm_state_free(&lstm);
+    tally_layer_state_free(&lstm);
 }
 
 static void wrong_tensors(void **state) {
     (void)state;
     tally_tensor t;
-    tally_lstm_state lstm;
+    tally_layer_state lstm;
     static const char make[] = "tally_tensor_new";
     refused(tally_tensor_new(the.device, TALLY_F32, 0, (size_t[]){1}, &t), TALLY_USAGE, make, "0 dimensions", NULL);
     refused(tally_tensor_new(the.device, TALLY_F32, 4, (size_t[]){1, 1, 1, 1}, &t), TALLY_USAGE, make, "4", NULL);
@@ -211,9 +209,9 @@ static void wrong_tensors(void **state) {
     tally_status full = cpu ? TALLY_MEMORY : TALLY_DEVICE; /* more than there is, but a size */
     refused(tally_tensor_new(the.device, TALLY_F32, 1, (size_t[]){(size_t)1 << 50}, &t), full, "4503599627370496", NULL,
             NULL);
-    refused(tally_lstm_state_new(the.device, 1, SIZE_MAX / 2, 1, 1, &lstm), TALLY_MEMORY, "tally_lstm_state_new", NULL,
-            NULL);
-    refused(tally_lstm_state_new(the.device, 0, 1, 1, 1, &lstm), TALLY_USAGE, "tally_lstm_state_new", "inputs", NULL);
+    refused(tally_layer_state_new(the.device, 1, SIZE_MAX / 2, 1, 1, &lstm), TALLY_MEMORY, "tally_layer_state_new",
+            NULL, NULL);
+    refused(tally_layer_state_new(the.device, 0, 1, 1, 1, &lstm), TALLY_USAGE, "tally_layer_state_new", "inputs", NULL);
 
     refused(tally_tensor_slice(&matrix, 2, 0, 1, &t), TALLY_USAGE, "tally_tensor_slice", "dimension 2", "[3, 7]");
     refused(tally_tensor_slice(&matrix, -1, 0, 1, &t), TALLY_USAGE, "tally_tensor_slice", "dimension -1", "[3, 7]");

@@ -43,7 +43,7 @@ static void run_forward(tally_device *device, cells *s) {
     guarded c = guarded_matrix(device, s->how, hidden, n, NULL),
             tanh_c = guarded_matrix(device, s->how, hidden, n, NULL);
     guarded h = guarded_matrix(device, s->how, hidden, n, NULL);
-    suite_ok(tally_lstm_gates(&gates.tensor, &c_prev.tensor, &c.tensor, &tanh_c.tensor, &h.tensor));
+    suite_ok(tally_cell_forward(&gates.tensor, &c_prev.tensor, &c.tensor, &tanh_c.tensor, &h.tensor));
     guarded_unchanged(&c_prev, "c_prev");
     guarded_read(&gates, "gates", s->gates);
     guarded_read(&c, "c", s->c);
@@ -62,7 +62,7 @@ static void run_backward(tally_device *device, cells *s) {
     guarded tanh_c = guarded_matrix(device, s->how, hidden, n, s->tanh_c);
     guarded dh = guarded_matrix(device, s->how, hidden, n, s->dh),
             dc = guarded_matrix(device, s->how, hidden, n, s->dc);
-    suite_ok(tally_lstm_gates_backward(&gates.tensor, &c_prev.tensor, &tanh_c.tensor, &dh.tensor, &dc.tensor));
+    suite_ok(tally_cell_backward(&gates.tensor, &c_prev.tensor, &tanh_c.tensor, &dh.tensor, &dc.tensor));
     guarded_unchanged(&c_prev, "c_prev");
     guarded_unchanged(&tanh_c, "tanh_c");
     guarded_unchanged(&dh, "dh");
@@ -90,7 +90,7 @@ static void compare_one(const char *name, float got, double want, double bound) 
 
 /* bits: no denormal is among the operands, so that every device must give the same. */
 static void check_forward(cells *s, bool bits) {
-    suite_case("lstm_gates, %zu units, %zu columns, %s", s->hidden, s->columns, layout_names[s->how]);
+    suite_case("cell_forward, %zu units, %zu columns, %s", s->hidden, s->columns, layout_names[s->how]);
     cells got = copy_of(s), other = copy_of(s);
     run_forward(the.device, &got);
     run_forward(the.peer, &other);
@@ -121,7 +121,7 @@ static void check_forward(cells *s, bool bits) {
 }
 
 static void check_backward(cells *s, bool bits) {
-    suite_case("lstm_gates_backward, %zu units, %zu columns, %s", s->hidden, s->columns, layout_names[s->how]);
+    suite_case("cell_backward, %zu units, %zu columns, %s", s->hidden, s->columns, layout_names[s->how]);
     cells got = copy_of(s), other = copy_of(s);
     run_backward(the.device, &got);
     run_backward(the.peer, &other);
@@ -219,7 +219,7 @@ static void infinite_cells(void **state) {
 
 static void saturated_cells_have_no_gradient(void **state) {
     (void)state;
-    suite_case("lstm_gates_backward of saturated gates");
+    suite_case("cell_backward of saturated gates");
     cells s = cells_new(1, 2, FLAT);
     static const float gates[] = {1, 0, 0, 1, 1, -1, 1, 0}; /* i, f, g, o of two columns */
     memcpy(s.gates, gates, sizeof gates);
@@ -272,5 +272,5 @@ int ops_cell(void) {
         cmocka_unit_test(saturated_cells_have_no_gradient),
         cmocka_unit_test(nan_reaches_what_depends_on_it),
     };
-    return cmocka_run_group_tests_name("lstm_gates", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("cell_forward", tests, NULL, NULL);
 }

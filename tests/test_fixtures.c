@@ -4,7 +4,7 @@
 #include "compare.h"
 #include "device_model.h"
 #include "parity/bounded_model.h"
-#include "parity/lstm_record.h"
+#include "parity/layer_record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,7 +181,7 @@ static pass run_pass(device_model *d, const int32_t *labels) {
     p.layers = suite_memory(d->sizes.layers, sizeof *p.layers);
     device_model_forward(d);
     for (size_t l = 0; l < d->sizes.layers; l++) {
-        const tally_lstm_state *state = &d->states[l];
+        const tally_layer_state *state = &d->states[l];
         p.layers[l] = (layer_pass){.x = l == 0 ? read_all(&d->values[TL_PART_X]) : read_outputs(&state[-1].h),
                                    .gates = read_all(&state->gates),
                                    .c = read_all(&state->c),
@@ -219,7 +219,7 @@ static void check_layer(const pass *p, size_t layer) {
     const tl_model_sizes *s = p->s;
     const layer_pass *q = &p->layers[layer];
     const float *h0 = share(p, p->values, TL_PART_H0, layer), *c0 = share(p, p->values, TL_PART_C0, layer);
-    tl_lstm_record record = {
+    tl_layer_record record = {
         .inputs = tl_model_inputs(s, layer),
         .hidden = s->hidden,
         .steps = s->steps,
@@ -246,8 +246,8 @@ static void check_layer(const pass *p, size_t layer) {
         compare_bits("h0", q->h + u * (s->steps + 1) * s->columns, h0 + u * s->columns, s->columns);
         compare_bits("c0", q->c + u * (s->steps + 1) * s->columns, c0 + u * s->columns, s->columns);
     }
-    suite_ok(tl_lstm_record_forward(&record, compare_bounded, NULL));
-    suite_ok(tl_lstm_record_backward(&record, compare_bounded, NULL));
+    suite_ok(tl_layer_record_forward(&record, compare_bounded, NULL));
+    suite_ok(tl_layer_record_backward(&record, compare_bounded, NULL));
 }
 
 static void check_head(const pass *p) {

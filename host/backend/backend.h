@@ -22,13 +22,13 @@ typedef enum tl_op {
     TL_OP_ADD,
     TL_OP_COPY,
     TL_OP_FILL,
-    TL_OP_LSTM_GATES,
-    TL_OP_LSTM_GATES_BACKWARD,
+    TL_OP_CELL_FORWARD,
+    TL_OP_CELL_BACKWARD,
     TL_OP_SOFTMAX_LOSS,
     TL_OP_SOFTMAX_LOSS_BACKWARD,
     TL_OP_ADAM,
-    TL_OP_LSTM_FORWARD,
-    TL_OP_LSTM_BACKWARD,
+    TL_OP_LAYER_FORWARD,
+    TL_OP_LAYER_BACKWARD,
     TL_OP_COUNT
 } tl_op;
 
@@ -75,8 +75,8 @@ typedef struct tl_backend {
 
     /* Whether the slot takes these tensors, given in the order of the public signature (absent ones NULL). */
     bool (*supports)(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count);
-    /* Elements of tally_lstm_state.scratch, at least 1. */
-    size_t (*lstm_scratch)(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
+    /* Elements of tally_layer_state.scratch, at least 1. */
+    size_t (*layer_scratch)(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
 
     /* Runs whole slices, so that their activations stay near the core that has them; the same bits as the operations one by one, of which
      * nn/classifier.c makes it where *plan is NULL: the device has no such way for this network. columns: at most. */
@@ -98,10 +98,10 @@ typedef struct tl_backend {
     tally_status (*add)(const tally_tensor *src, const tally_tensor *dst);
     tally_status (*copy)(const tally_tensor *src, const tally_tensor *dst);
     tally_status (*fill)(const tally_tensor *tensor, float value);
-    tally_status (*lstm_gates)(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                               const tally_tensor *tanh_c, const tally_tensor *h);
-    tally_status (*lstm_gates_backward)(const tally_tensor *gates, const tally_tensor *c_prev,
-                                        const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
+    tally_status (*cell_forward)(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                                 const tally_tensor *tanh_c, const tally_tensor *h);
+    tally_status (*cell_backward)(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
+                                  const tally_tensor *dh, const tally_tensor *dc);
     tally_status (*softmax_loss)(const tally_tensor *logits, const tally_tensor *labels,
                                  const tally_tensor *probabilities, const tally_tensor *loss);
     tally_status (*softmax_loss_backward)(const tally_tensor *probabilities, const tally_tensor *labels,
@@ -109,11 +109,11 @@ typedef struct tl_backend {
     tally_status (*adam)(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
                          const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
                          const tally_tensor *faults);
-    tally_status (*lstm_forward)(const tally_lstm_weights *weights, const tally_tensor *x,
-                                 const tally_lstm_state *state);
-    tally_status (*lstm_backward)(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                  const tally_lstm_state *state, const tally_lstm_weights *gradients,
-                                  const tally_tensor *dx);
+    tally_status (*layer_forward)(const tally_layer_weights *weights, const tally_tensor *x,
+                                  const tally_layer_state *state);
+    tally_status (*layer_backward)(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                   const tally_layer_state *state, const tally_layer_weights *gradients,
+                                   const tally_tensor *dx);
 
     tally_status (*peak)(tally_device *device, double *flops); /* see tally_device_peak */
 } tl_backend;
@@ -149,10 +149,10 @@ tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tal
 
 /* The whole-sequence operations composed of a table's own gemm, bias, fill, gates and reduce: the readable form, for backends without
  * one of their own. Same order of arithmetic as tally/tensor.h states wherever the table's gemm has it. */
-tally_status tl_lstm_forward_composed(const tally_lstm_weights *weights, const tally_tensor *x,
-                                      const tally_lstm_state *state);
-tally_status tl_lstm_backward_composed(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                       const tally_lstm_state *state, const tally_lstm_weights *gradients,
-                                       const tally_tensor *dx);
+tally_status tl_layer_forward_composed(const tally_layer_weights *weights, const tally_tensor *x,
+                                       const tally_layer_state *state);
+tally_status tl_layer_backward_composed(const tally_layer_weights *weights, const tally_tensor *x,
+                                        const tally_tensor *dy, const tally_layer_state *state,
+                                        const tally_layer_weights *gradients, const tally_tensor *dx);
 
 #endif

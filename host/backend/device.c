@@ -161,13 +161,13 @@ static const char *const OP_NAMES[TL_OP_COUNT] = {
     [TL_OP_ADD] = "add",
     [TL_OP_COPY] = "copy",
     [TL_OP_FILL] = "fill",
-    [TL_OP_LSTM_GATES] = "lstm_gates",
-    [TL_OP_LSTM_GATES_BACKWARD] = "lstm_gates_backward",
+    [TL_OP_CELL_FORWARD] = "cell_forward",
+    [TL_OP_CELL_BACKWARD] = "cell_backward",
     [TL_OP_SOFTMAX_LOSS] = "softmax_loss",
     [TL_OP_SOFTMAX_LOSS_BACKWARD] = "softmax_loss_backward",
     [TL_OP_ADAM] = "adam",
-    [TL_OP_LSTM_FORWARD] = "lstm_forward",
-    [TL_OP_LSTM_BACKWARD] = "lstm_backward",
+    [TL_OP_LAYER_FORWARD] = "layer_forward",
+    [TL_OP_LAYER_BACKWARD] = "layer_backward",
 };
 
 uint64_t tally_device_fallbacks(const tally_device *device, char *names_out, size_t size) {

@@ -26,8 +26,8 @@ static tally_status make_tensors(tl_classifier *c, bool training) {
     if (!status)
         status = device->backend->plan_new(device, &network, columns, training, &c->plan);
     for (size_t l = 0; l < config->layers && !c->plan && !status; l++)
-        status = tally_lstm_state_new(device, l == 0 ? config->inputs : config->hidden, config->hidden, c->steps,
-                                      columns, &c->states[l]);
+        status = tally_layer_state_new(device, l == 0 ? config->inputs : config->hidden, config->hidden, c->steps,
+                                       columns, &c->states[l]);
     for (size_t i = 0; i < 2 && i + 1 < config->layers && !c->plan && training && !status; i++)
         status = tl_activations_new(device, config->hidden, c->steps, columns, &c->between[i]);
     return status ? status : tl_model_flat_new(c->model, &c->gradient);
@@ -62,7 +62,7 @@ void tl_classifier_free(tl_classifier *classifier) {
         classifier->model->device->backend->plan_free(classifier->plan);
     tally_tensor_free(&classifier->gradient);
     for (size_t l = 0; classifier->states && l < classifier->model->config.layers; l++)
-        tally_lstm_state_free(&classifier->states[l]);
+        tally_layer_state_free(&classifier->states[l]);
     for (size_t i = 0; i < 2; i++)
         tally_tensor_free(&classifier->between[i]);
     tally_tensor_free(&classifier->x);
@@ -126,13 +126,13 @@ tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t 
     return status ? status : tally_tensor_write(&slice->labels, padded, columns);
 }
 
-static tally_status state_of(const tl_slice *slice, size_t layer, tally_lstm_state *state) {
-    return tally_lstm_state_narrow(&slice->of->states[layer], slice->x.shape[2], state);
+static tally_status state_of(const tl_slice *slice, size_t layer, tally_layer_state *state) {
+    return tally_layer_state_narrow(&slice->of->states[layer], slice->x.shape[2], state);
 }
 
 /* A layer's x: the sequences, or what the layer before put out. */
 static tally_status input_of(const tl_slice *slice, size_t layer, tally_tensor *x) {
-    tally_lstm_state before;
+    tally_layer_state before;
     *x = slice->x;
     if (layer == 0)
         return TALLY_OK;
@@ -142,15 +142,15 @@ static tally_status input_of(const tl_slice *slice, size_t layer, tally_tensor *
 
 /* [H, 1, N]: the last output of the last layer. */
 static tally_status last_output(const tl_slice *slice, tally_tensor *h_last) {
-    tally_lstm_state state;
+    tally_layer_state state;
     tally_status status = state_of(slice, slice->of->model->config.layers - 1, &state);
     return status ? status : tally_tensor_slice(&state.h, 1, slice->of->steps, 1, h_last);
 }
 
 static tally_status layer_forward(const tl_slice *slice, size_t layer) {
     const tally_model *model = slice->of->model;
-    tally_lstm_weights weights;
-    tally_lstm_state state;
+    tally_layer_weights weights;
+    tally_layer_state state;
     tally_tensor x, h_first, c_first;
     tally_status status = tl_model_layer(model, &model->weights, layer, &weights);
     if (!status)
@@ -165,7 +165,7 @@ static tally_status layer_forward(const tl_slice *slice, size_t layer) {
         status = tally_fill(&h_first, 0.0f);
     if (!status)
         status = tally_fill(&c_first, 0.0f);
-    return status ? status : tally_lstm_forward(&weights, &x, &state);
+    return status ? status : tally_layer_forward(&weights, &x, &state);
 }
 
 static tally_status forward(const tl_slice *slice) {
@@ -221,7 +221,7 @@ static tally_status head_backward(const tl_slice *slice) {
     const tally_tensor *dlogits = &slice->probabilities;
     const size_t shape[3] = {dlogits->shape[0], 1, dlogits->shape[1]};
     tl_head weights, gradients;
-    tally_lstm_state state;
+    tally_layer_state state;
     tally_tensor h_last, dlogits_step;
     tally_status status = tl_model_head(model, &model->weights, &weights);
     if (!status)
@@ -249,8 +249,8 @@ static void output_gradient(const tl_slice *slice, size_t layer, tally_tensor *v
 static tally_status layer_backward(const tl_slice *slice, size_t layer) {
     const tally_model *model = slice->of->model;
     bool last = layer + 1 == model->config.layers;
-    tally_lstm_weights weights, gradients;
-    tally_lstm_state state;
+    tally_layer_weights weights, gradients;
+    tally_layer_state state;
     tally_tensor x, dy, dx;
     tally_status status = tl_model_layer(model, &model->weights, layer, &weights);
     if (!status)
@@ -268,7 +268,7 @@ static tally_status layer_backward(const tl_slice *slice, size_t layer) {
     if (!status)
         status = tally_fill(&state.dc, 0.0f);
     return status ? status
-                  : tally_lstm_backward(&weights, &x, last ? NULL : &dy, &state, &gradients, layer > 0 ? &dx : NULL);
+                  : tally_layer_backward(&weights, &x, last ? NULL : &dy, &state, &gradients, layer > 0 ? &dx : NULL);
 }
 
 static tally_status backward(const tl_slice *slice) {

@@ -11,7 +11,7 @@ typedef struct tl_classifier {
     size_t *offsets;            /* of the plan's network */
     tl_plan *plan;              /* NULL where the device has none, and slices are made of operations */
     tally_tensor gradient;      /* flat, like the model's weights; slices add to it */
-    tally_lstm_state *states;   /* one for each layer, without a plan */
+    tally_layer_state *states;  /* one for each layer, without a plan */
     tally_tensor between[2];    /* [H, T, N]: gradients of what a layer put out, by turns; as many as are needed */
     tally_tensor x;             /* [I, T, N] */
     tally_tensor labels;        /* I32 [N] */

@@ -103,7 +103,7 @@ tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, t
 }
 
 tally_status tl_model_layer(const tally_model *model, const tally_tensor *flat, size_t layer,
-                            tally_lstm_weights *views) {
+                            tally_layer_weights *views) {
     tally_status status = flat_view(find(model, TL_BIAS_IH, layer), flat, &views->bias);
     if (!status)
         status = flat_view(find(model, TL_WEIGHT_HH, layer), flat, &views->w_hh);

@@ -53,7 +53,7 @@ typedef struct tl_head {
 } tl_head;
 tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, tl_head *head);
 tally_status tl_model_layer(const tally_model *model, const tally_tensor *flat, size_t layer,
-                            tally_lstm_weights *views);
+                            tally_layer_weights *views);
 
 /* The model's sizes and where its parameters are. offsets: 2 + 3 layers, for the network to borrow. */
 tl_network tl_model_network(const tally_model *model, size_t steps, size_t *offsets);

@@ -41,7 +41,7 @@ static void forward(tl_case *c) {
     tl_case_uniform(c, gates, -ranges[range].gates, ranges[range].gates);
     tl_case_uniform(c, o[0], -ranges[range].cells, ranges[range].cells);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
-        tl_case_keep(c, tally_lstm_gates(&gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
+        tl_case_keep(c, tally_cell_forward(&gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
     tl_case_read(c, gates);
     for (int i = 1; i < 4; i++)
         tl_case_read(c, o[i]);
@@ -63,7 +63,7 @@ static void forward(tl_case *c) {
         tl_case_compare(c, o[i], want[i]);
 }
 
-const tl_check tl_check_lstm_gates = {"lstm_gates", CASES, cost, forward, false};
+const tl_check tl_check_cell_forward = {"cell_forward", CASES, cost, forward, false};
 
 static void backward(tl_case *c) {
     const size_t *s = shapes[c->number % COUNT(shapes)], count = s[0] * s[1];
@@ -89,8 +89,7 @@ static void backward(tl_case *c) {
     tl_case_uniform(c, o[2], -ranges[range].cells, ranges[range].cells);
     tl_case_uniform(c, o[3], -ranges[range].cells, ranges[range].cells);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
-        tl_case_keep(c,
-                     tally_lstm_gates_backward(&gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
+        tl_case_keep(c, tally_cell_backward(&gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
     tl_case_read(c, gates);
     tl_case_read(c, o[3]);
     tl_bounded *want_gates = tl_case_memory(c, 4 * count, sizeof *want_gates);
@@ -112,4 +111,4 @@ static void backward(tl_case *c) {
     tl_case_compare(c, o[3], want_dc);
 }
 
-const tl_check tl_check_lstm_gates_backward = {"lstm_gates_backward", CASES, cost, backward, false};
+const tl_check tl_check_cell_backward = {"cell_backward", CASES, cost, backward, false};

@@ -72,21 +72,21 @@ static tally_status rows_of(const tl_operand *part, int i, size_t layers, size_t
     return tally_tensor_slice(&part->on[i], 0, layer * count, count, rows);
 }
 
-static tally_status weights_of(const model *m, tl_operand *const part[], int i, size_t layer, tally_lstm_weights *to) {
+static tally_status weights_of(const model *m, tl_operand *const part[], int i, size_t layer, tally_layer_weights *to) {
     tally_status status = rows_of(part[TL_PART_W_IH], i, m->sizes->layers, layer, &to->w_ih);
     if (!status)
         status = rows_of(part[TL_PART_W_HH], i, m->sizes->layers, layer, &to->w_hh);
     return status ? status : rows_of(part[TL_PART_BIAS], i, m->sizes->layers, layer, &to->bias);
 }
 
-static tally_status input_of(const model *m, int i, const tally_lstm_state *states, size_t layer, tally_tensor *x) {
+static tally_status input_of(const model *m, int i, const tally_layer_state *states, size_t layer, tally_tensor *x) {
     *x = m->value[TL_PART_X]->on[i];
     return layer == 0 ? TALLY_OK : tally_tensor_slice(&states[layer - 1].h, 1, 1, m->sizes->steps, x);
 }
 
-static tally_status layer_forward(const model *m, int i, const tally_lstm_state *states, size_t layer) {
-    const tally_lstm_state *state = &states[layer];
-    tally_lstm_weights weights;
+static tally_status layer_forward(const model *m, int i, const tally_layer_state *states, size_t layer) {
+    const tally_layer_state *state = &states[layer];
+    tally_layer_weights weights;
     tally_tensor x, initial, first;
     tally_status status = weights_of(m, m->value, i, layer, &weights);
     if (!status)
@@ -103,10 +103,10 @@ static tally_status layer_forward(const model *m, int i, const tally_lstm_state 
         status = tally_tensor_select(&state->c, 1, 0, &first);
     if (!status)
         status = tally_copy(&initial, &first);
-    return status ? status : tally_lstm_forward(&weights, &x, state);
+    return status ? status : tally_layer_forward(&weights, &x, state);
 }
 
-static tally_status head(const model *m, int i, const tally_lstm_state *state) {
+static tally_status head(const model *m, int i, const tally_layer_state *state) {
     const tl_model_sizes *s = m->sizes;
     tl_operand *const *value = m->value, *const *gradient = m->gradient;
     const tally_tensor *logits = &m->probabilities->on[i];
@@ -131,10 +131,10 @@ static tally_status head(const model *m, int i, const tally_lstm_state *state) {
     return status ? status : tally_gemm(true, false, 1, &value[TL_PART_HEAD_W]->on[i], logits, 0, &state->dh);
 }
 
-static tally_status layer_backward(const model *m, int i, const tally_lstm_state *states, size_t layer) {
-    const tally_lstm_state *state = &states[layer];
+static tally_status layer_backward(const model *m, int i, const tally_layer_state *states, size_t layer) {
+    const tally_layer_state *state = &states[layer];
     const tally_tensor *between = &m->between->on[i];
-    tally_lstm_weights weights, to;
+    tally_layer_weights weights, to;
     tally_tensor x, initial;
     tally_status status = weights_of(m, m->value, i, layer, &weights);
     if (!status)
@@ -142,8 +142,8 @@ static tally_status layer_backward(const model *m, int i, const tally_lstm_state
     if (!status)
         status = input_of(m, i, states, layer, &x);
     if (!status)
-        status = tally_lstm_backward(&weights, &x, layer + 1 < m->sizes->layers ? between : NULL, state, &to,
-                                     layer > 0 ? between : &m->gradient[TL_PART_X]->on[i]);
+        status = tally_layer_backward(&weights, &x, layer + 1 < m->sizes->layers ? between : NULL, state, &to,
+                                      layer > 0 ? between : &m->gradient[TL_PART_X]->on[i]);
     if (!status)
         status = rows_of(m->gradient[TL_PART_H0], i, m->sizes->layers, layer, &initial);
     if (!status)
@@ -153,7 +153,7 @@ static tally_status layer_backward(const model *m, int i, const tally_lstm_state
     return status ? status : tally_copy(&state->dc, &initial);
 }
 
-static tally_status pass(const model *m, int i, const tally_lstm_state *states) {
+static tally_status pass(const model *m, int i, const tally_layer_state *states) {
     tally_status status = TALLY_OK;
     for (size_t layer = 0; layer < m->sizes->layers && !status; layer++)
         status = layer_forward(m, i, states, layer);
@@ -168,14 +168,14 @@ static void check(tl_case *c) {
     model m = prepare(c);
     const tl_model_sizes *s = m.sizes;
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
-        tally_lstm_state states[MOST_LAYERS] = {0};
+        tally_layer_state states[MOST_LAYERS] = {0};
         for (size_t layer = 0; layer < s->layers && !c->status; layer++)
-            tl_case_keep(c, tally_lstm_state_new(c->device[i], tl_model_inputs(s, layer), s->hidden, s->steps,
-                                                 s->columns, &states[layer]));
+            tl_case_keep(c, tally_layer_state_new(c->device[i], tl_model_inputs(s, layer), s->hidden, s->steps,
+                                                  s->columns, &states[layer]));
         if (!c->status)
             tl_case_keep(c, pass(&m, i, states));
         for (size_t layer = 0; layer < s->layers; layer++)
-            tally_lstm_state_free(&states[layer]);
+            tally_layer_state_free(&states[layer]);
     }
     size_t all = tl_model_part_at(s, TL_MODEL_PARTS);
     tl_bounded *values = tl_case_memory(c, all, sizeof *values), *want = tl_case_memory(c, all, sizeof *want), loss;

@@ -16,9 +16,9 @@ typedef struct tl_check {
 extern const tl_check tl_check_gemm, tl_check_bias, tl_check_reduce, tl_check_accumulate, tl_check_add, tl_check_copy,
     tl_check_fill;
 extern const tl_check tl_check_exp, tl_check_log, tl_check_sigmoid, tl_check_tanh, tl_check_arithmetic;
-extern const tl_check tl_check_lstm_gates, tl_check_lstm_gates_backward;
+extern const tl_check tl_check_cell_forward, tl_check_cell_backward;
 extern const tl_check tl_check_softmax_loss, tl_check_softmax_loss_backward, tl_check_adam;
-extern const tl_check tl_check_lstm_forward, tl_check_lstm_backward, tl_check_gradients;
+extern const tl_check tl_check_layer_forward, tl_check_layer_backward, tl_check_gradients;
 
 /* The cases of exp, log, sigmoid and tanh that go over every float, from this number on. */
 enum { TL_FUNCTION_SAMPLES = 18, TL_FUNCTION_EVERY = 1 << 16 };

@@ -10,8 +10,8 @@
 /* In the order in which one is made of those before it. */
 #define CHECKS(one)                                                                                                    \
     one(arithmetic) one(exp) one(log) one(sigmoid) one(tanh) one(copy) one(fill) one(add) one(bias) one(reduce)        \
-        one(accumulate) one(gemm) one(lstm_gates) one(lstm_gates_backward) one(softmax_loss)                           \
-            one(softmax_loss_backward) one(adam) one(lstm_forward) one(lstm_backward) one(gradients)
+        one(accumulate) one(gemm) one(cell_forward) one(cell_backward) one(softmax_loss) one(softmax_loss_backward)    \
+            one(adam) one(layer_forward) one(layer_backward) one(gradients)
 #define CHECK(name) &tl_check_##name,
 #define NAME(name) #name,
 

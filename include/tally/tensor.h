@@ -108,13 +108,12 @@ TALLY_API tally_status tally_fill(const tally_tensor *tensor, float value);
 /* The LSTM cell without peepholes (Hochreiter & Schmidhuber 1997, Gers et al. 2000), gates in PyTorch's order i, f, g, o.
  * gates [4H, N]: pre-activations, replaced by i = sigmoid, f = sigmoid, g = tanh, o = sigmoid.
  * c = f c_prev + i g;  tanh_c = tanh(c);  h = o tanh_c;  all [H, N]. */
-TALLY_API tally_status tally_lstm_gates(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                                        const tally_tensor *tanh_c, const tally_tensor *h);
+TALLY_API tally_status tally_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                                          const tally_tensor *tanh_c, const tally_tensor *h);
 /* Backward of it. gates [4H, N]: activated gates, replaced by the gradients of the pre-activations.
  * dh [H, N]: gradient of h. dc [H, N]: gradient of c from later steps, replaced by that of c_prev. */
-TALLY_API tally_status tally_lstm_gates_backward(const tally_tensor *gates, const tally_tensor *c_prev,
-                                                 const tally_tensor *tanh_c, const tally_tensor *dh,
-                                                 const tally_tensor *dc);
+TALLY_API tally_status tally_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev,
+                                           const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
 
 /* Softmax over classes and cross-entropy. logits [C, N], labels I32 [N] (0 to C-1, or below 0: the column is ignored, its loss
  * and gradient are 0), probabilities [C, N] (may be logits itself), loss [N] = -log(max(p[label], 1e-10)). A label
@@ -137,15 +136,15 @@ TALLY_API tally_status tally_adam(const tally_adam_options *options, uint64_t st
                                   const tally_tensor *faults);
 
 /* A whole sequence through an LSTM layer: I inputs, H hidden, T steps, N columns. */
-typedef struct tally_lstm_weights {
+typedef struct tally_layer_weights {
     tally_tensor w_ih; /* [4H, I] */
     tally_tensor w_hh; /* [4H, H] */
     tally_tensor bias; /* [4H] */
-} tally_lstm_weights;
+} tally_layer_weights;
 
-/* What forward leaves for backward, its columns next to each other. tally_lstm_state_new puts steps and features in the order that the
+/* What forward leaves for backward, its columns next to each other. tally_layer_state_new puts steps and features in the order that the
  * device is fast with; any other is allowed. */
-typedef struct tally_lstm_state {
+typedef struct tally_layer_state {
     tally_tensor gates;   /* [4H, T, N] activated gates; backward: gradients of the pre-activations */
     tally_tensor c;       /* [H, T + 1, N]; step 0 is the initial cell state, which the caller sets */
     tally_tensor h;       /* [H, T + 1, N]; step 0 is the initial hidden state, which the caller sets */
@@ -153,28 +152,29 @@ typedef struct tally_lstm_state {
     tally_tensor dh;      /* [H, N]: gradient of the last h in, of the initial h out */
     tally_tensor dc;      /* [H, N]: gradient of the last c in, of the initial c out */
     tally_tensor scratch; /* 1-D, the backend's own */
-} tally_lstm_state;
+} tally_layer_state;
 
 /* A zeroed state, in storage of its own. The caller frees it. */
-TALLY_API tally_status tally_lstm_state_new(tally_device *device, size_t inputs, size_t hidden, size_t steps,
-                                            size_t columns, tally_lstm_state *state);
-TALLY_API void tally_lstm_state_free(tally_lstm_state *state);
+TALLY_API tally_status tally_layer_state_new(tally_device *device, size_t inputs, size_t hidden, size_t steps,
+                                             size_t columns, tally_layer_state *state);
+TALLY_API void tally_layer_state_free(tally_layer_state *state);
 /* The same storage seen as a state of fewer columns; contents are undefined until written. */
-TALLY_API tally_status tally_lstm_state_narrow(const tally_lstm_state *state, size_t columns, tally_lstm_state *view);
+TALLY_API tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t columns,
+                                                tally_layer_state *view);
 
 /* gates[t] = bias + W_ih x[t] + W_hh h[t-1], then the cell; x [I, T, N], columns next to each other, features and steps any distance
  * apart, so that h[:, 1:, :] of one layer's state is the x of the next.
  * Exact order of a pre-activation: 0 + bias, then inputs ascending, then hidden ascending, one fma each. */
-TALLY_API tally_status tally_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
-                                          const tally_lstm_state *state);
+TALLY_API tally_status tally_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                           const tally_layer_state *state);
 /* Backpropagation through time. dy [H, T, N], laid out as x: gradient of h at every step, or NULL for none. state->dh, state->dc: the
  * gradients at the last step, replaced by those of the initial states. The gradients of weights are added to
  * those in gradients. dx [I, T, N], laid out as x, overwritten, or NULL.
  * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma from 0 over the 4H rows ascending; gradients of
  * weights and bias are those of tally_accumulate. */
-TALLY_API tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x,
-                                           const tally_tensor *dy, const tally_lstm_state *state,
-                                           const tally_lstm_weights *gradients, const tally_tensor *dx);
+TALLY_API tally_status tally_layer_backward(const tally_layer_weights *weights, const tally_tensor *x,
+                                            const tally_tensor *dy, const tally_layer_state *state,
+                                            const tally_layer_weights *gradients, const tally_tensor *dx);
 
 #ifdef __cplusplus
 }

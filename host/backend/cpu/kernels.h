@@ -16,14 +16,14 @@
 #define tl_isa_add TL_ISA_NAME(add)
 #define tl_isa_copy TL_ISA_NAME(copy)
 #define tl_isa_fill TL_ISA_NAME(fill)
-#define tl_isa_lstm_gates TL_ISA_NAME(lstm_gates)
-#define tl_isa_lstm_gates_backward TL_ISA_NAME(lstm_gates_backward)
+#define tl_isa_cell_forward TL_ISA_NAME(cell_forward)
+#define tl_isa_cell_backward TL_ISA_NAME(cell_backward)
 #define tl_isa_softmax_loss TL_ISA_NAME(softmax_loss)
 #define tl_isa_softmax_loss_backward TL_ISA_NAME(softmax_loss_backward)
 #define tl_isa_adam TL_ISA_NAME(adam)
-#define tl_isa_lstm_scratch TL_ISA_NAME(lstm_scratch)
-#define tl_isa_lstm_forward TL_ISA_NAME(lstm_forward)
-#define tl_isa_lstm_backward TL_ISA_NAME(lstm_backward)
+#define tl_isa_layer_scratch TL_ISA_NAME(layer_scratch)
+#define tl_isa_layer_forward TL_ISA_NAME(layer_forward)
+#define tl_isa_layer_backward TL_ISA_NAME(layer_backward)
 #define tl_isa_peak TL_ISA_NAME(peak)
 #define tl_isa_backend TL_ISA_NAME(backend)
 
@@ -39,10 +39,10 @@ tally_status tl_isa_apply(tally_function function, const tally_tensor *a, const 
 tally_status tl_isa_add(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_isa_copy(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_isa_fill(const tally_tensor *tensor, float value);
-tally_status tl_isa_lstm_gates(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                               const tally_tensor *tanh_c, const tally_tensor *h);
-tally_status tl_isa_lstm_gates_backward(const tally_tensor *gates, const tally_tensor *c_prev,
-                                        const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
+tally_status tl_isa_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                                 const tally_tensor *tanh_c, const tally_tensor *h);
+tally_status tl_isa_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
+                                  const tally_tensor *dh, const tally_tensor *dc);
 tally_status tl_isa_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
                                  const tally_tensor *probabilities, const tally_tensor *loss);
 tally_status tl_isa_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
@@ -53,12 +53,12 @@ tally_status tl_isa_adam(const tally_adam_options *options, uint64_t step, const
 /* tally_gemm with B transposed. */
 void tl_isa_gemm_dots(float alpha, const tally_tensor *a, bool transpose_a, const tally_tensor *b, float beta,
                       const tally_tensor *c);
-size_t tl_isa_lstm_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
-tally_status tl_isa_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
-                                 const tally_lstm_state *state);
-tally_status tl_isa_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                  const tally_lstm_state *state, const tally_lstm_weights *gradients,
-                                  const tally_tensor *dx);
+size_t tl_isa_layer_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
+tally_status tl_isa_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                  const tally_layer_state *state);
+tally_status tl_isa_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                   const tally_layer_state *state, const tally_layer_weights *gradients,
+                                   const tally_tensor *dx);
 tally_status tl_isa_peak(tally_device *device, double *flops);
 
 #endif

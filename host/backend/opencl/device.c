@@ -42,7 +42,7 @@ static size_t longest_sum(tl_op op, const tally_tensor *const *tensors) {
     case TL_OP_REDUCE:
         return columns;
     case TL_OP_ACCUMULATE:
-    case TL_OP_LSTM_BACKWARD:
+    case TL_OP_LAYER_BACKWARD:
         return first->shape[1] * (columns < TALLY_SLICE_COLUMNS ? columns : TALLY_SLICE_COLUMNS);
     case TL_OP_SOFTMAX_LOSS:
         return first->shape[0];
@@ -59,20 +59,20 @@ static bool supports(tally_device *device, tl_op op, const tally_tensor *const *
            tl_cl_clblast_supports(tensors[0], tensors[1], tensors[2]);
 }
 
-static size_t lstm_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns) {
+static size_t layer_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns) {
     if (!((tl_cl_device *)device)->longest_sum)
         return 1;
     /* The C path may have to do it. */
-    return tl_cpu_backend()->lstm_scratch(device, inputs, hidden, steps, columns);
+    return tl_cpu_backend()->layer_scratch(device, inputs, hidden, steps, columns);
 }
 
 /* What both routes share. */
 #define COMMON_SLOTS                                                                                                   \
     .name = "opencl", .close = close_device, .storage_new = tl_cl_storage_new, .storage_free = tl_cl_storage_free,     \
     .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .read = tl_cl_read,  \
-    .supports = supports, .lstm_scratch = lstm_scratch, .bias = tl_cl_bias, .reduce = tl_cl_reduce,                    \
-    .apply = tl_cl_apply, .add = tl_cl_add, .copy = tl_cl_copy, .fill = tl_cl_fill, .lstm_gates = tl_cl_lstm_gates,    \
-    .lstm_gates_backward = tl_cl_lstm_gates_backward, .softmax_loss = tl_cl_softmax_loss,                              \
+    .supports = supports, .layer_scratch = layer_scratch, .bias = tl_cl_bias, .reduce = tl_cl_reduce,                  \
+    .apply = tl_cl_apply, .add = tl_cl_add, .copy = tl_cl_copy, .fill = tl_cl_fill,                                    \
+    .cell_forward = tl_cl_cell_forward, .cell_backward = tl_cl_cell_backward, .softmax_loss = tl_cl_softmax_loss,      \
     .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam, .peak = tl_cl_peak
 
 static const tl_backend exact_backend = {
@@ -84,8 +84,8 @@ static const tl_backend exact_backend = {
     .predict = tl_cl_predict,
     .gemm = tl_cl_gemm,
     .accumulate = tl_cl_accumulate,
-    .lstm_forward = tl_cl_lstm_forward,
-    .lstm_backward = tl_cl_lstm_backward,
+    .layer_forward = tl_cl_layer_forward,
+    .layer_backward = tl_cl_layer_backward,
 };
 
 static const tl_backend clblast_backend = {
@@ -93,8 +93,8 @@ static const tl_backend clblast_backend = {
     .plan_new = tl_no_plan,
     .gemm = tl_cl_clblast_gemm,
     .accumulate = tl_cl_clblast_accumulate,
-    .lstm_forward = tl_lstm_forward_composed,
-    .lstm_backward = tl_lstm_backward_composed,
+    .layer_forward = tl_layer_forward_composed,
+    .layer_backward = tl_layer_backward_composed,
 };
 
 void tl_cl_take_route(tl_cl_device *device, tally_route route) {

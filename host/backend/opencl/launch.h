@@ -35,10 +35,10 @@ tally_status tl_launch_run_items(tl_launch *l, size_t columns, size_t items);
 /* Adds the last argument, columns, and runs rows times groups of items work-items each. */
 tally_status tl_launch_run_groups(tl_launch *l, size_t columns, size_t groups, size_t rows, size_t items);
 
-/* lstm.c: what the kernels of the whole sequence have in common, their first arguments. */
-void tl_cl_lstm_forward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *x,
-                                  const tally_lstm_state *state);
-void tl_cl_lstm_backward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *dy,
-                                   const tally_lstm_state *state);
+/* layer.c: what the kernels of the whole sequence have in common, their first arguments. */
+void tl_cl_layer_forward_arguments(tl_launch *l, const tally_layer_weights *weights, const tally_tensor *x,
+                                   const tally_layer_state *state);
+void tl_cl_layer_backward_arguments(tl_launch *l, const tally_layer_weights *weights, const tally_tensor *dy,
+                                    const tally_layer_state *state);
 
 #endif

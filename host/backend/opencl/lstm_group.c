@@ -58,7 +58,7 @@ static tally_status run(tl_launch *l, const share *s, size_t columns) {
     return tl_launch_run_groups(l, columns, columns / s->wide + (columns % s->wide != 0), 1, l->device->shared_items);
 }
 
-bool tl_cl_lstm_group_forward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_lstm_state *state,
+bool tl_cl_lstm_group_forward(const tally_layer_weights *weights, const tally_tensor *x, const tally_layer_state *state,
                               tally_status *status) {
     const tl_cl_device *device = tl_cl_device_of(x);
     size_t inputs = x->shape[0], hidden = state->h.shape[0];
@@ -68,13 +68,13 @@ bool tl_cl_lstm_group_forward(const tally_lstm_weights *weights, const tally_ten
     if (!s.wide)
         return false;
     tl_launch l = tl_launch_start(x, TL_CL_LSTM_GROUP_FORWARD);
-    tl_cl_lstm_forward_arguments(&l, weights, x, state);
+    tl_cl_layer_forward_arguments(&l, weights, x, state);
     *status = run(&l, &s, x->shape[2]);
     return true;
 }
 
-bool tl_cl_lstm_group_backward(const tally_lstm_weights *weights, const tally_tensor *dy, const tally_lstm_state *state,
-                               tally_status *status) {
+bool tl_cl_lstm_group_backward(const tally_layer_weights *weights, const tally_tensor *dy,
+                               const tally_layer_state *state, tally_status *status) {
     const tl_cl_device *device = tl_cl_device_of(&state->h);
     size_t hidden = state->h.shape[0];
     if (hidden > LOCAL_BYTES)
@@ -83,7 +83,7 @@ bool tl_cl_lstm_group_backward(const tally_lstm_weights *weights, const tally_te
     if (!s.wide)
         return false;
     tl_launch l = tl_launch_start(&state->h, TL_CL_LSTM_GROUP_BACKWARD);
-    tl_cl_lstm_backward_arguments(&l, weights, dy, state);
+    tl_cl_layer_backward_arguments(&l, weights, dy, state);
     *status = run(&l, &s, state->gates.shape[2]);
     return true;
 }

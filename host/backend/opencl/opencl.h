@@ -136,20 +136,20 @@ tally_status tl_cl_clblast_accumulate(const tally_tensor *left, const tally_tens
 /* CLBlast keeps programs of every context; before one goes, they must. */
 void tl_cl_clblast_end(void);
 
-/* lstm.c: the whole sequence in the exact order; composed of the other operations where loops are limited. */
-tally_status tl_cl_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
-                                const tally_lstm_state *state);
-tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                 const tally_lstm_state *state, const tally_lstm_weights *gradients,
-                                 const tally_tensor *dx);
+/* layer.c: the whole sequence in the exact order; composed of the other operations where loops are limited. */
+tally_status tl_cl_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                 const tally_layer_state *state);
+tally_status tl_cl_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                  const tally_layer_state *state, const tally_layer_weights *gradients,
+                                  const tally_tensor *dx);
 
 /* lstm_group.c: what a group of work-items may share; and the sequence alone, without the gradients of weights, by such groups.
  * False, and nothing done, where it does not fit. */
 tally_status tl_cl_group_limits(tl_cl_device *device);
-bool tl_cl_lstm_group_forward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_lstm_state *state,
+bool tl_cl_lstm_group_forward(const tally_layer_weights *weights, const tally_tensor *x, const tally_layer_state *state,
                               tally_status *status);
-bool tl_cl_lstm_group_backward(const tally_lstm_weights *weights, const tally_tensor *dy, const tally_lstm_state *state,
-                               tally_status *status);
+bool tl_cl_lstm_group_backward(const tally_layer_weights *weights, const tally_tensor *dy,
+                               const tally_layer_state *state, tally_status *status);
 
 /* plan.c: slices of a batch through a network, for devices whose work-items have vectors of columns. */
 tally_status tl_cl_plan_new(tally_device *device, const tl_network *network, size_t columns, bool training,
@@ -174,10 +174,10 @@ tally_status tl_cl_apply(tally_function function, const tally_tensor *a, const t
 tally_status tl_cl_add(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_cl_copy(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_cl_fill(const tally_tensor *tensor, float value);
-tally_status tl_cl_lstm_gates(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                              const tally_tensor *tanh_c, const tally_tensor *h);
-tally_status tl_cl_lstm_gates_backward(const tally_tensor *gates, const tally_tensor *c_prev,
-                                       const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
+tally_status tl_cl_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                                const tally_tensor *tanh_c, const tally_tensor *h);
+tally_status tl_cl_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
+                                 const tally_tensor *dh, const tally_tensor *dc);
 tally_status tl_cl_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
                                 const tally_tensor *probabilities, const tally_tensor *loss);
 tally_status tl_cl_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,

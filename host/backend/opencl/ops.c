@@ -53,8 +53,8 @@ tally_status tl_cl_apply(tally_function function, const tally_tensor *a, const t
     return tl_launch_run(&l, out->shape[0], l.device->width, 1, 1);
 }
 
-tally_status tl_cl_lstm_gates(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                              const tally_tensor *tanh_c, const tally_tensor *h) {
+tally_status tl_cl_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                                const tally_tensor *tanh_c, const tally_tensor *h) {
     tl_launch l = tl_launch_start(h, TL_CL_LSTM_GATES);
     tl_launch_number(&l, h->shape[0]);
     tl_launch_view(&l, gates, 2);
@@ -65,8 +65,8 @@ tally_status tl_cl_lstm_gates(const tally_tensor *gates, const tally_tensor *c_p
     return tl_launch_run(&l, h->shape[1], l.device->width, h->shape[0], 1);
 }
 
-tally_status tl_cl_lstm_gates_backward(const tally_tensor *gates, const tally_tensor *c_prev,
-                                       const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc) {
+tally_status tl_cl_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
+                                 const tally_tensor *dh, const tally_tensor *dc) {
     tl_launch l = tl_launch_start(dh, TL_CL_LSTM_GATES_BACKWARD);
     tl_launch_number(&l, dh->shape[0]);
     tl_launch_view(&l, gates, 2);

@@ -38,8 +38,8 @@ enum { INPUTS = 1, HIDDEN = 24, STEPS = 20, COLUMNS = 1024 };
 typedef struct work {
     tl_storage *storage;
     size_t used; /* elements */
-    tally_lstm_weights weights, gradients;
-    tally_lstm_state state;
+    tally_layer_weights weights, gradients;
+    tally_layer_state state;
     tally_tensor x;
 } work;
 
@@ -54,8 +54,8 @@ static tally_tensor next(work *w, int ndim, size_t a, size_t b, size_t c) {
     return t;
 }
 
-static tally_lstm_weights next_weights(work *w) {
-    tally_lstm_weights weights;
+static tally_layer_weights next_weights(work *w) {
+    tally_layer_weights weights;
     weights.w_ih = next(w, 2, 4 * HIDDEN, INPUTS, 0);
     weights.w_hh = next(w, 2, 4 * HIDDEN, HIDDEN, 0);
     weights.bias = next(w, 1, 4 * HIDDEN, 0, 0);
@@ -74,7 +74,7 @@ static tally_status new_work(tl_cl_device *device, work *w) {
     w->state.tanh_c = next(w, 3, HIDDEN, STEPS, COLUMNS);
     w->state.dh = next(w, 2, HIDDEN, COLUMNS, 0);
     w->state.dc = next(w, 2, HIDDEN, COLUMNS, 0);
-    w->state.scratch = next(w, 1, base->backend->lstm_scratch(base, INPUTS, HIDDEN, STEPS, COLUMNS), 0, 0);
+    w->state.scratch = next(w, 1, base->backend->layer_scratch(base, INPUTS, HIDDEN, STEPS, COLUMNS), 0, 0);
     w->x = next(w, 3, INPUTS, STEPS, COLUMNS);
     tally_status status = tl_cl_storage_new(base, w->used * sizeof(float), &w->storage);
     tally_tensor *tensors[] = {&w->weights.w_ih,   &w->weights.w_hh,
@@ -101,9 +101,9 @@ static tally_status time_route(tl_cl_device *device, const work *w, tally_route 
     tl_cl_take_route(device, route);
     const tl_backend *table = device->base.backend;
     uint64_t start = now();
-    tally_status status = table->lstm_forward(&w->weights, &w->x, &w->state);
+    tally_status status = table->layer_forward(&w->weights, &w->x, &w->state);
     if (!status)
-        status = table->lstm_backward(&w->weights, &w->x, NULL, &w->state, &w->gradients, NULL);
+        status = table->layer_backward(&w->weights, &w->x, NULL, &w->state, &w->gradients, NULL);
     if (!status)
         status = tl_cl_check(device, "clFinish", clFinish(device->queue));
     *nanoseconds = now() - start + 1;

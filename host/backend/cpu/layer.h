@@ -1,6 +1,6 @@
-/* lstm.h: what the two directions of a whole sequence share. */
-#ifndef TALLY_BACKEND_CPU_LSTM_H
-#define TALLY_BACKEND_CPU_LSTM_H
+/* layer.h: what the two directions of a whole sequence share. */
+#ifndef TALLY_BACKEND_CPU_LAYER_H
+#define TALLY_BACKEND_CPU_LAYER_H
 
 #include "backend/cpu/kernels.h"
 
@@ -8,7 +8,7 @@ typedef struct sizes {
     size_t inputs, hidden, steps, columns;
 } sizes;
 
-TL_INLINE sizes sizes_of(const tally_tensor *x, const tally_lstm_state *state) {
+TL_INLINE sizes sizes_of(const tally_tensor *x, const tally_layer_state *state) {
     return (sizes){x->shape[0], state->h.shape[0], x->shape[1], x->shape[2]};
 }
 
@@ -40,9 +40,9 @@ TL_INLINE size_t round_up(size_t n, size_t to) {
 }
 
 /* Floats of scratch that the directions need. */
-#define tl_isa_lstm_forward_scratch TL_ISA_NAME(lstm_forward_scratch)
-#define tl_isa_lstm_backward_scratch TL_ISA_NAME(lstm_backward_scratch)
-size_t tl_isa_lstm_forward_scratch(sizes s);
-size_t tl_isa_lstm_backward_scratch(sizes s);
+#define tl_isa_layer_forward_scratch TL_ISA_NAME(layer_forward_scratch)
+#define tl_isa_layer_backward_scratch TL_ISA_NAME(layer_backward_scratch)
+size_t tl_isa_layer_forward_scratch(sizes s);
+size_t tl_isa_layer_backward_scratch(sizes s);
 
 #endif

@@ -1,11 +1,11 @@
-#include "parity/lstm_record.h"
+#include "parity/layer_record.h"
 
 #include "core/fail.h"
 
 #include <stdlib.h>
 
 /* A column of [feature][steps][columns] at one step. */
-static void column_of(const tl_lstm_record *r, size_t features, size_t steps, size_t step, size_t column,
+static void column_of(const tl_layer_record *r, size_t features, size_t steps, size_t step, size_t column,
                       const float *from, tl_bounded *out) {
     for (size_t i = 0; i < features; i++)
         out[i] = tl_bounded_of((double)from[(i * steps + step) * r->columns + column]);
@@ -17,8 +17,8 @@ typedef struct listener {
     void *context;
 } listener;
 
-static void compare_column(const listener *to, const tl_lstm_record *r, const char *name, size_t features, size_t steps,
-                           size_t step, size_t column, const float *got, const tl_bounded *want) {
+static void compare_column(const listener *to, const tl_layer_record *r, const char *name, size_t features,
+                           size_t steps, size_t step, size_t column, const float *got, const tl_bounded *want) {
     for (size_t i = 0; i < features; i++)
         to->check(to->context, name, (size_t[]){i, step, column}, got[(i * steps + step) * r->columns + column],
                   want[i]);
@@ -38,7 +38,7 @@ static tl_bounded *copy_of(size_t count, const float *from) {
     return copy;
 }
 
-static tally_status work_new(const tl_lstm_record *r, work *w) {
+static tally_status work_new(const tl_layer_record *r, work *w) {
     size_t rows = 4 * r->hidden;
     *w = (work){.w_ih = copy_of(rows * r->inputs, r->w_ih),
                 .w_hh = copy_of(rows * r->hidden, r->w_hh),
@@ -62,7 +62,7 @@ static void work_free(work *w) {
         free(all[i]);
 }
 
-tally_status tl_lstm_record_forward(const tl_lstm_record *r, tl_element_check *check, void *context) {
+tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check *check, void *context) {
     size_t steps = r->steps, hidden = r->hidden;
     const listener told = {check, context}, *to = &told;
     work w;
@@ -83,7 +83,7 @@ tally_status tl_lstm_record_forward(const tl_lstm_record *r, tl_element_check *c
 }
 
 /* The gradients of gates are kept for every step, those of cells are not: their bound is carried along. */
-static void check_through_time(const listener *to, const tl_lstm_record *r, work *w, size_t n) {
+static void check_through_time(const listener *to, const tl_layer_record *r, work *w, size_t n) {
     size_t steps = r->steps, hidden = r->hidden;
     column_of(r, hidden, 1, 0, n, r->dh_last, w->dh);
     column_of(r, hidden, 1, 0, n, r->dc_last, w->dc);
@@ -107,7 +107,7 @@ static void check_through_time(const listener *to, const tl_lstm_record *r, work
 }
 
 /* Element [row, j] of a weight's gradient: row row of the gate gradients times row j of right, or times ones. */
-static void check_weight(const listener *to, const tl_lstm_record *r, const char *name, size_t row, size_t j,
+static void check_weight(const listener *to, const tl_layer_record *r, const char *name, size_t row, size_t j,
                          const float *right_row, const float *before, float after) {
     tl_bounded_sum sum = tl_bounded_sum_start(tl_bounded_of(before ? (double)*before : 0));
     const float *left = r->dgates + row * r->steps * r->columns;
@@ -118,7 +118,7 @@ static void check_weight(const listener *to, const tl_lstm_record *r, const char
     to->check(to->context, name, (size_t[]){row, j, 0}, after, want);
 }
 
-static void check_weights(const listener *to, const tl_lstm_record *r) {
+static void check_weights(const listener *to, const tl_layer_record *r) {
     size_t x_row = r->steps * r->columns, h_row = (r->steps + 1) * r->columns;
     for (size_t row = 0; row < 4 * r->hidden; row++) {
         for (size_t j = 0; j < r->inputs; j++) {
@@ -135,7 +135,7 @@ static void check_weights(const listener *to, const tl_lstm_record *r) {
     }
 }
 
-tally_status tl_lstm_record_backward(const tl_lstm_record *r, tl_element_check *check, void *context) {
+tally_status tl_layer_record_backward(const tl_layer_record *r, tl_element_check *check, void *context) {
     const listener told = {check, context}, *to = &told;
     work w;
     tally_status status = work_new(r, &w);

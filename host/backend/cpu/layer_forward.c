@@ -1,6 +1,6 @@
 /* In a step, the pre-activations of a few units are summed in registers for all columns, a block of columns after another while their
  * weights are in the cache, and the cell follows at once. */
-#include "backend/cpu/lstm.h"
+#include "backend/cpu/layer.h"
 
 #if defined(__AVX512F__)
 enum { UNITS = 3, VECTORS = 2 };
@@ -11,13 +11,13 @@ enum { UNITS = 1, VECTORS = 1 };
 #endif
 enum { ROWS = 4 * UNITS, BLOCK = VECTORS * TL_W };
 
-size_t tl_isa_lstm_forward_scratch(sizes s) {
+size_t tl_isa_layer_forward_scratch(sizes s) {
     return round_up(s.hidden, UNITS) * 4 * (1 + s.inputs + s.hidden);
 }
 
 /* For each UNITS units: biases, then for each input and each hidden unit the weights; [unit][gate] innermost. Units beyond the last
  * repeat it. */
-static void pack(sizes s, const tally_lstm_weights *weights, float *packed) {
+static void pack(sizes s, const tally_layer_weights *weights, float *packed) {
     const float *w_ih = tl_view_floats(&weights->w_ih), *w_hh = tl_view_floats(&weights->w_hh);
     const float *bias = tl_view_floats(&weights->bias);
     for (size_t first = 0; first < s.hidden; first += UNITS) {
@@ -102,8 +102,8 @@ static void step(sizes s, const float *packed, const forward_step *at) {
     }
 }
 
-tally_status tl_isa_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
-                                 const tally_lstm_state *state) {
+tally_status tl_isa_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                  const tally_layer_state *state) {
     sizes s = sizes_of(x, state);
     float *packed = tl_view_floats(&state->scratch);
     pack(s, weights, packed);

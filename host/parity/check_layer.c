@@ -1,6 +1,6 @@
 /* The whole sequence, from initial states that are not zero: step by step, each from what the device itself had before it. */
 #include "parity/checks.h"
-#include "parity/lstm_record.h"
+#include "parity/layer_record.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -27,7 +27,7 @@ enum { W_IH, W_HH, BIAS, X, C, H, DH, DC, DY, DW_IH, DW_HH, DBIAS, DX, GATES, TA
 typedef struct sequence {
     size_t inputs, hidden, steps, columns;
     tl_operand *part[PARTS];
-    tally_lstm_state state[TL_SIDES];
+    tally_layer_state state[TL_SIDES];
     bool with_dy, with_dx;
 } sequence;
 
@@ -70,51 +70,51 @@ static void prepare(tl_case *c, sequence *q) {
 
 static void forward(tl_case *c, sequence *q) {
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
-        tally_lstm_state own;
-        tl_case_keep(c, tally_lstm_state_new(c->device[i], q->inputs, q->hidden, q->steps, q->columns, &own));
+        tally_layer_state own;
+        tl_case_keep(c, tally_layer_state_new(c->device[i], q->inputs, q->hidden, q->steps, q->columns, &own));
         if (c->status)
             return;
         q->state[i] = own;
-        tally_lstm_state state = {.gates = q->part[GATES]->on[i],
-                                  .c = q->part[C]->on[i],
-                                  .h = q->part[H]->on[i],
-                                  .tanh_c = q->part[TANH_C]->on[i],
-                                  .dh = q->part[DH]->on[i],
-                                  .dc = q->part[DC]->on[i],
-                                  .scratch = own.scratch};
-        tally_lstm_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i]};
-        tl_case_keep(c, tally_lstm_forward(&weights, &q->part[X]->on[i], &state));
+        tally_layer_state state = {.gates = q->part[GATES]->on[i],
+                                   .c = q->part[C]->on[i],
+                                   .h = q->part[H]->on[i],
+                                   .tanh_c = q->part[TANH_C]->on[i],
+                                   .dh = q->part[DH]->on[i],
+                                   .dc = q->part[DC]->on[i],
+                                   .scratch = own.scratch};
+        tally_layer_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i]};
+        tl_case_keep(c, tally_layer_forward(&weights, &q->part[X]->on[i], &state));
     }
 }
 
 static void backward(tl_case *c, const sequence *q) {
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
-        tally_lstm_state state = {.gates = q->part[GATES]->on[i],
-                                  .c = q->part[C]->on[i],
-                                  .h = q->part[H]->on[i],
-                                  .tanh_c = q->part[TANH_C]->on[i],
-                                  .dh = q->part[DH]->on[i],
-                                  .dc = q->part[DC]->on[i],
-                                  .scratch = q->state[i].scratch};
-        tally_lstm_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i]};
-        tally_lstm_weights gradients = {q->part[DW_IH]->on[i], q->part[DW_HH]->on[i], q->part[DBIAS]->on[i]};
-        tl_case_keep(c, tally_lstm_backward(&weights, &q->part[X]->on[i], q->with_dy ? &q->part[DY]->on[i] : NULL,
-                                            &state, &gradients, q->with_dx ? &q->part[DX]->on[i] : NULL));
+        tally_layer_state state = {.gates = q->part[GATES]->on[i],
+                                   .c = q->part[C]->on[i],
+                                   .h = q->part[H]->on[i],
+                                   .tanh_c = q->part[TANH_C]->on[i],
+                                   .dh = q->part[DH]->on[i],
+                                   .dc = q->part[DC]->on[i],
+                                   .scratch = q->state[i].scratch};
+        tally_layer_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i]};
+        tally_layer_weights gradients = {q->part[DW_IH]->on[i], q->part[DW_HH]->on[i], q->part[DBIAS]->on[i]};
+        tl_case_keep(c, tally_layer_backward(&weights, &q->part[X]->on[i], q->with_dy ? &q->part[DY]->on[i] : NULL,
+                                             &state, &gradients, q->with_dx ? &q->part[DX]->on[i] : NULL));
     }
 }
 
 static void end(sequence *q) {
     for (int i = 0; i < TL_SIDES; i++)
-        tally_lstm_state_free(&q->state[i]);
+        tally_layer_state_free(&q->state[i]);
 }
 
 static void element(void *context, const char *name, const size_t place[3], float got, tl_bounded want) {
     tl_case_element(context, name, place, got, want);
 }
 
-static tl_lstm_record record_of(const sequence *q) {
+static tl_layer_record record_of(const sequence *q) {
     tl_operand *const *part = q->part;
-    return (tl_lstm_record){
+    return (tl_layer_record){
         .inputs = q->inputs,
         .hidden = q->hidden,
         .steps = q->steps,
@@ -137,15 +137,15 @@ static void check_forward(tl_case *c) {
     forward(c, &q);
     for (size_t i = 0; i < COUNT(results); i++)
         tl_case_read(c, q.part[results[i]]);
-    tl_lstm_record record = record_of(&q);
+    tl_layer_record record = record_of(&q);
     if (!c->status)
-        tl_case_keep(c, tl_lstm_record_forward(&record, element, c));
+        tl_case_keep(c, tl_layer_record_forward(&record, element, c));
     for (size_t i = 0; i < COUNT(results); i++)
         tl_case_bits(c, q.part[results[i]]);
     end(&q);
 }
 
-const tl_check tl_check_lstm_forward = {"lstm_forward", CASES, cost, check_forward, true};
+const tl_check tl_check_layer_forward = {"layer_forward", CASES, cost, check_forward, true};
 
 /* Both passes, and the second one checked. */
 static void check_backward(tl_case *c) {
@@ -167,7 +167,7 @@ static void check_backward(tl_case *c) {
     if (q.with_dx)
         tl_case_read(c, q.part[DX]);
     if (!c->status) {
-        tl_lstm_record record = record_of(&q);
+        tl_layer_record record = record_of(&q);
         record.gates = activated;
         record.dy = q.with_dy ? q.part[DY]->before : NULL;
         record.dh_last = q.part[DH]->before;
@@ -180,7 +180,7 @@ static void check_backward(tl_case *c) {
             record.before[g] = q.part[DW_IH + g]->before;
             record.after[g] = q.part[DW_IH + g]->after[TL_DEVICE];
         }
-        tl_case_keep(c, tl_lstm_record_backward(&record, element, c));
+        tl_case_keep(c, tl_layer_record_backward(&record, element, c));
     }
     q.part[GATES]->name = "gate gradients";
     for (size_t i = 0; i < COUNT(results); i++)
@@ -190,4 +190,4 @@ static void check_backward(tl_case *c) {
     end(&q);
 }
 
-const tl_check tl_check_lstm_backward = {"lstm_backward", CASES, cost, check_backward, true};
+const tl_check tl_check_layer_backward = {"layer_backward", CASES, cost, check_backward, true};

@@ -1,9 +1,9 @@
-/* The whole sequence, step by step (lstm_record.h); on the C path the fused form, the composed one and the baseline give the same bits. */
+/* The whole sequence, step by step (layer_record.h); on the C path the fused form, the composed one and the baseline give the same bits. */
 #include "backend/backend.h"
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
-#include "parity/lstm_record.h"
+#include "parity/layer_record.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -99,27 +99,27 @@ static void run(tally_device *device, sizes s, form how, const arrays *in, array
     guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
         g[part] = make(device, s, how, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
-    tally_lstm_state own, state;
-    suite_ok(tally_lstm_state_new(device, s.inputs, s.hidden, s.steps, s.columns, &own));
-    state = (tally_lstm_state){.gates = g[GATES].tensor,
-                               .c = g[C].tensor,
-                               .h = g[H].tensor,
-                               .tanh_c = g[TANH_C].tensor,
-                               .dh = g[DH].tensor,
-                               .dc = g[DC].tensor,
-                               .scratch = own.scratch};
-    tally_lstm_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
-    tally_lstm_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
+    tally_layer_state own, state;
+    suite_ok(tally_layer_state_new(device, s.inputs, s.hidden, s.steps, s.columns, &own));
+    state = (tally_layer_state){.gates = g[GATES].tensor,
+                                .c = g[C].tensor,
+                                .h = g[H].tensor,
+                                .tanh_c = g[TANH_C].tensor,
+                                .dh = g[DH].tensor,
+                                .dc = g[DC].tensor,
+                                .scratch = own.scratch};
+    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
+    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
     const tally_tensor *dy = how.with_dy ? &g[DY].tensor : NULL, *dx = how.with_dx ? &g[DX].tensor : NULL;
 
-    suite_ok((how.composed ? tl_lstm_forward_composed : tally_lstm_forward)(&weights, &g[X].tensor, &state));
+    suite_ok((how.composed ? tl_layer_forward_composed : tally_layer_forward)(&weights, &g[X].tensor, &state));
     for (int part = 0; part < PARTS; part++)
         if (part == GATES || part == TANH_C || part == C || part == H)
             guarded_read(&g[part], part_names[part], forward->part[part]);
         else
             guarded_unchanged(&g[part], part_names[part]);
-    suite_ok((how.composed ? tl_lstm_backward_composed : tally_lstm_backward)(&weights, &g[X].tensor, dy, &state,
-                                                                              &gradients, dx));
+    suite_ok((how.composed ? tl_layer_backward_composed : tally_layer_backward)(&weights, &g[X].tensor, dy, &state,
+                                                                                &gradients, dx));
     for (int part = 0; part < PARTS; part++)
         guarded_read(&g[part], part_names[part], backward->part[part]);
     for (int part = W_IH; part <= X; part++)
@@ -129,7 +129,7 @@ static void run(tally_device *device, sizes s, form how, const arrays *in, array
         guarded_unchanged(&g[DX], part_names[DX]);
     for (int part = 0; part < PARTS; part++)
         guarded_free(&g[part]);
-    tally_lstm_state_free(&own);
+    tally_layer_state_free(&own);
 }
 
 static void check_initial_states(sizes s, const arrays *in, const arrays *forward) {
@@ -159,7 +159,7 @@ static void check_values(sizes s, form how, const arrays *in, bool fades) {
         if (part == C || part == H || part == TANH_C)
             compare_bits("forward's, after backward", got.part[part], forward.part[part], count_of(s, part));
 
-    tl_lstm_record record = {
+    tl_layer_record record = {
         .inputs = s.inputs,
         .hidden = s.hidden,
         .steps = s.steps,
@@ -183,8 +183,8 @@ static void check_values(sizes s, form how, const arrays *in, bool fades) {
         .after = {got.part[DW_IH], got.part[DW_HH], got.part[DBIAS]},
     };
     check_initial_states(s, in, &forward);
-    suite_ok(tl_lstm_record_forward(&record, compare_bounded, NULL));
-    suite_ok(tl_lstm_record_backward(&record, compare_bounded, NULL));
+    suite_ok(tl_layer_record_forward(&record, compare_bounded, NULL));
+    suite_ok(tl_layer_record_backward(&record, compare_bounded, NULL));
 
     if (the.exact && (!fades || the.keeps_denormal)) {
         arrays other_forward = arrays_new(s), other = arrays_new(s);
@@ -317,9 +317,9 @@ static void a_narrowed_state_gives_the_same(void **state) {
     randomise(s, &in);
     run(the.device, s, (form){.with_dy = false, .with_dx = false}, &in, &forward, &backward);
 
-    tally_lstm_state wide, narrow;
-    suite_ok(tally_lstm_state_new(the.device, s.inputs, s.hidden, s.steps, 40, &wide));
-    suite_ok(tally_lstm_state_narrow(&wide, s.columns, &narrow));
+    tally_layer_state wide, narrow;
+    suite_ok(tally_layer_state_new(the.device, s.inputs, s.hidden, s.steps, 40, &wide));
+    suite_ok(tally_layer_state_narrow(&wide, s.columns, &narrow));
     suite_ok(tally_tensor_write(&narrow.h, in.part[H], count_of(s, H)));
     suite_ok(tally_tensor_write(&narrow.c, in.part[C], count_of(s, C)));
     suite_ok(tally_tensor_write(&narrow.dh, in.part[DH], count_of(s, DH)));
@@ -327,13 +327,13 @@ static void a_narrowed_state_gives_the_same(void **state) {
     guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
         g[part] = make(the.device, s, (form){0}, part, in.part[part]);
-    tally_lstm_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
-    tally_lstm_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
-    suite_ok(tally_lstm_forward(&weights, &g[X].tensor, &narrow));
+    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
+    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
+    suite_ok(tally_layer_forward(&weights, &g[X].tensor, &narrow));
     float *got = suite_memory(count_of(s, GATES), sizeof *got);
     suite_ok(tally_tensor_read(&narrow.h, got, count_of(s, H)));
     compare_bits("h", got, forward.part[H], count_of(s, H));
-    suite_ok(tally_lstm_backward(&weights, &g[X].tensor, NULL, &narrow, &gradients, NULL));
+    suite_ok(tally_layer_backward(&weights, &g[X].tensor, NULL, &narrow, &gradients, NULL));
     suite_ok(tally_tensor_read(&narrow.gates, got, count_of(s, GATES)));
     compare_bits("gate gradients", got, backward.part[GATES], count_of(s, GATES));
     guarded_read(&g[DW_HH], part_names[DW_HH], got);
@@ -341,7 +341,7 @@ static void a_narrowed_state_gives_the_same(void **state) {
     free(got);
     for (int part = 0; part < PARTS; part++)
         guarded_free(&g[part]);
-    tally_lstm_state_free(&wide);
+    tally_layer_state_free(&wide);
     arrays_free(&in);
     arrays_free(&forward);
     arrays_free(&backward);
@@ -352,7 +352,7 @@ typedef struct layer {
     sizes s;
     arrays in, forward, backward;
     guarded g[PARTS];
-    tally_lstm_state state;
+    tally_layer_state state;
 } layer;
 
 static layer layer_new(sizes s) {
@@ -364,7 +364,7 @@ static layer layer_new(sizes s) {
 static void layer_start(layer *l, form how) {
     for (int part = 0; part < PARTS; part++)
         l->g[part] = make(the.device, l->s, how, part, l->in.part[part]);
-    suite_ok(tally_lstm_state_new(the.device, l->s.inputs, l->s.hidden, l->s.steps, l->s.columns, &l->state));
+    suite_ok(tally_layer_state_new(the.device, l->s.inputs, l->s.hidden, l->s.steps, l->s.columns, &l->state));
     suite_ok(tally_tensor_write(&l->state.h, l->in.part[H], count_of(l->s, H)));
     suite_ok(tally_tensor_write(&l->state.c, l->in.part[C], count_of(l->s, C)));
     suite_ok(tally_tensor_write(&l->state.dh, l->in.part[DH], count_of(l->s, DH)));
@@ -372,14 +372,14 @@ static void layer_start(layer *l, form how) {
 }
 
 static void layer_forward(const layer *l, const tally_tensor *x) {
-    tally_lstm_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor};
-    suite_ok(tally_lstm_forward(&weights, x, &l->state));
+    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor};
+    suite_ok(tally_layer_forward(&weights, x, &l->state));
 }
 
 static void layer_backward(const layer *l, const tally_tensor *x, const tally_tensor *dy, const tally_tensor *dx) {
-    tally_lstm_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor};
-    tally_lstm_weights gradients = {l->g[DW_IH].tensor, l->g[DW_HH].tensor, l->g[DBIAS].tensor};
-    suite_ok(tally_lstm_backward(&weights, x, dy, &l->state, &gradients, dx));
+    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor};
+    tally_layer_weights gradients = {l->g[DW_IH].tensor, l->g[DW_HH].tensor, l->g[DBIAS].tensor};
+    suite_ok(tally_layer_backward(&weights, x, dy, &l->state, &gradients, dx));
 }
 
 /* Like what the layer gave when it was run by itself. */
@@ -403,7 +403,7 @@ static void layer_end(layer *l) {
     }
     for (int part = 0; part < PARTS; part++)
         guarded_free(&l->g[part]);
-    tally_lstm_state_free(&l->state);
+    tally_layer_state_free(&l->state);
 }
 
 static void layer_free(layer *l) {
@@ -444,7 +444,7 @@ static void a_layer_reads_the_h_of_the_one_before(void **state) {
     layer_free(&second);
 }
 
-int ops_lstm(void) {
+int ops_layer(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_sizes),
         cmocka_unit_test(every_form),

@@ -1,15 +1,15 @@
-#include "backend/cpu/lstm.h"
+#include "backend/cpu/layer.h"
 
-size_t tl_isa_lstm_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns) {
+size_t tl_isa_layer_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns) {
     (void)device;
     sizes s = {inputs, hidden, steps, columns};
-    size_t forward = tl_isa_lstm_forward_scratch(s), backward = tl_isa_lstm_backward_scratch(s);
+    size_t forward = tl_isa_layer_forward_scratch(s), backward = tl_isa_layer_backward_scratch(s);
     return forward > backward ? forward : backward;
 }
 
 /* The gate math alone, for any strides. */
-tally_status tl_isa_lstm_gates(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                               const tally_tensor *tanh_c, const tally_tensor *h) {
+tally_status tl_isa_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
+                                 const tally_tensor *tanh_c, const tally_tensor *h) {
     size_t hidden = h->shape[0], n = h->shape[1];
     for (size_t unit = 0; unit < hidden; unit++)
         for (size_t column = 0; column < n; column += TL_W) {
@@ -34,8 +34,8 @@ tally_status tl_isa_lstm_gates(const tally_tensor *gates, const tally_tensor *c_
     return TALLY_OK;
 }
 
-tally_status tl_isa_lstm_gates_backward(const tally_tensor *gates, const tally_tensor *c_prev,
-                                        const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc) {
+tally_status tl_isa_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
+                                  const tally_tensor *dh, const tally_tensor *dc) {
     size_t hidden = dh->shape[0], n = dh->shape[1];
     for (size_t unit = 0; unit < hidden; unit++)
         for (size_t column = 0; column < n; column += TL_W) {

@@ -12,7 +12,7 @@ static tally_tensor matrix_of(const tally_tensor *t, bool all, size_t number) {
 }
 
 /* gates = bias + W_ih x, for all steps. */
-static tally_status project(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *gates) {
+static tally_status project(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *gates) {
     const tl_backend *table = x->device->backend;
     bool all = joined(x, gates);
     tally_status status = table->fill(gates, 0.0f);
@@ -26,7 +26,8 @@ static tally_status project(const tally_lstm_weights *weights, const tally_tenso
 }
 
 /* dx = W_ih^T gates, for all steps. */
-static tally_status project_back(const tally_lstm_weights *weights, const tally_tensor *gates, const tally_tensor *dx) {
+static tally_status project_back(const tally_layer_weights *weights, const tally_tensor *gates,
+                                 const tally_tensor *dx) {
     bool all = joined(dx, gates);
     tally_status status = TALLY_OK;
     for (size_t t = 0; t < (all ? 1 : dx->shape[1]) && !status; t++) {
@@ -36,8 +37,8 @@ static tally_status project_back(const tally_lstm_weights *weights, const tally_
     return status;
 }
 
-tally_status tl_lstm_forward_composed(const tally_lstm_weights *weights, const tally_tensor *x,
-                                      const tally_lstm_state *state) {
+tally_status tl_layer_forward_composed(const tally_layer_weights *weights, const tally_tensor *x,
+                                       const tally_layer_state *state) {
     const tl_backend *table = x->device->backend;
     size_t steps = x->shape[1];
 
@@ -49,14 +50,14 @@ tally_status tl_lstm_forward_composed(const tally_lstm_weights *weights, const t
         tally_tensor tanh_c = tl_view_step(&state->tanh_c, t);
         status = table->gemm(false, false, 1.0f, &weights->w_hh, &h_prev, 1.0f, &gates);
         if (!status)
-            status = table->lstm_gates(&gates, &c_prev, &c, &tanh_c, &h);
+            status = table->cell_forward(&gates, &c_prev, &c, &tanh_c, &h);
     }
     return status;
 }
 
-tally_status tl_lstm_backward_composed(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                       const tally_lstm_state *state, const tally_lstm_weights *gradients,
-                                       const tally_tensor *dx) {
+tally_status tl_layer_backward_composed(const tally_layer_weights *weights, const tally_tensor *x,
+                                        const tally_tensor *dy, const tally_layer_state *state,
+                                        const tally_layer_weights *gradients, const tally_tensor *dx) {
     const tl_backend *table = x->device->backend;
     size_t steps = x->shape[1];
     tally_status status = TALLY_OK;
@@ -69,7 +70,7 @@ tally_status tl_lstm_backward_composed(const tally_lstm_weights *weights, const 
             status = table->add(&dy_step, &state->dh);
         }
         if (!status)
-            status = table->lstm_gates_backward(&gates, &c_prev, &tanh_c, &state->dh, &state->dc);
+            status = table->cell_backward(&gates, &c_prev, &tanh_c, &state->dh, &state->dc);
         if (!status)
             status = table->gemm(true, false, 1.0f, &weights->w_hh, &gates, 0.0f, &state->dh);
     }

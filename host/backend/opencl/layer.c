@@ -2,8 +2,8 @@
 #include "backend/opencl/launch.h"
 #include "backend/view.h"
 
-void tl_cl_lstm_forward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *x,
-                                  const tally_lstm_state *state) {
+void tl_cl_layer_forward_arguments(tl_launch *l, const tally_layer_weights *weights, const tally_tensor *x,
+                                   const tally_layer_state *state) {
     tl_launch_number(l, x->shape[0]);
     tl_launch_number(l, state->h.shape[0]);
     tl_launch_number(l, x->shape[1]);
@@ -17,20 +17,20 @@ void tl_cl_lstm_forward_arguments(tl_launch *l, const tally_lstm_weights *weight
     tl_launch_view(l, &state->tanh_c, 3);
 }
 
-tally_status tl_cl_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
-                                const tally_lstm_state *state) {
+tally_status tl_cl_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                 const tally_layer_state *state) {
     tally_status status;
     if (tl_cl_device_of(x)->longest_sum)
-        return tl_lstm_forward_composed(weights, x, state);
+        return tl_layer_forward_composed(weights, x, state);
     if (tl_cl_lstm_group_forward(weights, x, state, &status))
         return status;
     tl_launch l = tl_launch_start(x, TL_CL_LSTM_FORWARD);
-    tl_cl_lstm_forward_arguments(&l, weights, x, state);
+    tl_cl_layer_forward_arguments(&l, weights, x, state);
     return tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
 }
 
-void tl_cl_lstm_backward_arguments(tl_launch *l, const tally_lstm_weights *weights, const tally_tensor *dy,
-                                   const tally_lstm_state *state) {
+void tl_cl_layer_backward_arguments(tl_launch *l, const tally_layer_weights *weights, const tally_tensor *dy,
+                                    const tally_layer_state *state) {
     tl_launch_number(l, state->h.shape[0]);
     tl_launch_number(l, state->gates.shape[1]);
     tl_launch_view(l, &weights->w_hh, 0);
@@ -44,20 +44,21 @@ void tl_cl_lstm_backward_arguments(tl_launch *l, const tally_lstm_weights *weigh
 }
 
 /* The sequence alone. */
-static tally_status backward(const tally_lstm_weights *weights, const tally_tensor *dy, const tally_lstm_state *state) {
+static tally_status backward(const tally_layer_weights *weights, const tally_tensor *dy,
+                             const tally_layer_state *state) {
     tally_status status;
     if (tl_cl_lstm_group_backward(weights, dy, state, &status))
         return status;
     tl_launch l = tl_launch_start(&state->h, TL_CL_LSTM_BACKWARD);
-    tl_cl_lstm_backward_arguments(&l, weights, dy, state);
+    tl_cl_layer_backward_arguments(&l, weights, dy, state);
     return tl_launch_run(&l, state->gates.shape[2], l.device->width, 1, 1);
 }
 
-tally_status tl_cl_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                 const tally_lstm_state *state, const tally_lstm_weights *gradients,
-                                 const tally_tensor *dx) {
+tally_status tl_cl_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                  const tally_layer_state *state, const tally_layer_weights *gradients,
+                                  const tally_tensor *dx) {
     if (tl_cl_device_of(x)->longest_sum)
-        return tl_lstm_backward_composed(weights, x, dy, state, gradients, dx);
+        return tl_layer_backward_composed(weights, x, dy, state, gradients, dx);
     size_t steps = x->shape[1];
     tally_status status = backward(weights, dy, state);
 

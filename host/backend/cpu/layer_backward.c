@@ -1,6 +1,6 @@
 /* Backward through all time steps: in each, the gate gradients of all units replace the gates, and the gradients of h and x before it
  * are their product with the turned weights. The gradients of the weights follow, in one pass over the sequence. */
-#include "backend/cpu/lstm.h"
+#include "backend/cpu/layer.h"
 #include "backend/cpu/sums.h"
 
 #if defined(__AVX512F__)
@@ -18,7 +18,7 @@ static size_t packed_size(size_t count, size_t sums) {
     return round_up(count, FEW_ROWS) * sums;
 }
 
-size_t tl_isa_lstm_backward_scratch(sizes s) {
+size_t tl_isa_layer_backward_scratch(sizes s) {
     return packed_size(s.hidden, 4 * s.hidden) + packed_size(s.inputs, 4 * s.hidden) + TL_SUMS_SCRATCH;
 }
 
@@ -113,9 +113,9 @@ static void cells(sizes s, const backward_step *at) {
     }
 }
 
-tally_status tl_isa_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                  const tally_lstm_state *state, const tally_lstm_weights *gradients,
-                                  const tally_tensor *dx) {
+tally_status tl_isa_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                   const tally_layer_state *state, const tally_layer_weights *gradients,
+                                   const tally_tensor *dx) {
     sizes s = sizes_of(x, state);
     float *packed_hh = tl_view_floats(&state->scratch), *packed_ih = packed_hh + packed_size(s.hidden, 4 * s.hidden);
     float *sums = packed_ih + packed_size(s.inputs, 4 * s.hidden);

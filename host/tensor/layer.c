@@ -9,10 +9,10 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static tally_status new_state(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns,
-                              tally_lstm_state *state) {
+                              tally_layer_state *state) {
     size_t gates, more_steps;
     if (!tl_size_mul(4, hidden, &gates) || !tl_size_add(steps, 1, &more_steps))
-        return tl_fail(TALLY_MEMORY, "tally_lstm_state_new: %zu hidden units over %zu steps do not fit a size", hidden,
+        return tl_fail(TALLY_MEMORY, "tally_layer_state_new: %zu hidden units over %zu steps do not fit a size", hidden,
                        steps);
     const struct {
         tally_tensor *tensor;
@@ -32,24 +32,24 @@ static tally_status new_state(tally_device *device, size_t inputs, size_t hidden
     if (!status)
         status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dc);
     if (!status) {
-        size_t scratch = device->backend->lstm_scratch(device, inputs, hidden, steps, columns);
+        size_t scratch = device->backend->layer_scratch(device, inputs, hidden, steps, columns);
         status = tally_tensor_new(device, TALLY_F32, 1, &scratch, &state->scratch);
     }
     return status;
 }
 
-tally_status tally_lstm_state_new(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns,
-                                  tally_lstm_state *state) {
+tally_status tally_layer_state_new(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns,
+                                   tally_layer_state *state) {
     if (!device || !state || !inputs)
-        return tl_fail(TALLY_USAGE, "tally_lstm_state_new: no device, no state or no inputs given");
+        return tl_fail(TALLY_USAGE, "tally_layer_state_new: no device, no state or no inputs given");
     memset(state, 0, sizeof *state);
     tally_status status = new_state(device, inputs, hidden, steps, columns, state);
     if (status)
-        tally_lstm_state_free(state);
+        tally_layer_state_free(state);
     return status;
 }
 
-void tally_lstm_state_free(tally_lstm_state *state) {
+void tally_layer_state_free(tally_layer_state *state) {
     if (!state)
         return;
     tally_tensor *parts[] = {&state->gates, &state->c,  &state->h,      &state->tanh_c,
@@ -58,13 +58,13 @@ void tally_lstm_state_free(tally_lstm_state *state) {
         tally_tensor_free(parts[i]);
 }
 
-tally_status tally_lstm_state_narrow(const tally_lstm_state *state, size_t columns, tally_lstm_state *view) {
+tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t columns, tally_layer_state *view) {
     if (!state || !view || !state->gates.storage)
-        return tl_fail(TALLY_USAGE, "tally_lstm_state_narrow: no state given");
+        return tl_fail(TALLY_USAGE, "tally_layer_state_narrow: no state given");
     if (columns == 0 || columns > state->gates.shape[2])
-        return tl_fail(TALLY_USAGE, "tally_lstm_state_narrow: %zu columns of a state of %zu", columns,
+        return tl_fail(TALLY_USAGE, "tally_layer_state_narrow: %zu columns of a state of %zu", columns,
                        state->gates.shape[2]);
-    tally_lstm_state result = *state;
+    tally_layer_state result = *state;
     tally_tensor *activations[] = {&result.gates, &result.c, &result.h, &result.tanh_c};
     for (size_t i = 0; i < COUNT(activations); i++)
         *activations[i] = tl_activations_narrow(activations[i], columns);
@@ -78,8 +78,8 @@ tally_status tally_lstm_state_narrow(const tally_lstm_state *state, size_t colum
 }
 
 /* What forward and backward share. */
-static tally_status check_sequence(const char *operation, const tally_lstm_weights *weights, const tally_tensor *x,
-                                   const tally_lstm_state *state) {
+static tally_status check_sequence(const char *operation, const tally_layer_weights *weights, const tally_tensor *x,
+                                   const tally_layer_state *state) {
     if (!weights || !x || !state)
         return tl_fail(TALLY_USAGE, "%s: no weights, no x or no state given", operation);
     size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0];
@@ -98,32 +98,32 @@ static tally_status check_sequence(const char *operation, const tally_lstm_weigh
     tally_status status = tl_check_tensors(operation, expected, COUNT(expected));
     if (status)
         return status;
-    size_t scratch = x->device->backend->lstm_scratch(x->device, inputs, hidden, steps, n);
+    size_t scratch = x->device->backend->layer_scratch(x->device, inputs, hidden, steps, n);
     if (tally_tensor_elements(&state->scratch) < scratch)
         return tl_fail(TALLY_USAGE, "%s: the state was made for other sizes", operation);
     return TALLY_OK;
 }
 
-tally_status tally_lstm_forward(const tally_lstm_weights *weights, const tally_tensor *x,
-                                const tally_lstm_state *state) {
-    tally_status status = check_sequence("tally_lstm_forward", weights, x, state);
+tally_status tally_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                 const tally_layer_state *state) {
+    tally_status status = check_sequence("tally_layer_forward", weights, x, state);
     if (status)
         return status;
     const tally_tensor *tensors[] = {x,         &weights->w_ih, &weights->w_hh, &weights->bias, &state->gates,
                                      &state->c, &state->h,      &state->tanh_c, &state->scratch};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_LSTM_FORWARD, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->lstm_forward(weights, x, state));
+    status = tl_run_begin(&run, TL_OP_LAYER_FORWARD, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->layer_forward(weights, x, state));
 }
 
-tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                 const tally_lstm_state *state, const tally_lstm_weights *gradients,
-                                 const tally_tensor *dx) {
-    tally_status status = check_sequence("tally_lstm_backward", weights, x, state);
+tally_status tally_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
+                                  const tally_layer_state *state, const tally_layer_weights *gradients,
+                                  const tally_tensor *dx) {
+    tally_status status = check_sequence("tally_layer_backward", weights, x, state);
     if (status)
         return status;
     if (!gradients)
-        return tl_fail(TALLY_USAGE, "tally_lstm_backward: no gradients given");
+        return tl_fail(TALLY_USAGE, "tally_layer_backward: no gradients given");
     size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0];
     const tl_expected expected[] = {
         {"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ROWS},
@@ -133,7 +133,7 @@ tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_
         {"dy", dy ? dy : &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS},
         {"dx", dx ? dx : x, TALLY_F32, 3, {inputs, steps, n}, TL_ROWS},
     };
-    status = tl_check_tensors("tally_lstm_backward", expected, COUNT(expected));
+    status = tl_check_tensors("tally_layer_backward", expected, COUNT(expected));
     if (status)
         return status;
     const tally_tensor *tensors[] = {x,
@@ -153,6 +153,6 @@ tally_status tally_lstm_backward(const tally_lstm_weights *weights, const tally_
                                      &gradients->w_hh,
                                      &gradients->bias};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_LSTM_BACKWARD, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->lstm_backward(weights, x, dy, state, gradients, dx));
+    status = tl_run_begin(&run, TL_OP_LAYER_BACKWARD, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->layer_backward(weights, x, dy, state, gradients, dx));
 }
