@@ -110,6 +110,31 @@ TL_FN void TL_NAME(lstm_cell_backward)(TL_F gate[4], TL_F c_prev, TL_F tanh_c, T
     *dc = dcell * f;
 }
 
+/* The GRU cell, its reset gate inside. gate[0..3]: pre-activations of n, r, z and a, of which n has none of h and a none of x;
+ * replaced by n, r, z and a. */
+TL_FN void TL_NAME(gru_cell)(TL_F gate[4], TL_F h_prev, TL_F *h) {
+    gate[1] = TL_NAME(sigmoid)(gate[1]);
+    gate[2] = TL_NAME(sigmoid)(gate[2]);
+    gate[0] = TL_NAME(tanh)(TL_FMA(gate[1], gate[3], gate[0]));
+    *h = TL_FMA(gate[2], h_prev - gate[0], gate[0]);
+}
+
+/* Its backward; dh is replaced by what of it goes to h_prev past the gates. */
+TL_FN void TL_NAME(gru_cell_backward)(TL_F gate[4], TL_F h_prev, TL_F *dh) {
+    TL_F one = TL_SPLAT(1.0f);
+    TL_F n = gate[0], r = gate[1], z = gate[2], a = gate[3];
+    gate[0] = *dh * (one - z) * TL_FMA(-n, n, one);
+    gate[1] = gate[0] * a * TL_FMA(-r, r, r);
+    gate[2] = *dh * (h_prev - n) * TL_FMA(-z, z, z);
+    gate[3] = gate[0] * r;
+    *dh = *dh * z;
+}
+
+/* Elman's cell backward; forward it is tanh. gate[0]: h, replaced by the gradient of its pre-activation. */
+TL_FN void TL_NAME(rnn_cell_backward)(TL_F gate[1], TL_F dh) {
+    gate[0] = dh * TL_FMA(-gate[0], gate[0], TL_SPLAT(1.0f));
+}
+
 /* One element of Adam: rate is rate / (1 - beta1^step), root is 1 / sqrt(1 - beta2^step), both rounded to float by the host;
  * keep1 = 1 - beta1, keep2 = 1 - beta2. */
 TL_FN void TL_NAME(adam)(TL_F gradient, TL_F *weight, TL_F *m, TL_F *v, TL_F rate, TL_F root, TL_F keep1, TL_F beta2,

@@ -28,6 +28,9 @@
 #define TL_SPLAT_I(c) ((TL_I)(c))
 #include "arith.h"
 
+/* A function that is part of every kernel that calls it, so that what it is called with may be constants. */
+#define TEMPLATE static inline __attribute__((always_inline))
+
 /* Sums over columns always have 16 lanes, in TL_PARTS values. */
 #define TL_LANES 16
 #define TL_PARTS (TL_LANES / TL_W)

@@ -25,9 +25,6 @@
 #define VECTORS 2
 #define HEAD_ROWS 4
 
-/* A function for each of the constants it is called with, so that its sums are in registers. */
-#define TEMPLATE static inline __attribute__((always_inline))
-
 /* Vectors of columns are aligned here: a row has whole ones, and so has a buffer. PoCL makes vstore16 of four stores. */
 TEMPLATE void put(TL_F value, global float *p) {
     *(global TL_F *)p = value;

@@ -53,8 +53,8 @@ device_model device_model_new(const tl_model_sizes *s, const float *values, cons
     d.states = suite_memory(s->layers, sizeof *d.states);
     d.dy = suite_memory(s->layers, sizeof *d.dy);
     for (size_t l = 0; l < s->layers; l++) {
-        suite_ok(
-            tally_layer_state_new(the.device, tl_model_inputs(s, l), s->hidden, s->steps, s->columns, &d.states[l]));
+        suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, tl_model_inputs(s, l), s->hidden, s->steps, s->columns,
+                                       &d.states[l]));
         suite_ok(tally_tensor_new(the.device, TALLY_F32, 3, (size_t[]){s->hidden, s->steps, s->columns}, &d.dy[l]));
     }
     return d;
@@ -86,7 +86,7 @@ static tally_tensor last_output(const device_model *d) {
 
 static tally_layer_weights weights_of(const device_model *d, const tally_tensor parts[TL_MODEL_PARTS], size_t layer) {
     return (tally_layer_weights){view(d, parts, TL_PART_W_IH, layer), view(d, parts, TL_PART_W_HH, layer),
-                                 view(d, parts, TL_PART_BIAS, layer)};
+                                 view(d, parts, TL_PART_BIAS, layer), TALLY_LSTM};
 }
 
 static tally_tensor input_of(const device_model *d, size_t layer) {

@@ -66,11 +66,15 @@ static void wrong_shapes(void **state) {
     refused(tally_add(m, &wide), TALLY_USAGE, "tally_add", "[3, 8]", "[3, 7]");
     refused(tally_add(m, &vector), TALLY_USAGE, "tally_add", "[3]", "[3, 7]");
     refused(tally_copy(m, &tall), TALLY_USAGE, "tally_copy", "[4, 7]", "[3, 7]");
-    refused(tally_cell_forward(m, m, m, m, m), TALLY_USAGE, "tally_cell_forward", "[3, 7]", "[12, 7]");
-    refused(tally_cell_forward(&gates, &wide, m, m, m), TALLY_USAGE, "tally_cell_forward", "c_prev", "[3, 8]");
-    refused(tally_cell_forward(&gates, m, m, &tall, m), TALLY_USAGE, "tally_cell_forward", "tanh_c", "[4, 7]");
-    refused(tally_cell_backward(&gates, m, m, &tall, m), TALLY_USAGE, "tally_cell_backward", "[12, 7]", "[16, 7]");
-    refused(tally_cell_backward(&gates, m, m, m, &wide), TALLY_USAGE, "tally_cell_backward", "dc", "[3, 8]");
+    refused(tally_cell_forward(TALLY_LSTM, m, m, m, m, m), TALLY_USAGE, "tally_cell_forward", "[3, 7]", "[12, 7]");
+    refused(tally_cell_forward(TALLY_LSTM, &gates, &wide, m, m, m), TALLY_USAGE, "tally_cell_forward", "previous",
+            "[3, 8]");
+    refused(tally_cell_forward(TALLY_LSTM, &gates, m, m, &tall, m), TALLY_USAGE, "tally_cell_forward", "tanh_c",
+            "[4, 7]");
+    refused(tally_cell_backward(TALLY_LSTM, &gates, m, m, &tall, m), TALLY_USAGE, "tally_cell_backward", "[12, 7]",
+            "[16, 7]");
+    refused(tally_cell_backward(TALLY_LSTM, &gates, m, m, m, &wide), TALLY_USAGE, "tally_cell_backward", "dc",
+            "[3, 8]");
     refused(tally_softmax_loss(m, &one, m, &row), TALLY_USAGE, "tally_softmax_loss", "labels", "[1]");
     refused(tally_softmax_loss(m, &ints, &wide, &row), TALLY_USAGE, "tally_softmax_loss", "probabilities", "[3, 8]");
     refused(tally_softmax_loss(m, &ints, m, &vector), TALLY_USAGE, "tally_softmax_loss", "loss", "[3]");
@@ -102,9 +106,10 @@ static void nothing_given(void **state) {
     refused(tally_add(&matrix, NULL), TALLY_USAGE, "tally_add", "destination", NULL);
     refused(tally_copy(&none, &matrix), TALLY_USAGE, "tally_copy", "source", NULL);
     refused(tally_fill(NULL, 0), TALLY_USAGE, "tally_fill", NULL, NULL);
-    refused(tally_cell_forward(&gates, &matrix, &matrix, &matrix, NULL), TALLY_USAGE, "tally_cell_forward", "h", NULL);
-    refused(tally_cell_backward(NULL, &matrix, &matrix, &matrix, &matrix), TALLY_USAGE, "tally_cell_backward", "gates",
-            NULL);
+    refused(tally_cell_forward(TALLY_LSTM, &gates, &matrix, &matrix, &matrix, NULL), TALLY_USAGE, "tally_cell_forward",
+            "h", NULL);
+    refused(tally_cell_backward(TALLY_LSTM, NULL, &matrix, &matrix, &matrix, &matrix), TALLY_USAGE,
+            "tally_cell_backward", "gates", NULL);
     refused(tally_softmax_loss(&matrix, NULL, &matrix, &row), TALLY_USAGE, "tally_softmax_loss", "labels", NULL);
     refused(tally_softmax_loss_backward(NULL, &ints, &matrix), TALLY_USAGE, "tally_softmax_loss_backward",
             "probabilities", NULL);
@@ -152,11 +157,11 @@ static void wrong_adam(void **state) {
 static void wrong_sequences(void **state) {
     (void)state;
     tally_layer_state lstm;
-    suite_ok(tally_layer_state_new(the.device, I, H, T, N, &lstm));
+    suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, I, H, T, N, &lstm));
     tally_tensor w_ih = made(TALLY_F32, 2, 4 * H, I, 0), w_hh = made(TALLY_F32, 2, 4 * H, H, 0);
     tally_tensor bias = made(TALLY_F32, 1, 4 * H, 0, 0), other_x = made(TALLY_F32, 3, I + 1, T, N);
     tally_tensor longer = made(TALLY_F32, 3, I, T + 1, N), dy = made(TALLY_F32, 3, H, T, N), turned;
-    const tally_layer_weights good = {w_ih, w_hh, bias};
+    const tally_layer_weights good = {w_ih, w_hh, bias, TALLY_LSTM};
     tally_layer_weights bad = good;
     bad.w_hh = w_ih;
     refused(tally_layer_forward(&bad, &cube, &lstm), TALLY_USAGE, "tally_layer_forward", "w_hh is [12, 2]", "[12, 3]");
@@ -209,9 +214,10 @@ static void wrong_tensors(void **state) {
     tally_status full = cpu ? TALLY_MEMORY : TALLY_DEVICE; /* more than there is, but a size */
     refused(tally_tensor_new(the.device, TALLY_F32, 1, (size_t[]){(size_t)1 << 50}, &t), full, "4503599627370496", NULL,
             NULL);
-    refused(tally_layer_state_new(the.device, 1, SIZE_MAX / 2, 1, 1, &lstm), TALLY_MEMORY, "tally_layer_state_new",
-            NULL, NULL);
-    refused(tally_layer_state_new(the.device, 0, 1, 1, 1, &lstm), TALLY_USAGE, "tally_layer_state_new", "inputs", NULL);
+    refused(tally_layer_state_new(the.device, TALLY_LSTM, 1, SIZE_MAX / 2, 1, 1, &lstm), TALLY_MEMORY,
+            "tally_layer_state_new", NULL, NULL);
+    refused(tally_layer_state_new(the.device, TALLY_LSTM, 0, 1, 1, 1, &lstm), TALLY_USAGE, "tally_layer_state_new",
+            "inputs", NULL);
 
     refused(tally_tensor_slice(&matrix, 2, 0, 1, &t), TALLY_USAGE, "tally_tensor_slice", "dimension 2", "[3, 7]");
     refused(tally_tensor_slice(&matrix, -1, 0, 1, &t), TALLY_USAGE, "tally_tensor_slice", "dimension -1", "[3, 7]");

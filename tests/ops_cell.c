@@ -43,7 +43,7 @@ static void run_forward(tally_device *device, cells *s) {
     guarded c = guarded_matrix(device, s->how, hidden, n, NULL),
             tanh_c = guarded_matrix(device, s->how, hidden, n, NULL);
     guarded h = guarded_matrix(device, s->how, hidden, n, NULL);
-    suite_ok(tally_cell_forward(&gates.tensor, &c_prev.tensor, &c.tensor, &tanh_c.tensor, &h.tensor));
+    suite_ok(tally_cell_forward(TALLY_LSTM, &gates.tensor, &c_prev.tensor, &c.tensor, &tanh_c.tensor, &h.tensor));
     guarded_unchanged(&c_prev, "c_prev");
     guarded_read(&gates, "gates", s->gates);
     guarded_read(&c, "c", s->c);
@@ -62,7 +62,7 @@ static void run_backward(tally_device *device, cells *s) {
     guarded tanh_c = guarded_matrix(device, s->how, hidden, n, s->tanh_c);
     guarded dh = guarded_matrix(device, s->how, hidden, n, s->dh),
             dc = guarded_matrix(device, s->how, hidden, n, s->dc);
-    suite_ok(tally_cell_backward(&gates.tensor, &c_prev.tensor, &tanh_c.tensor, &dh.tensor, &dc.tensor));
+    suite_ok(tally_cell_backward(TALLY_LSTM, &gates.tensor, &c_prev.tensor, &tanh_c.tensor, &dh.tensor, &dc.tensor));
     guarded_unchanged(&c_prev, "c_prev");
     guarded_unchanged(&tanh_c, "tanh_c");
     guarded_unchanged(&dh, "dh");

@@ -32,22 +32,23 @@ static void nothing_contiguous_falls_back(void **state) {
     suite_ok(tally_gemm(false, false, 1, &square, &matrix[0], 0, &matrix[2]));
     suite_ok(tally_gemm(true, false, 1, &square, &matrix[0], 0, &matrix[2]));
     suite_ok(tally_gemm(false, true, 1, &matrix[0], &matrix[2], 1, &square));
-    suite_ok(tally_cell_forward(&gates, &matrix[0], &matrix[1], &matrix[2], &matrix[3]));
-    suite_ok(tally_cell_backward(&gates, &matrix[0], &matrix[1], &matrix[2], &matrix[3]));
+    suite_ok(tally_cell_forward(TALLY_LSTM, &gates, &matrix[0], &matrix[1], &matrix[2], &matrix[3]));
+    suite_ok(tally_cell_backward(TALLY_LSTM, &gates, &matrix[0], &matrix[1], &matrix[2], &matrix[3]));
     suite_ok(tally_softmax_loss(&matrix[0], &labels, &matrix[1], &row));
     suite_ok(tally_softmax_loss_backward(&matrix[1], &labels, &matrix[2]));
     suite_ok(tally_adam(&(tally_adam_options){1e-3, 0.9, 0.999, 1e-8}, 1, &vector[0], &vector[1], &vector[2],
                         &vector[3], &fault));
     tally_layer_state lstm;
     tally_tensor x[2], bias[2], w_ih[2], w_hh[2]; /* and their gradients */
-    suite_ok(tally_layer_state_new(device, 1, M, 3, N, &lstm));
+    suite_ok(tally_layer_state_new(device, TALLY_LSTM, 1, M, 3, N, &lstm));
     for (int i = 0; i < 2; i++) {
         suite_ok(tally_tensor_new(device, TALLY_F32, 3, (size_t[]){1, 3, N}, &x[i]));
         suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){4 * M}, &bias[i]));
         suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){4 * M, 1}, &w_ih[i]));
         suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){4 * M, M}, &w_hh[i]));
     }
-    tally_layer_weights weights = {w_ih[0], w_hh[0], bias[0]}, gradients = {w_ih[1], w_hh[1], bias[1]};
+    tally_layer_weights weights = {w_ih[0], w_hh[0], bias[0], TALLY_LSTM},
+                        gradients = {w_ih[1], w_hh[1], bias[1], TALLY_LSTM};
     suite_ok(tally_layer_forward(&weights, &x[0], &lstm));
     suite_ok(tally_layer_backward(&weights, &x[0], NULL, &lstm, &gradients, &x[1]));
 

@@ -100,7 +100,7 @@ static void run(tally_device *device, sizes s, form how, const arrays *in, array
     for (int part = 0; part < PARTS; part++)
         g[part] = make(device, s, how, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
     tally_layer_state own, state;
-    suite_ok(tally_layer_state_new(device, s.inputs, s.hidden, s.steps, s.columns, &own));
+    suite_ok(tally_layer_state_new(device, TALLY_LSTM, s.inputs, s.hidden, s.steps, s.columns, &own));
     state = (tally_layer_state){.gates = g[GATES].tensor,
                                 .c = g[C].tensor,
                                 .h = g[H].tensor,
@@ -108,8 +108,8 @@ static void run(tally_device *device, sizes s, form how, const arrays *in, array
                                 .dh = g[DH].tensor,
                                 .dc = g[DC].tensor,
                                 .scratch = own.scratch};
-    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
-    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
+    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, TALLY_LSTM};
+    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor, TALLY_LSTM};
     const tally_tensor *dy = how.with_dy ? &g[DY].tensor : NULL, *dx = how.with_dx ? &g[DX].tensor : NULL;
 
     suite_ok((how.composed ? tl_layer_forward_composed : tally_layer_forward)(&weights, &g[X].tensor, &state));
@@ -318,7 +318,7 @@ static void a_narrowed_state_gives_the_same(void **state) {
     run(the.device, s, (form){.with_dy = false, .with_dx = false}, &in, &forward, &backward);
 
     tally_layer_state wide, narrow;
-    suite_ok(tally_layer_state_new(the.device, s.inputs, s.hidden, s.steps, 40, &wide));
+    suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, s.inputs, s.hidden, s.steps, 40, &wide));
     suite_ok(tally_layer_state_narrow(&wide, s.columns, &narrow));
     suite_ok(tally_tensor_write(&narrow.h, in.part[H], count_of(s, H)));
     suite_ok(tally_tensor_write(&narrow.c, in.part[C], count_of(s, C)));
@@ -327,8 +327,8 @@ static void a_narrowed_state_gives_the_same(void **state) {
     guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
         g[part] = make(the.device, s, (form){0}, part, in.part[part]);
-    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor};
-    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor};
+    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, TALLY_LSTM};
+    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor, TALLY_LSTM};
     suite_ok(tally_layer_forward(&weights, &g[X].tensor, &narrow));
     float *got = suite_memory(count_of(s, GATES), sizeof *got);
     suite_ok(tally_tensor_read(&narrow.h, got, count_of(s, H)));
@@ -364,7 +364,8 @@ static layer layer_new(sizes s) {
 static void layer_start(layer *l, form how) {
     for (int part = 0; part < PARTS; part++)
         l->g[part] = make(the.device, l->s, how, part, l->in.part[part]);
-    suite_ok(tally_layer_state_new(the.device, l->s.inputs, l->s.hidden, l->s.steps, l->s.columns, &l->state));
+    suite_ok(
+        tally_layer_state_new(the.device, TALLY_LSTM, l->s.inputs, l->s.hidden, l->s.steps, l->s.columns, &l->state));
     suite_ok(tally_tensor_write(&l->state.h, l->in.part[H], count_of(l->s, H)));
     suite_ok(tally_tensor_write(&l->state.c, l->in.part[C], count_of(l->s, C)));
     suite_ok(tally_tensor_write(&l->state.dh, l->in.part[DH], count_of(l->s, DH)));
@@ -372,13 +373,13 @@ static void layer_start(layer *l, form how) {
 }
 
 static void layer_forward(const layer *l, const tally_tensor *x) {
-    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor};
+    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor, TALLY_LSTM};
     suite_ok(tally_layer_forward(&weights, x, &l->state));
 }
 
 static void layer_backward(const layer *l, const tally_tensor *x, const tally_tensor *dy, const tally_tensor *dx) {
-    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor};
-    tally_layer_weights gradients = {l->g[DW_IH].tensor, l->g[DW_HH].tensor, l->g[DBIAS].tensor};
+    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor, TALLY_LSTM};
+    tally_layer_weights gradients = {l->g[DW_IH].tensor, l->g[DW_HH].tensor, l->g[DBIAS].tensor, TALLY_LSTM};
     suite_ok(tally_layer_backward(&weights, x, dy, &l->state, &gradients, dx));
 }
 

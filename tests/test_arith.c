@@ -140,7 +140,7 @@ static void vectors_give_the_same_bits(void **state) {
             }
         }
         suite_ok(tally_tensor_write(&gates, values, 4 * N));
-        suite_ok(tally_cell_forward(&gates, &parts[0], &parts[1], &parts[2], &parts[3]));
+        suite_ok(tally_cell_forward(TALLY_LSTM, &gates, &parts[0], &parts[1], &parts[2], &parts[3]));
         suite_ok(tally_tensor_read(&gates, values, 4 * N));
         compare_bits("gates", values, want, 4 * N);
     }

@@ -9,9 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const tl_model_sizes cases[] = {{3, 5, 7, 11, 4, 1}, {1, 1, 1, 1, 2, 1},  {2, 7, 3, 17, 3, 1},
-                                       {1, 8, 6, 16, 9, 1}, {3, 5, 4, 11, 4, 2}, {1, 1, 1, 1, 2, 2},
-                                       {2, 4, 3, 17, 3, 3}};
+static const tl_model_sizes cases[] = {{3, 5, 7, 11, 4, 1, TALLY_LSTM}, {1, 1, 1, 1, 2, 1, TALLY_LSTM},
+                                       {2, 7, 3, 17, 3, 1, TALLY_LSTM}, {1, 8, 6, 16, 9, 1, TALLY_LSTM},
+                                       {3, 5, 4, 11, 4, 2, TALLY_LSTM}, {1, 1, 1, 1, 2, 2, TALLY_LSTM},
+                                       {2, 4, 3, 17, 3, 3, TALLY_LSTM}};
 enum { CASES = sizeof cases / sizeof *cases };
 
 typedef struct problem {

@@ -39,8 +39,9 @@ typedef struct tl_storage {
     void *host; /* where the host sees it now: always on the C path, while mapped elsewhere; else NULL */
 } tl_storage;
 
-/* A classifier: LSTM layers, and a head on the last output. */
+/* A classifier: layers, and a head on the last output. */
 typedef struct tl_network {
+    tally_cell cell;
     size_t layers, inputs, hidden, classes, steps;
     const size_t
         *offsets;      /* in a flat tensor: of head bias and head weight, then of bias, w_ih and w_hh of each layer */
@@ -76,7 +77,8 @@ typedef struct tl_backend {
     /* Whether the slot takes these tensors, given in the order of the public signature (absent ones NULL). */
     bool (*supports)(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count);
     /* Elements of tally_layer_state.scratch, at least 1. */
-    size_t (*layer_scratch)(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
+    size_t (*layer_scratch)(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                            size_t columns);
 
     /* Runs whole slices, so that their activations stay near the core that has them; the same bits as the operations one by one, of which
      * nn/classifier.c makes it where *plan is NULL: the device has no such way for this network. columns: at most. */
@@ -98,10 +100,10 @@ typedef struct tl_backend {
     tally_status (*add)(const tally_tensor *src, const tally_tensor *dst);
     tally_status (*copy)(const tally_tensor *src, const tally_tensor *dst);
     tally_status (*fill)(const tally_tensor *tensor, float value);
-    tally_status (*cell_forward)(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                                 const tally_tensor *tanh_c, const tally_tensor *h);
-    tally_status (*cell_backward)(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
-                                  const tally_tensor *dh, const tally_tensor *dc);
+    tally_status (*cell_forward)(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                 const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
+    tally_status (*cell_backward)(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                  const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
     tally_status (*softmax_loss)(const tally_tensor *logits, const tally_tensor *labels,
                                  const tally_tensor *probabilities, const tally_tensor *loss);
     tally_status (*softmax_loss_backward)(const tally_tensor *probabilities, const tally_tensor *labels,

@@ -1,4 +1,5 @@
 #include "backend/backend.h"
+#include "backend/cells.h"
 #include "backend/view.h"
 
 /* Both with a row's steps one behind the other, so that one matrix has them all. */
@@ -19,6 +20,7 @@ static tally_status project(const tally_layer_weights *weights, const tally_tens
     for (size_t t = 0; t < (all ? 1 : x->shape[1]) && !status; t++) {
         tally_tensor to = matrix_of(gates, all, t), from = matrix_of(x, all, t);
         status = table->bias(&weights->bias, &to);
+        to = tl_gates_from_x(weights, &to);
         if (!status)
             status = table->gemm(false, false, 1.0f, &weights->w_ih, &from, 1.0f, &to);
     }
@@ -32,9 +34,30 @@ static tally_status project_back(const tally_layer_weights *weights, const tally
     tally_status status = TALLY_OK;
     for (size_t t = 0; t < (all ? 1 : dx->shape[1]) && !status; t++) {
         tally_tensor to = matrix_of(dx, all, t), from = matrix_of(gates, all, t);
+        from = tl_gates_from_x(weights, &from);
         status = dx->device->backend->gemm(true, false, 1.0f, &weights->w_ih, &from, 0.0f, &to);
     }
     return status;
+}
+
+/* What a cell has besides gates and h, at a step; NULL where it has none. */
+typedef struct cell_step {
+    tally_tensor previous, c, tanh_c;
+    const tally_tensor *previous_or, *c_or, *tanh_c_or;
+} cell_step;
+
+static void cell_at(tally_cell cell, const tally_layer_state *state, size_t t, cell_step *at) {
+    *at = (cell_step){0};
+    if (cell == TALLY_RNN)
+        return;
+    at->previous = tl_view_step(cell == TALLY_LSTM ? &state->c : &state->h, t);
+    at->previous_or = &at->previous;
+    if (cell != TALLY_LSTM)
+        return;
+    at->c = tl_view_step(&state->c, t + 1);
+    at->tanh_c = tl_view_step(&state->tanh_c, t);
+    at->c_or = &at->c;
+    at->tanh_c_or = &at->tanh_c;
 }
 
 tally_status tl_layer_forward_composed(const tally_layer_weights *weights, const tally_tensor *x,
@@ -44,13 +67,13 @@ tally_status tl_layer_forward_composed(const tally_layer_weights *weights, const
 
     tally_status status = project(weights, x, &state->gates);
     for (size_t t = 0; t < steps && !status; t++) {
-        tally_tensor gates = tl_view_step(&state->gates, t);
+        tally_tensor gates = tl_view_step(&state->gates, t), from_h = tl_gates_from_h(weights, &gates);
         tally_tensor h_prev = tl_view_step(&state->h, t), h = tl_view_step(&state->h, t + 1);
-        tally_tensor c_prev = tl_view_step(&state->c, t), c = tl_view_step(&state->c, t + 1);
-        tally_tensor tanh_c = tl_view_step(&state->tanh_c, t);
-        status = table->gemm(false, false, 1.0f, &weights->w_hh, &h_prev, 1.0f, &gates);
+        cell_step at;
+        cell_at(weights->cell, state, t, &at);
+        status = table->gemm(false, false, 1.0f, &weights->w_hh, &h_prev, 1.0f, &from_h);
         if (!status)
-            status = table->cell_forward(&gates, &c_prev, &c, &tanh_c, &h);
+            status = table->cell_forward(weights->cell, &gates, at.previous_or, at.c_or, at.tanh_c_or, &h);
     }
     return status;
 }
@@ -63,23 +86,27 @@ tally_status tl_layer_backward_composed(const tally_layer_weights *weights, cons
     tally_status status = TALLY_OK;
 
     for (size_t t = steps; t-- > 0 && !status;) {
-        tally_tensor gates = tl_view_step(&state->gates, t);
-        tally_tensor c_prev = tl_view_step(&state->c, t), tanh_c = tl_view_step(&state->tanh_c, t);
+        tally_tensor gates = tl_view_step(&state->gates, t), from_h = tl_gates_from_h(weights, &gates);
+        cell_step at;
+        cell_at(weights->cell, state, t, &at);
         if (dy) {
             tally_tensor dy_step = tl_view_step(dy, t);
             status = table->add(&dy_step, &state->dh);
         }
         if (!status)
-            status = table->cell_backward(&gates, &c_prev, &tanh_c, &state->dh, &state->dc);
+            status = table->cell_backward(weights->cell, &gates, at.previous_or, at.tanh_c_or, &state->dh,
+                                          weights->cell == TALLY_LSTM ? &state->dc : NULL);
         if (!status)
-            status = table->gemm(true, false, 1.0f, &weights->w_hh, &gates, 0.0f, &state->dh);
+            status = table->gemm(true, false, 1.0f, &weights->w_hh, &from_h, weights->cell == TALLY_GRU ? 1.0f : 0.0f,
+                                 &state->dh);
     }
 
     tally_tensor h_prev = tl_view_steps(&state->h, steps);
+    tally_tensor from_x = tl_gates_from_x(weights, &state->gates), from_h = tl_gates_from_h(weights, &state->gates);
     if (!status)
-        status = table->accumulate(&state->gates, x, &gradients->w_ih);
+        status = table->accumulate(&from_x, x, &gradients->w_ih);
     if (!status)
-        status = table->accumulate(&state->gates, &h_prev, &gradients->w_hh);
+        status = table->accumulate(&from_h, &h_prev, &gradients->w_hh);
     if (!status)
         status = table->accumulate(&state->gates, NULL, &gradients->bias);
     if (!status && dx)

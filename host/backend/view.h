@@ -30,6 +30,14 @@ static inline tally_tensor tl_view_steps(const tally_tensor *t, size_t steps) {
     return view;
 }
 
+/* Features from first on of [A, B, C], or rows of [A, B]. */
+static inline tally_tensor tl_view_features(const tally_tensor *t, size_t first, size_t count) {
+    tally_tensor view = *t;
+    view.offset += first * t->stride[0];
+    view.shape[0] = count;
+    return view;
+}
+
 static inline bool tl_view_contiguous(const tally_tensor *t) {
     size_t expected = 1;
     for (int d = t->ndim - 1; d >= 0; d--) {

@@ -26,8 +26,8 @@ static tally_status make_tensors(tl_classifier *c, bool training) {
     if (!status)
         status = device->backend->plan_new(device, &network, columns, training, &c->plan);
     for (size_t l = 0; l < config->layers && !c->plan && !status; l++)
-        status = tally_layer_state_new(device, l == 0 ? config->inputs : config->hidden, config->hidden, c->steps,
-                                       columns, &c->states[l]);
+        status = tally_layer_state_new(device, config->cell, l == 0 ? config->inputs : config->hidden, config->hidden,
+                                       c->steps, columns, &c->states[l]);
     for (size_t i = 0; i < 2 && i + 1 < config->layers && !c->plan && training && !status; i++)
         status = tl_activations_new(device, config->hidden, c->steps, columns, &c->between[i]);
     return status ? status : tl_model_flat_new(c->model, &c->gradient);
@@ -160,10 +160,10 @@ static tally_status layer_forward(const tl_slice *slice, size_t layer) {
     if (!status)
         status = tally_tensor_select(&state.h, 1, 0, &h_first);
     if (!status)
-        status = tally_tensor_select(&state.c, 1, 0, &c_first);
-    if (!status)
         status = tally_fill(&h_first, 0.0f);
-    if (!status)
+    if (!status && state.c.storage)
+        status = tally_tensor_select(&state.c, 1, 0, &c_first);
+    if (!status && state.c.storage)
         status = tally_fill(&c_first, 0.0f);
     return status ? status : tally_layer_forward(&weights, &x, &state);
 }
@@ -265,7 +265,7 @@ static tally_status layer_backward(const tl_slice *slice, size_t layer) {
         output_gradient(slice, layer, &dy);
     if (!status && !last)
         status = tally_fill(&state.dh, 0.0f);
-    if (!status)
+    if (!status && state.dc.storage)
         status = tally_fill(&state.dc, 0.0f);
     return status ? status
                   : tally_layer_backward(&weights, &x, last ? NULL : &dy, &state, &gradients, layer > 0 ? &dx : NULL);

@@ -19,14 +19,14 @@ static void fill_parameter(const tally_model_config *config, const tl_parameter 
     tl_random random;
     tl_random_start(&random, seed, TL_STREAM_INIT, hash(parameter->name));
     size_t hidden = config->hidden, inputs = parameter->layer == 0 ? config->inputs : hidden;
-    float limit = (float)sqrt(6.0 / (double)(inputs + hidden + 4 * hidden));
+    float limit = (float)sqrt(6.0 / (double)(inputs + hidden + tl_cell_weights(config->cell) * hidden));
     for (size_t i = 0; i < parameter->elements; i++) {
         if (parameter->role == TL_HEAD_WEIGHT)
             values[i] = tl_random_truncated_normal(&random);
         else if (parameter->role == TL_HEAD_BIAS)
             values[i] = 0.1f;
-        else if (parameter->ndim == 1) /* rows hidden to 2 hidden - 1 are the forget gate's */
-            values[i] = parameter->role == TL_BIAS_IH && i / hidden == 1 ? 1.0f : 0.0f;
+        else if (parameter->ndim == 1) /* rows hidden to 2 hidden - 1 are the LSTM's forget gate's */
+            values[i] = parameter->role == TL_BIAS_IH && config->cell == TALLY_LSTM && i / hidden == 1 ? 1.0f : 0.0f;
         else
             values[i] = (tl_random_unit(&random) * 2.0f - 1.0f) * limit;
     }

@@ -13,9 +13,9 @@ static int by_name(const void *a, const void *b) {
 }
 
 size_t tl_model_list(const tally_model_config *config, tl_parameter *list) {
-    size_t hidden = config->hidden, classes = config->classes, gates, count = 0;
-    if (!tl_size_mul(4, hidden, &gates))
-        gates = SIZE_MAX;
+    size_t hidden = config->hidden, classes = config->classes, rows, count = 0;
+    if (!tl_size_mul(tl_cell_weights(config->cell), hidden, &rows))
+        rows = SIZE_MAX;
     list[count++] = (tl_parameter){.name = "head.bias", .role = TL_HEAD_BIAS, .ndim = 1, .shape = {classes, 1}};
     list[count++] =
         (tl_parameter){.name = "head.weight", .role = TL_HEAD_WEIGHT, .ndim = 2, .shape = {classes, hidden}};
@@ -33,7 +33,7 @@ size_t tl_model_list(const tally_model_config *config, tl_parameter *list) {
             bool vector = parts[i].role < TL_WEIGHT_HH;
             tl_parameter *p = &list[count++];
             *p = (tl_parameter){.role = parts[i].role, .layer = layer, .ndim = vector ? 1 : 2};
-            p->shape[0] = gates;
+            p->shape[0] = rows;
             p->shape[1] = vector ? 1 : parts[i].columns;
             snprintf(p->name, sizeof p->name, "rnn.%s_l%zu", parts[i].name, layer);
         }
@@ -50,7 +50,10 @@ static void lay_out(tally_model *model) {
         tl_parameter *p = &model->parameters[i];
         p->elements = p->shape[0] * p->shape[1];
         p->start = start;
-        start += p->role == TL_BIAS_HH ? 0 : p->elements;
+        p->stored = p->role == TL_BIAS_HH   ? 0
+                    : p->role == TL_BIAS_IH ? tl_cell_gates(model->config.cell) * model->config.hidden
+                                            : p->elements;
+        start += p->stored;
     }
 }
 
@@ -73,8 +76,9 @@ const char *tl_model_element(const tally_model *model, size_t element, size_t *n
 
 static tally_status flat_view(const tl_parameter *p, const tally_tensor *flat, tally_tensor *view) {
     tally_tensor part;
-    tally_status status = tally_tensor_slice(flat, 0, p->start, p->elements, &part);
-    return status ? status : tally_tensor_reshape(&part, p->ndim, p->shape, view);
+    size_t shape[2] = {p->ndim == 1 ? p->stored : p->shape[0], p->shape[1]};
+    tally_status status = tally_tensor_slice(flat, 0, p->start, p->stored, &part);
+    return status ? status : tally_tensor_reshape(&part, p->ndim, shape, view);
 }
 
 /* Every model has it. */
@@ -93,8 +97,8 @@ tl_network tl_model_network(const tally_model *model, size_t steps, size_t *offs
     for (size_t layer = 0; layer < c->layers; layer++)
         for (size_t i = 0; i < 3; i++)
             offsets[2 + 3 * layer + i] = find(model, roles[i], layer)->start;
-    return (tl_network){
-        c->layers, c->inputs, c->hidden, c->classes, steps, offsets, tally_tensor_elements(&model->weights)};
+    return (tl_network){c->cell,    c->layers, c->inputs, c->hidden,
+                        c->classes, steps,     offsets,   tally_tensor_elements(&model->weights)};
 }
 
 tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, tl_head *head) {
@@ -104,6 +108,7 @@ tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, t
 
 tally_status tl_model_layer(const tally_model *model, const tally_tensor *flat, size_t layer,
                             tally_layer_weights *views) {
+    views->cell = model->config.cell;
     tally_status status = flat_view(find(model, TL_BIAS_IH, layer), flat, &views->bias);
     if (!status)
         status = flat_view(find(model, TL_WEIGHT_HH, layer), flat, &views->w_hh);
@@ -112,7 +117,7 @@ tally_status tl_model_layer(const tally_model *model, const tally_tensor *flat, 
 
 tally_status tl_model_flat_new(const tally_model *model, tally_tensor *flat) {
     const tl_parameter *last = &model->parameters[model->parameter_count - 1];
-    size_t elements = last->start + last->elements;
+    size_t elements = last->start + last->stored;
     return tally_tensor_new(model->device, TALLY_F32, 1, &elements, flat);
 }
 
@@ -131,6 +136,8 @@ tally_status tally_model_new(tally_device *device, const tally_model_config *con
     if (!device || !config || !out)
         return tl_fail(TALLY_USAGE, "tally_model_new: no device, no config or no place for the model given");
     *out = NULL;
+    if (config->cell >= TALLY_CELLS)
+        return tl_fail(TALLY_USAGE, "tally_model_new: there is no cell %d", (int)config->cell);
     if (config->inputs < 1 || config->hidden < 1 || config->classes < 2 || config->layers < 1 ||
         config->layers > TALLY_MAX_LAYERS || !sizes_fit(config))
         return tl_fail(
@@ -184,42 +191,82 @@ static tally_status check_access(const char *what, const tally_model *model, siz
     return TALLY_OK;
 }
 
+/* A parameter is read and written a gate at a time, the head's at once. The GRU has PyTorch's r, z, n as n, r, z, and what n has of h
+ * behind all biases. */
+static size_t blocks_of(const tally_model *model, const tl_parameter *p) {
+    return p->role < TL_BIAS_HH ? 1 : tl_cell_weights(model->config.cell);
+}
+
+static size_t kept_at(const tally_model *model, const tl_parameter *p, size_t block) {
+    if (model->config.cell != TALLY_GRU || p->role < TL_BIAS_HH || p->role == TL_WEIGHT_HH)
+        return block;
+    return p->role == TL_BIAS_HH ? block + 1 : (block + 1) % 3;
+}
+
+/* Of a bias_hh, where it is added or has its own place. */
+static tally_status block_view(const tally_model *model, const tl_parameter *p, const tally_tensor *flat, size_t block,
+                               tally_tensor *view) {
+    size_t count = p->elements / blocks_of(model, p);
+    size_t start = p->role == TL_BIAS_HH ? find(model, TL_BIAS_IH, p->layer)->start : p->start;
+    return tally_tensor_slice(flat, 0, start + kept_at(model, p, block) * count, count, view);
+}
+
+/* A bias_hh is part of the one bias, but for what the GRU's n has of h. */
+static bool is_added(const tally_model *model, const tl_parameter *p, size_t block) {
+    return p->role == TL_BIAS_HH && !(model->config.cell == TALLY_GRU && block == 2);
+}
+
+tally_status tl_model_read(const tally_model *model, const tally_tensor *flat, size_t index, float *values) {
+    const tl_parameter *p = &model->parameters[index];
+    size_t blocks = blocks_of(model, p), count = p->elements / blocks;
+    tally_status status = TALLY_OK;
+    for (size_t block = 0; block < blocks && !status; block++) {
+        tally_tensor view;
+        if (is_added(model, p, block)) {
+            memset(values + block * count, 0, count * sizeof *values);
+            continue;
+        }
+        status = block_view(model, p, flat, block, &view);
+        if (!status)
+            status = tally_tensor_read(&view, values + block * count, count);
+    }
+    return status;
+}
+
+static tally_status add_block(const tally_tensor *view, const float *values, float *sum, size_t count) {
+    tally_status status = tally_tensor_read(view, sum, count);
+    for (size_t i = 0; i < count && !status; i++)
+        sum[i] += values[i];
+    return status ? status : tally_tensor_write(view, sum, count);
+}
+
+tally_status tl_model_write(const tally_model *model, const tally_tensor *flat, size_t index, const float *values) {
+    const tl_parameter *p = &model->parameters[index];
+    size_t blocks = blocks_of(model, p), count = p->elements / blocks;
+    float *sum = malloc(count * sizeof *sum);
+    if (!sum)
+        return tl_fail(TALLY_MEMORY, "no memory left for %zu weights", count);
+    tally_status status = TALLY_OK;
+    for (size_t block = 0; block < blocks && !status; block++) {
+        tally_tensor view;
+        status = block_view(model, p, flat, block, &view);
+        if (status)
+            break;
+        status = is_added(model, p, block) ? add_block(&view, values + block * count, sum, count)
+                                           : tally_tensor_write(&view, values + block * count, count);
+    }
+    free(sum);
+    return status;
+}
+
 tally_status tally_model_get(const tally_model *model, size_t index, float *values, size_t count) {
     tally_status status = check_access("tally_model_get", model, index, values, count);
-    if (status)
-        return status;
-    const tl_parameter *p = &model->parameters[index];
-    if (p->role == TL_BIAS_HH) {
-        memset(values, 0, count * sizeof *values);
-        return TALLY_OK;
-    }
-    tally_tensor view;
-    status = flat_view(p, &model->weights, &view);
-    return status ? status : tally_tensor_read(&view, values, count);
+    return status ? status : tl_model_read(model, &model->weights, index, values);
 }
 
 tally_status tally_model_set(tally_model *model, size_t index, const float *values, size_t count) {
     tally_status status = check_access("tally_model_set", model, index, values, count);
-    if (status)
-        return status;
-    const tl_parameter *p = &model->parameters[index];
-    tally_tensor view;
-    if (p->role != TL_BIAS_HH) {
-        status = flat_view(p, &model->weights, &view);
-        return status ? status : tally_tensor_write(&view, values, count);
-    }
-    float *sum = malloc(count * sizeof *sum);
-    if (!sum)
-        return tl_fail(TALLY_MEMORY, "no memory left for %zu biases", count);
-    status = flat_view(find(model, TL_BIAS_IH, p->layer), &model->weights, &view);
-    if (!status)
-        status = tally_tensor_read(&view, sum, count);
-    for (size_t i = 0; i < count && !status; i++)
-        sum[i] += values[i];
-    if (!status)
-        status = tally_tensor_write(&view, sum, count);
-    free(sum);
-    return status;
+    return status ? status : tl_model_write(model, &model->weights, index, values);
 }
 
 tally_status tally_model_digest(const tally_model *model, char hex[65]) {

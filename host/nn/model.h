@@ -3,6 +3,7 @@
 #define TALLY_NN_MODEL_H
 
 #include "backend/backend.h"
+#include "backend/cells.h"
 
 #include <tally/nn.h>
 
@@ -28,12 +29,13 @@ typedef struct tl_parameter {
     size_t layer; /* 0 for the head */
     int ndim;
     size_t shape[2];
-    size_t elements; /* set in a model; so is start */
-    size_t start;    /* in a flat tensor; bias_hh is not stored */
+    size_t elements; /* set in a model; so are the next two */
+    size_t start,
+        stored; /* where it is in a flat tensor, and how much: bias_ih has both biases there, bias_hh nothing */
 } tl_parameter;
 
 /* All parameters of such a model in the order of their names' bytes; returns how many, at most TL_MAX_PARAMETERS. layers must be a
- * number that a model may have; 4H is SIZE_MAX if it does not fit. */
+ * number that a model may have; a layer's rows are SIZE_MAX if they do not fit. */
 size_t tl_model_list(const tally_model_config *config, tl_parameter *list);
 
 struct tally_model {
@@ -57,6 +59,10 @@ tally_status tl_model_layer(const tally_model *model, const tally_tensor *flat, 
 
 /* The model's sizes and where its parameters are. offsets: 2 + 3 layers, for the network to borrow. */
 tl_network tl_model_network(const tally_model *model, size_t steps, size_t *offsets);
+
+/* A parameter's elements in a flat tensor, as tally_model_get and tally_model_set have them. */
+tally_status tl_model_read(const tally_model *model, const tally_tensor *flat, size_t index, float *values);
+tally_status tl_model_write(const tally_model *model, const tally_tensor *flat, size_t index, const float *values);
 
 /* A zeroed tensor laid out like the weights. The caller frees it. */
 tally_status tl_model_flat_new(const tally_model *model, tally_tensor *flat);

@@ -41,7 +41,8 @@ static void forward(tl_case *c) {
     tl_case_uniform(c, gates, -ranges[range].gates, ranges[range].gates);
     tl_case_uniform(c, o[0], -ranges[range].cells, ranges[range].cells);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
-        tl_case_keep(c, tally_cell_forward(&gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
+        tl_case_keep(
+            c, tally_cell_forward(TALLY_LSTM, &gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
     tl_case_read(c, gates);
     for (int i = 1; i < 4; i++)
         tl_case_read(c, o[i]);
@@ -89,7 +90,8 @@ static void backward(tl_case *c) {
     tl_case_uniform(c, o[2], -ranges[range].cells, ranges[range].cells);
     tl_case_uniform(c, o[3], -ranges[range].cells, ranges[range].cells);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
-        tl_case_keep(c, tally_cell_backward(&gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
+        tl_case_keep(
+            c, tally_cell_backward(TALLY_LSTM, &gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
     tl_case_read(c, gates);
     tl_case_read(c, o[3]);
     tl_bounded *want_gates = tl_case_memory(c, 4 * count, sizeof *want_gates);

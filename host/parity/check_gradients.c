@@ -170,8 +170,8 @@ static void check(tl_case *c) {
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
         tally_layer_state states[MOST_LAYERS] = {0};
         for (size_t layer = 0; layer < s->layers && !c->status; layer++)
-            tl_case_keep(c, tally_layer_state_new(c->device[i], tl_model_inputs(s, layer), s->hidden, s->steps,
-                                                  s->columns, &states[layer]));
+            tl_case_keep(c, tally_layer_state_new(c->device[i], TALLY_LSTM, tl_model_inputs(s, layer), s->hidden,
+                                                  s->steps, s->columns, &states[layer]));
         if (!c->status)
             tl_case_keep(c, pass(&m, i, states));
         for (size_t layer = 0; layer < s->layers; layer++)

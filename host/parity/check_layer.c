@@ -71,7 +71,8 @@ static void prepare(tl_case *c, sequence *q) {
 static void forward(tl_case *c, sequence *q) {
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
         tally_layer_state own;
-        tl_case_keep(c, tally_layer_state_new(c->device[i], q->inputs, q->hidden, q->steps, q->columns, &own));
+        tl_case_keep(c,
+                     tally_layer_state_new(c->device[i], TALLY_LSTM, q->inputs, q->hidden, q->steps, q->columns, &own));
         if (c->status)
             return;
         q->state[i] = own;
@@ -82,7 +83,7 @@ static void forward(tl_case *c, sequence *q) {
                                    .dh = q->part[DH]->on[i],
                                    .dc = q->part[DC]->on[i],
                                    .scratch = own.scratch};
-        tally_layer_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i]};
+        tally_layer_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i], TALLY_LSTM};
         tl_case_keep(c, tally_layer_forward(&weights, &q->part[X]->on[i], &state));
     }
 }
@@ -96,8 +97,9 @@ static void backward(tl_case *c, const sequence *q) {
                                    .dh = q->part[DH]->on[i],
                                    .dc = q->part[DC]->on[i],
                                    .scratch = q->state[i].scratch};
-        tally_layer_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i]};
-        tally_layer_weights gradients = {q->part[DW_IH]->on[i], q->part[DW_HH]->on[i], q->part[DBIAS]->on[i]};
+        tally_layer_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i], TALLY_LSTM};
+        tally_layer_weights gradients = {q->part[DW_IH]->on[i], q->part[DW_HH]->on[i], q->part[DBIAS]->on[i],
+                                         TALLY_LSTM};
         tl_case_keep(c, tally_layer_backward(&weights, &q->part[X]->on[i], q->with_dy ? &q->part[DY]->on[i] : NULL,
                                              &state, &gradients, q->with_dx ? &q->part[DX]->on[i] : NULL));
     }

@@ -8,19 +8,22 @@ size_t tl_model_inputs(const tl_model_sizes *s, size_t layer) {
 
 /* Of so many layers, the first ones. */
 static size_t part_size(const tl_model_sizes *s, tl_model_part part, size_t layers) {
+    size_t rows = tally_cell_weights(s->cell) * s->hidden;
     switch (part) {
     case TL_PART_W_IH:
-        return layers == 0 ? 0 : 4 * s->hidden * (s->inputs + (layers - 1) * s->hidden);
+        return layers == 0 ? 0 : rows * (s->inputs + (layers - 1) * s->hidden);
     case TL_PART_W_HH:
-        return layers * 4 * s->hidden * s->hidden;
+        return layers * rows * s->hidden;
     case TL_PART_BIAS:
-        return layers * 4 * s->hidden;
+        return layers * tally_cell_gates(s->cell) * s->hidden;
     case TL_PART_HEAD_W:
         return s->classes * s->hidden;
     case TL_PART_HEAD_B:
         return s->classes;
     case TL_PART_X:
         return s->inputs * s->steps * s->columns;
+    case TL_PART_C0:
+        return s->cell == TALLY_LSTM ? layers * s->hidden * s->columns : 0;
     default:
         return layers * s->hidden * s->columns;
     }

@@ -3,23 +3,25 @@
 #define TALLY_PARITY_MODEL_PARTS_H
 
 #include <stddef.h>
+#include <tally/tensor.h>
 
-/* The classifier: LSTM layers, linear layer on the last one's last output, softmax, cross-entropy summed over the columns. */
+/* The classifier: layers, linear layer on the last one's last output, softmax, cross-entropy summed over the columns. */
 typedef struct tl_model_sizes {
     size_t inputs, hidden, steps, columns, classes, layers;
+    tally_cell cell;
 } tl_model_sizes;
 
 /* Everything the loss depends on, in one array; a gradient is an array of the same shape. Of what every layer has, one layer's share
  * is behind the other's. */
 typedef enum tl_model_part {
-    TL_PART_W_IH,   /* of the first layer [4H, I], of each other [4H, H] */
-    TL_PART_W_HH,   /* of each layer [4H, H] */
-    TL_PART_BIAS,   /* of each layer [4H] */
+    TL_PART_W_IH,   /* of the first layer [WH, I], of each other [WH, H] */
+    TL_PART_W_HH,   /* of each layer [WH, H] */
+    TL_PART_BIAS,   /* of each layer [GH] */
     TL_PART_HEAD_W, /* [C, H] */
     TL_PART_HEAD_B, /* [C] */
     TL_PART_X,      /* [I, T, N] */
     TL_PART_H0,     /* of each layer [H, N] */
-    TL_PART_C0,     /* of each layer [H, N] */
+    TL_PART_C0,     /* of each layer [H, N]; the LSTM's, else nothing */
     TL_MODEL_PARTS
 } tl_model_part;
 extern const char *const tl_model_part_names[TL_MODEL_PARTS];

@@ -176,10 +176,24 @@ static shape_text show_shape(const size_t *shape, size_t ndim) {
     return shown;
 }
 
+/* The cell whose weights have as many rows as weight_hh; the LSTM if there is none, and its shape will be found wrong. */
+static tally_cell cell_of(const parts *p) {
+    const tl_saved_tensor *first = tensor_of(p, TL_WEIGHT_HH, 0);
+    for (int cell = 0; cell < TALLY_CELLS && first->ndim == 2 && first->shape[1] > 0; cell++)
+        if (first->shape[0] % first->shape[1] == 0 &&
+            first->shape[0] / first->shape[1] == tally_cell_weights((tally_cell)cell))
+            return (tally_cell)cell;
+    return TALLY_LSTM;
+}
+
 /* H hidden units, I inputs, C classes. */
-static const char *shape_name(const tl_parameter *p) {
-    static const char *const names[TL_ROLES] = {"[C]", "[C, H]", "[4H]", "[4H]", "[4H, H]", "[4H, I]"};
-    return names[p->role == TL_WEIGHT_IH && p->layer > 0 ? TL_WEIGHT_HH : p->role];
+static const char *shape_name(tally_cell cell, const tl_parameter *p) {
+    static const char *const head[] = {"[C]", "[C, H]"};
+    static const char *const rows[TALLY_CELLS][3] = {
+        {"[4H]", "[4H, H]", "[4H, I]"}, {"[3H]", "[3H, H]", "[3H, I]"}, {"[H]", "[H, H]", "[H, I]"}};
+    if (p->role < TL_BIAS_HH)
+        return head[p->role];
+    return rows[cell][p->ndim == 1 ? 0 : p->role == TL_WEIGHT_IH && p->layer == 0 ? 2 : 1];
 }
 
 /* Of one type, and of as many dimensions as they must be. */
@@ -190,7 +204,7 @@ static tally_status check_types(const char *path, const parts *p) {
             return tl_fail(TALLY_MODEL, "%s: tensor %s has dtype %s, expected F32", path, found->name, found->dtype);
         if (found->ndim != (size_t)p->parameters[i].ndim)
             return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s", path, found->name,
-                           show_shape(found->shape, found->ndim).text, shape_name(&p->parameters[i]));
+                           show_shape(found->shape, found->ndim).text, shape_name(cell_of(p), &p->parameters[i]));
     }
     return TALLY_OK;
 }
@@ -209,6 +223,7 @@ static tally_status check_shapes(const char *path, parts *p, tally_model_config 
             "%s: its shapes are those of a model of %zu inputs, %zu hidden units and %zu classes; at least 1, "
             "1 and 2 are needed",
             path, inputs, hidden, classes);
+    const tally_cell cell = cell_of(p);
     for (size_t layer = 1; layer < layers; layer++) {
         const tl_saved_tensor *other = tensor_of(p, TL_WEIGHT_HH, layer);
         if (other->shape[1] != hidden)
@@ -216,14 +231,14 @@ static tally_status check_shapes(const char *path, parts *p, tally_model_config 
                            other->name, show_shape(other->shape, 2).text, first->name,
                            show_shape(first->shape, 2).text);
     }
-    *config = (tally_model_config){inputs, hidden, classes, layers};
+    *config = (tally_model_config){inputs, hidden, classes, layers, cell};
     tl_model_list(config, p->parameters);
     for (size_t i = 0; i < p->count; i++) {
         const tl_parameter *expected = &p->parameters[i];
         size_t ndim = (size_t)expected->ndim;
         if (memcmp(p->found[i]->shape, expected->shape, ndim * sizeof expected->shape[0]) != 0)
             return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s = %s", path, expected->name,
-                           show_shape(p->found[i]->shape, ndim).text, shape_name(expected),
+                           show_shape(p->found[i]->shape, ndim).text, shape_name(cell, expected),
                            show_shape(expected->shape, ndim).text);
     }
     return TALLY_OK;

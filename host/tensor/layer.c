@@ -1,3 +1,4 @@
+#include "backend/cells.h"
 #include "core/fail.h"
 #include "core/size.h"
 #include "tensor/activations.h"
@@ -8,10 +9,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static tally_status new_state(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns,
-                              tally_layer_state *state) {
+static tally_status new_state(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                              size_t columns, tally_layer_state *state) {
     size_t gates, more_steps;
-    if (!tl_size_mul(4, hidden, &gates) || !tl_size_add(steps, 1, &more_steps))
+    if (!tl_size_mul(tl_cell_gates(cell), hidden, &gates) || !tl_size_add(steps, 1, &more_steps))
         return tl_fail(TALLY_MEMORY, "tally_layer_state_new: %zu hidden units over %zu steps do not fit a size", hidden,
                        steps);
     const struct {
@@ -19,31 +20,32 @@ static tally_status new_state(tally_device *device, size_t inputs, size_t hidden
         size_t features, steps;
     } parts[] = {
         {&state->gates, gates, steps},
-        {&state->c, hidden, more_steps},
         {&state->h, hidden, more_steps},
+        {&state->c, hidden, more_steps},
         {&state->tanh_c, hidden, steps},
     };
+    size_t count = cell == TALLY_LSTM ? COUNT(parts) : 2;
     tally_status status = TALLY_OK;
-    for (size_t i = 0; i < COUNT(parts) && !status; i++)
+    for (size_t i = 0; i < count && !status; i++)
         status = tl_activations_new(device, parts[i].features, parts[i].steps, columns, parts[i].tensor);
     const size_t last[] = {hidden, columns};
     if (!status)
         status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dh);
-    if (!status)
+    if (!status && cell == TALLY_LSTM)
         status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dc);
     if (!status) {
-        size_t scratch = device->backend->layer_scratch(device, inputs, hidden, steps, columns);
+        size_t scratch = device->backend->layer_scratch(device, cell, inputs, hidden, steps, columns);
         status = tally_tensor_new(device, TALLY_F32, 1, &scratch, &state->scratch);
     }
     return status;
 }
 
-tally_status tally_layer_state_new(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns,
-                                   tally_layer_state *state) {
-    if (!device || !state || !inputs)
-        return tl_fail(TALLY_USAGE, "tally_layer_state_new: no device, no state or no inputs given");
+tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                                   size_t columns, tally_layer_state *state) {
+    if (!device || !state || !inputs || cell >= TALLY_CELLS)
+        return tl_fail(TALLY_USAGE, "tally_layer_state_new: no device, no state, no inputs or no such cell given");
     memset(state, 0, sizeof *state);
-    tally_status status = new_state(device, inputs, hidden, steps, columns, state);
+    tally_status status = new_state(device, cell, inputs, hidden, steps, columns, state);
     if (status)
         tally_layer_state_free(state);
     return status;
@@ -67,14 +69,35 @@ tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t col
     tally_layer_state result = *state;
     tally_tensor *activations[] = {&result.gates, &result.c, &result.h, &result.tanh_c};
     for (size_t i = 0; i < COUNT(activations); i++)
-        *activations[i] = tl_activations_narrow(activations[i], columns);
+        if (activations[i]->storage)
+            *activations[i] = tl_activations_narrow(activations[i], columns);
     const size_t last[] = {state->dh.shape[0], columns};
     tally_status status = tally_tensor_reshape(&state->dh, 2, last, &result.dh);
-    if (!status)
+    if (!status && state->dc.storage)
         status = tally_tensor_reshape(&state->dc, 2, last, &result.dc);
     if (!status)
         *view = result;
     return status;
+}
+
+/* What a layer has, in the order of the checks; no more than there are. */
+typedef struct part {
+    tl_expected expected;
+    bool there;
+} part;
+
+static tally_status check_parts(const char *operation, const part *parts, size_t count) {
+    tl_expected expected[TL_RUN_TENSORS];
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].there)
+            expected[used++] = parts[i].expected;
+    return tl_check_tensors(operation, expected, used);
+}
+
+/* The rows of the gates and of the weights; false if they do not fit, so that no tensor has so many. */
+static bool rows_of(tally_cell cell, size_t hidden, size_t *gates, size_t *weights) {
+    return tl_size_mul(tl_cell_gates(cell), hidden, gates) && tl_size_mul(tl_cell_weights(cell), hidden, weights);
 }
 
 /* What forward and backward share. */
@@ -82,26 +105,36 @@ static tally_status check_sequence(const char *operation, const tally_layer_weig
                                    const tally_layer_state *state) {
     if (!weights || !x || !state)
         return tl_fail(TALLY_USAGE, "%s: no weights, no x or no state given", operation);
-    size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0];
-    const tl_expected expected[] = {
-        {"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ROWS},
-        {"state h", &state->h, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS},
-        {"state c", &state->c, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS},
-        {"state gates", &state->gates, TALLY_F32, 3, {4 * hidden, steps, n}, TL_ROWS},
-        {"state tanh_c", &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS},
-        {"state dh", &state->dh, TALLY_F32, 2, {hidden, n}, TL_WHOLE},
-        {"state dc", &state->dc, TALLY_F32, 2, {hidden, n}, TL_WHOLE},
-        {"w_ih", &weights->w_ih, TALLY_F32, 2, {4 * hidden, inputs}, TL_WHOLE},
-        {"w_hh", &weights->w_hh, TALLY_F32, 2, {4 * hidden, hidden}, TL_WHOLE},
-        {"bias", &weights->bias, TALLY_F32, 1, {4 * hidden}, TL_WHOLE},
+    if (weights->cell >= TALLY_CELLS)
+        return tl_fail(TALLY_USAGE, "%s: there is no cell %d", operation, (int)weights->cell);
+    size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0], gates, rows;
+    if (!rows_of(weights->cell, hidden, &gates, &rows))
+        return tl_fail(TALLY_USAGE, "%s: %zu hidden units do not fit a size", operation, hidden);
+    const bool lstm = weights->cell == TALLY_LSTM;
+    const part parts[] = {
+        {{"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ROWS}, true},
+        {{"state h", &state->h, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS}, true},
+        {{"state c", &state->c, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS}, lstm},
+        {{"state gates", &state->gates, TALLY_F32, 3, {gates, steps, n}, TL_ROWS}, true},
+        {{"state tanh_c", &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS}, lstm},
+        {{"state dh", &state->dh, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, true},
+        {{"state dc", &state->dc, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, lstm},
+        {{"w_ih", &weights->w_ih, TALLY_F32, 2, {rows, inputs}, TL_WHOLE}, true},
+        {{"w_hh", &weights->w_hh, TALLY_F32, 2, {rows, hidden}, TL_WHOLE}, true},
+        {{"bias", &weights->bias, TALLY_F32, 1, {gates}, TL_WHOLE}, true},
     };
-    tally_status status = tl_check_tensors(operation, expected, COUNT(expected));
+    tally_status status = check_parts(operation, parts, COUNT(parts));
     if (status)
         return status;
-    size_t scratch = x->device->backend->layer_scratch(x->device, inputs, hidden, steps, n);
+    size_t scratch = x->device->backend->layer_scratch(x->device, weights->cell, inputs, hidden, steps, n);
     if (tally_tensor_elements(&state->scratch) < scratch)
         return tl_fail(TALLY_USAGE, "%s: the state was made for other sizes", operation);
     return TALLY_OK;
+}
+
+/* NULL where the cell has none. */
+static const tally_tensor *own(const tally_layer_weights *weights, const tally_tensor *tensor) {
+    return weights->cell == TALLY_LSTM ? tensor : NULL;
 }
 
 tally_status tally_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
@@ -109,8 +142,15 @@ tally_status tally_layer_forward(const tally_layer_weights *weights, const tally
     tally_status status = check_sequence("tally_layer_forward", weights, x, state);
     if (status)
         return status;
-    const tally_tensor *tensors[] = {x,         &weights->w_ih, &weights->w_hh, &weights->bias, &state->gates,
-                                     &state->c, &state->h,      &state->tanh_c, &state->scratch};
+    const tally_tensor *tensors[] = {x,
+                                     &weights->w_ih,
+                                     &weights->w_hh,
+                                     &weights->bias,
+                                     &state->gates,
+                                     own(weights, &state->c),
+                                     &state->h,
+                                     own(weights, &state->tanh_c),
+                                     &state->scratch};
     tl_run run;
     status = tl_run_begin(&run, TL_OP_LAYER_FORWARD, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->layer_forward(weights, x, state));
@@ -125,15 +165,16 @@ tally_status tally_layer_backward(const tally_layer_weights *weights, const tall
     if (!gradients)
         return tl_fail(TALLY_USAGE, "tally_layer_backward: no gradients given");
     size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0];
-    const tl_expected expected[] = {
-        {"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ROWS},
-        {"w_ih gradient", &gradients->w_ih, TALLY_F32, 2, {4 * hidden, inputs}, TL_WHOLE},
-        {"w_hh gradient", &gradients->w_hh, TALLY_F32, 2, {4 * hidden, hidden}, TL_WHOLE},
-        {"bias gradient", &gradients->bias, TALLY_F32, 1, {4 * hidden}, TL_WHOLE},
-        {"dy", dy ? dy : &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS},
-        {"dx", dx ? dx : x, TALLY_F32, 3, {inputs, steps, n}, TL_ROWS},
+    size_t gates = weights->bias.shape[0], rows = weights->w_ih.shape[0];
+    const part parts[] = {
+        {{"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ROWS}, true},
+        {{"w_ih gradient", &gradients->w_ih, TALLY_F32, 2, {rows, inputs}, TL_WHOLE}, true},
+        {{"w_hh gradient", &gradients->w_hh, TALLY_F32, 2, {rows, hidden}, TL_WHOLE}, true},
+        {{"bias gradient", &gradients->bias, TALLY_F32, 1, {gates}, TL_WHOLE}, true},
+        {{"dy", dy, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS}, dy != NULL},
+        {{"dx", dx, TALLY_F32, 3, {inputs, steps, n}, TL_ROWS}, dx != NULL},
     };
-    status = tl_check_tensors("tally_layer_backward", expected, COUNT(expected));
+    status = check_parts("tally_layer_backward", parts, COUNT(parts));
     if (status)
         return status;
     const tally_tensor *tensors[] = {x,
@@ -143,11 +184,11 @@ tally_status tally_layer_backward(const tally_layer_weights *weights, const tall
                                      &weights->w_hh,
                                      &weights->bias,
                                      &state->gates,
-                                     &state->c,
+                                     own(weights, &state->c),
                                      &state->h,
-                                     &state->tanh_c,
+                                     own(weights, &state->tanh_c),
                                      &state->dh,
-                                     &state->dc,
+                                     own(weights, &state->dc),
                                      &state->scratch,
                                      &gradients->w_ih,
                                      &gradients->w_hh,

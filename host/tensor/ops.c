@@ -154,44 +154,6 @@ tally_status tally_fill(const tally_tensor *tensor, float value) {
     return status ? status : tl_run_end(&run, run.table->fill(tensor, value));
 }
 
-tally_status tally_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                                const tally_tensor *tanh_c, const tally_tensor *h) {
-    size_t units = rows_of(h), n = columns_of(h);
-    const tl_expected expected[] = {
-        {"h", h, TALLY_F32, 2, {0, 0}, TL_ANY},
-        {"gates", gates, TALLY_F32, 2, {4 * units, n}, TL_ANY},
-        {"c_prev", c_prev, TALLY_F32, 2, {units, n}, TL_ANY},
-        {"c", c, TALLY_F32, 2, {units, n}, TL_ANY},
-        {"tanh_c", tanh_c, TALLY_F32, 2, {units, n}, TL_ANY},
-    };
-    tally_status status = tl_check_tensors("tally_cell_forward", expected, COUNT(expected));
-    if (status)
-        return status;
-    const tally_tensor *tensors[] = {gates, c_prev, c, tanh_c, h};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_CELL_FORWARD, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->cell_forward(gates, c_prev, c, tanh_c, h));
-}
-
-tally_status tally_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
-                                 const tally_tensor *dh, const tally_tensor *dc) {
-    size_t units = rows_of(dh), n = columns_of(dh);
-    const tl_expected expected[] = {
-        {"dh", dh, TALLY_F32, 2, {0, 0}, TL_ANY},
-        {"gates", gates, TALLY_F32, 2, {4 * units, n}, TL_ANY},
-        {"c_prev", c_prev, TALLY_F32, 2, {units, n}, TL_ANY},
-        {"tanh_c", tanh_c, TALLY_F32, 2, {units, n}, TL_ANY},
-        {"dc", dc, TALLY_F32, 2, {units, n}, TL_ANY},
-    };
-    tally_status status = tl_check_tensors("tally_cell_backward", expected, COUNT(expected));
-    if (status)
-        return status;
-    const tally_tensor *tensors[] = {gates, c_prev, tanh_c, dh, dc};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_CELL_BACKWARD, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->cell_backward(gates, c_prev, tanh_c, dh, dc));
-}
-
 tally_status tally_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
                                 const tally_tensor *probabilities, const tally_tensor *loss) {
     size_t classes = rows_of(logits), n = columns_of(logits);

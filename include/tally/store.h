@@ -18,7 +18,8 @@ extern "C" {
 TALLY_API tally_status tally_model_save(const tally_model *model, const char *path);
 
 /* Checks every rule of the format before anything is taken from the file. TALLY_IO: cannot be read. TALLY_MODEL: is not
- * a model file, and why. The names say how many layers there are. A layer's bias_ih and bias_hh are added. The caller
+ * a model file, and why. The names say how many layers there are, the shape of
+ * rnn.weight_hh_l0 which cell: a ReLU RNN cannot be told from the tanh RNN that it is taken for. Biases are as tally_model_set has them. The caller
  * frees the model. */
 TALLY_API tally_status tally_model_load(tally_device *device, const char *path, tally_model **model);
 

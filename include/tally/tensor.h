@@ -105,14 +105,30 @@ TALLY_API tally_status tally_copy(const tally_tensor *src, const tally_tensor *d
 /* Every element of a float tensor. */
 TALLY_API tally_status tally_fill(const tally_tensor *tensor, float value);
 
-/* The LSTM cell without peepholes (Hochreiter & Schmidhuber 1997, Gers et al. 2000), gates in PyTorch's order i, f, g, o.
- * gates [4H, N]: pre-activations, replaced by i = sigmoid, f = sigmoid, g = tanh, o = sigmoid.
- * c = f c_prev + i g;  tanh_c = tanh(c);  h = o tanh_c;  all [H, N]. */
-TALLY_API tally_status tally_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                                          const tally_tensor *tanh_c, const tally_tensor *h);
-/* Backward of it. gates [4H, N]: activated gates, replaced by the gradients of the pre-activations.
- * dh [H, N]: gradient of h. dc [H, N]: gradient of c from later steps, replaced by that of c_prev. */
-TALLY_API tally_status tally_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev,
+/* Recurrent cells. A unit has so many gates, G, and of each weight so many rows, W:
+ *   TALLY_LSTM  G 4, W 4: i, f, g, o, PyTorch's order. Without peepholes (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
+ *   TALLY_GRU   G 4: n, r, z, a. W 3: w_ih has n, r, z; w_hh has r, z, a. The reset gate is inside, as in PyTorch and cuDNN
+ *               (Cho et al. 2014, version 1 of the paper's code): a = W_hh h + bias is what n reads of h.
+ *   TALLY_RNN   G 1, W 1. Elman's, with tanh.
+ * Tensors with a row for each gate have [G H] of them, all units of a gate one behind the other. */
+typedef enum tally_cell { TALLY_LSTM, TALLY_GRU, TALLY_RNN, TALLY_CELLS } tally_cell;
+
+/* "lstm", "gru" or "rnn". */
+TALLY_API const char *tally_cell_name(tally_cell cell);
+/* G and W. */
+TALLY_API size_t tally_cell_gates(tally_cell cell);
+TALLY_API size_t tally_cell_weights(tally_cell cell);
+
+/* The gate math. gates [G H, N]: pre-activations, replaced by the activated gates. All others [H, N]; NULL where the cell has none.
+ *   LSTM: previous is c_prev. i, f, o = sigmoid, g = tanh; c = f c_prev + i g; tanh_c = tanh(c); h = o tanh_c.
+ *   GRU:  previous is h_prev. r, z = sigmoid, a stays; n = tanh(n + r a); h = n + z (h_prev - n). No c, no tanh_c.
+ *   RNN:  h = tanh, which is the gate as well. No previous, no c, no tanh_c.
+ * Their roundings are in cl/arith.h. */
+TALLY_API tally_status tally_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                          const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
+/* Backward of it. gates: activated, replaced by the gradients of the pre-activations. dh [H, N]: gradient of h; the GRU's is
+ * replaced by dh z, what goes to h_prev past the gates. dc [H, N], LSTM only: gradient of c from later steps, replaced by that of c_prev. */
+TALLY_API tally_status tally_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                            const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
 
 /* Softmax over classes and cross-entropy. logits [C, N], labels I32 [N] (0 to C-1, or below 0: the column is ignored, its loss
@@ -135,43 +151,44 @@ TALLY_API tally_status tally_adam(const tally_adam_options *options, uint64_t st
                                   const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
                                   const tally_tensor *faults);
 
-/* A whole sequence through an LSTM layer: I inputs, H hidden, T steps, N columns. */
+/* A whole sequence through a layer: I inputs, H hidden, T steps, N columns; G and W are the cell's. */
 typedef struct tally_layer_weights {
-    tally_tensor w_ih; /* [4H, I] */
-    tally_tensor w_hh; /* [4H, H] */
-    tally_tensor bias; /* [4H] */
+    tally_tensor w_ih; /* [W H, I] */
+    tally_tensor w_hh; /* [W H, H] */
+    tally_tensor bias; /* [G H] */
+    tally_cell cell;   /* of gradients it is not looked at */
 } tally_layer_weights;
 
 /* What forward leaves for backward, its columns next to each other. tally_layer_state_new puts steps and features in the order that the
  * device is fast with; any other is allowed. */
 typedef struct tally_layer_state {
-    tally_tensor gates;   /* [4H, T, N] activated gates; backward: gradients of the pre-activations */
-    tally_tensor c;       /* [H, T + 1, N]; step 0 is the initial cell state, which the caller sets */
+    tally_tensor gates;   /* [G H, T, N] activated gates; backward: gradients of the pre-activations */
+    tally_tensor c;       /* LSTM only: [H, T + 1, N]; step 0 is the initial cell state, which the caller sets */
     tally_tensor h;       /* [H, T + 1, N]; step 0 is the initial hidden state, which the caller sets */
-    tally_tensor tanh_c;  /* [H, T, N] */
+    tally_tensor tanh_c;  /* LSTM only: [H, T, N] */
     tally_tensor dh;      /* [H, N]: gradient of the last h in, of the initial h out */
-    tally_tensor dc;      /* [H, N]: gradient of the last c in, of the initial c out */
+    tally_tensor dc;      /* LSTM only: [H, N]: gradient of the last c in, of the initial c out */
     tally_tensor scratch; /* 1-D, the backend's own */
 } tally_layer_state;
 
-/* A zeroed state, in storage of its own. The caller frees it. */
-TALLY_API tally_status tally_layer_state_new(tally_device *device, size_t inputs, size_t hidden, size_t steps,
-                                             size_t columns, tally_layer_state *state);
+/* A zeroed state, in storage of its own; without what the cell does not have. The caller frees it. */
+TALLY_API tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden,
+                                             size_t steps, size_t columns, tally_layer_state *state);
 TALLY_API void tally_layer_state_free(tally_layer_state *state);
 /* The same storage seen as a state of fewer columns; contents are undefined until written. */
 TALLY_API tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t columns,
                                                 tally_layer_state *view);
 
-/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], then the cell; x [I, T, N], columns next to each other, features and steps any distance
- * apart, so that h[:, 1:, :] of one layer's state is the x of the next.
+/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], each weight to the gates that it has rows of, then the cell; x [I, T, N], columns next to
+ * each other, features and steps any distance apart, so that h[:, 1:, :] of one layer's state is the x of the next.
  * Exact order of a pre-activation: 0 + bias, then inputs ascending, then hidden ascending, one fma each. */
 TALLY_API tally_status tally_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
                                            const tally_layer_state *state);
 /* Backpropagation through time. dy [H, T, N], laid out as x: gradient of h at every step, or NULL for none. state->dh, state->dc: the
  * gradients at the last step, replaced by those of the initial states. The gradients of weights are added to
  * those in gradients. dx [I, T, N], laid out as x, overwritten, or NULL.
- * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma from 0 over the 4H rows ascending; gradients of
- * weights and bias are those of tally_accumulate. */
+ * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma over the rows of W_hh, ascending, from 0, the
+ * GRU's from dh z; dx one from 0 over those of W_ih; gradients of weights and bias are those of tally_accumulate. */
 TALLY_API tally_status tally_layer_backward(const tally_layer_weights *weights, const tally_tensor *x,
                                             const tally_tensor *dy, const tally_layer_state *state,
                                             const tally_layer_weights *gradients, const tally_tensor *dx);

@@ -39,10 +39,10 @@ tally_status tl_isa_apply(tally_function function, const tally_tensor *a, const 
 tally_status tl_isa_add(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_isa_copy(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_isa_fill(const tally_tensor *tensor, float value);
-tally_status tl_isa_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                                 const tally_tensor *tanh_c, const tally_tensor *h);
-tally_status tl_isa_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
-                                  const tally_tensor *dh, const tally_tensor *dc);
+tally_status tl_isa_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                 const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
+tally_status tl_isa_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                  const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
 tally_status tl_isa_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
                                  const tally_tensor *probabilities, const tally_tensor *loss);
 tally_status tl_isa_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
@@ -53,7 +53,8 @@ tally_status tl_isa_adam(const tally_adam_options *options, uint64_t step, const
 /* tally_gemm with B transposed. */
 void tl_isa_gemm_dots(float alpha, const tally_tensor *a, bool transpose_a, const tally_tensor *b, float beta,
                       const tally_tensor *c);
-size_t tl_isa_layer_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns);
+size_t tl_isa_layer_scratch(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                            size_t columns);
 tally_status tl_isa_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
                                   const tally_layer_state *state);
 tally_status tl_isa_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,

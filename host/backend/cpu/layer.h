@@ -2,6 +2,7 @@
 #ifndef TALLY_BACKEND_CPU_LAYER_H
 #define TALLY_BACKEND_CPU_LAYER_H
 
+#include "backend/cells.h"
 #include "backend/cpu/kernels.h"
 
 typedef struct sizes {
@@ -42,7 +43,7 @@ TL_INLINE size_t round_up(size_t n, size_t to) {
 /* Floats of scratch that the directions need. */
 #define tl_isa_layer_forward_scratch TL_ISA_NAME(layer_forward_scratch)
 #define tl_isa_layer_backward_scratch TL_ISA_NAME(layer_backward_scratch)
-size_t tl_isa_layer_forward_scratch(sizes s);
-size_t tl_isa_layer_backward_scratch(sizes s);
+size_t tl_isa_layer_forward_scratch(tally_cell cell, sizes s);
+size_t tl_isa_layer_backward_scratch(tally_cell cell, sizes s);
 
 #endif

@@ -18,8 +18,9 @@ static size_t packed_size(size_t count, size_t sums) {
     return round_up(count, FEW_ROWS) * sums;
 }
 
-size_t tl_isa_layer_backward_scratch(sizes s) {
-    return packed_size(s.hidden, 4 * s.hidden) + packed_size(s.inputs, 4 * s.hidden) + TL_SUMS_SCRATCH;
+size_t tl_isa_layer_backward_scratch(tally_cell cell, sizes s) {
+    size_t sums = tl_cell_weights(cell) * s.hidden;
+    return packed_size(s.hidden, sums) + packed_size(s.inputs, sums) + TL_SUMS_SCRATCH;
 }
 
 /* w [sums, out] turned, in blocks of its rows; those beyond the last repeat it. */
@@ -33,19 +34,27 @@ static void pack(const float *w, size_t out, size_t sums, float *packed) {
     }
 }
 
-TL_INLINE void block(size_t count, size_t vectors, size_t valid, const float *packed, size_t sums, rows in, rows out,
-                     size_t first, size_t there, size_t column) {
+/* How a product of a turned matrix and in [sums, columns] becomes out: its chains begin with what is there, or with 0. */
+typedef struct product {
+    size_t sums, columns;
+    rows in, out;
+    bool onto;
+} product;
+
+TL_INLINE void block(size_t count, size_t vectors, size_t valid, const float *packed, const product *p, size_t first,
+                     size_t there, size_t column) {
     tl_vf acc[ROWS][VECTORS];
 #pragma GCC unroll 12
     for (size_t r = 0; r < count; r++)
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++)
-            acc[r][v] = TL_SPLAT(0.0f);
-    for (size_t k = 0; k < sums; k++, packed += count) {
+            acc[r][v] =
+                p->onto ? load(p->out, first + (r < there ? r : there - 1), column + v * TL_W, valid) : TL_SPLAT(0.0f);
+    for (size_t k = 0; k < p->sums; k++, packed += count) {
         tl_vf value[VECTORS];
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++)
-            value[v] = load(in, k, column + v * TL_W, valid);
+            value[v] = load(p->in, k, column + v * TL_W, valid);
 #pragma GCC unroll 12
         for (size_t r = 0; r < count; r++) {
             tl_vf weight = TL_SPLAT(packed[r]);
@@ -60,85 +69,117 @@ TL_INLINE void block(size_t count, size_t vectors, size_t valid, const float *pa
             break;
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++)
-            store(out, first + r, column + v * TL_W, valid, acc[r][v]);
+            store(p->out, first + r, column + v * TL_W, valid, acc[r][v]);
     }
 }
 
-TL_INLINE void blocks(size_t count, const float *packed, size_t sums, size_t columns, rows in, rows out, size_t first,
-                      size_t there) {
+TL_INLINE void blocks(size_t count, const float *packed, const product *p, size_t first, size_t there) {
     size_t column = 0;
-    for (; columns - column >= BLOCK; column += BLOCK)
-        block(count, VECTORS, TL_W, packed, sums, in, out, first, there, column);
-    for (; columns - column >= TL_W; column += TL_W)
-        block(count, 1, TL_W, packed, sums, in, out, first, there, column);
-    if (column < columns)
-        block(count, 1, columns - column, packed, sums, in, out, first, there, column);
+    for (; p->columns - column >= BLOCK; column += BLOCK)
+        block(count, VECTORS, TL_W, packed, p, first, there, column);
+    for (; p->columns - column >= TL_W; column += TL_W)
+        block(count, 1, TL_W, packed, p, first, there, column);
+    if (column < p->columns)
+        block(count, 1, p->columns - column, packed, p, first, there, column);
 }
 
-/* out [rows, columns] = the turned matrix times in [sums, columns]. */
-static void turned_product(const float *packed, size_t out_rows, size_t sums, size_t columns, rows in, rows out) {
+static void turned_product(const float *packed, size_t out_rows, const product *p) {
     size_t first = 0;
-    for (; out_rows - first >= ROWS; first += ROWS, packed += ROWS * sums)
-        blocks(ROWS, packed, sums, columns, in, out, first, ROWS);
-    for (; first < out_rows; first += FEW_ROWS, packed += FEW_ROWS * sums)
-        blocks(FEW_ROWS, packed, sums, columns, in, out, first, out_rows - first);
+    for (; out_rows - first >= ROWS; first += ROWS, packed += ROWS * p->sums)
+        blocks(ROWS, packed, p, first, ROWS);
+    for (; first < out_rows; first += FEW_ROWS, packed += FEW_ROWS * p->sums)
+        blocks(FEW_ROWS, packed, p, first, out_rows - first);
 }
 
+/* previous: the LSTM's c before the step, the GRU's h; tanh_c and dc: the LSTM's. */
 typedef struct backward_step {
-    rows gates, c_prev, tanh_c, dy, dh, dc;
+    rows gates, previous, tanh_c, dy, dh, dc;
     bool has_dy;
 } backward_step;
 
-TL_INLINE void cell(size_t valid, sizes s, const backward_step *at, size_t unit, size_t column) {
-    tl_vf gate[4];
-    for (size_t g = 0; g < 4; g++)
+TL_INLINE void cell_at(tally_cell cell, size_t valid, sizes s, const backward_step *at, size_t unit, size_t column) {
+    tl_vf gate[TL_MOST_GATES];
+    for (size_t g = 0; g < tl_cell_gates(cell); g++)
         gate[g] = load(at->gates, g * s.hidden + unit, column, valid);
-    tl_vf dh = load(at->dh, unit, column, valid), dc = load(at->dc, unit, column, valid);
+    tl_vf dh = load(at->dh, unit, column, valid);
     if (at->has_dy)
         dh = dh + load(at->dy, unit, column, valid);
-    tl_v_lstm_cell_backward(gate, load(at->c_prev, unit, column, valid), load(at->tanh_c, unit, column, valid), dh,
-                            &dc);
-    for (size_t g = 0; g < 4; g++)
+    if (cell == TALLY_LSTM) {
+        tl_vf dc = load(at->dc, unit, column, valid);
+        tl_v_lstm_cell_backward(gate, load(at->previous, unit, column, valid), load(at->tanh_c, unit, column, valid),
+                                dh, &dc);
+        store(at->dc, unit, column, valid, dc);
+    } else if (cell == TALLY_GRU) {
+        tl_v_gru_cell_backward(gate, load(at->previous, unit, column, valid), &dh);
+        store(at->dh, unit, column, valid, dh);
+    } else {
+        tl_v_rnn_cell_backward(gate, dh);
+    }
+    for (size_t g = 0; g < tl_cell_gates(cell); g++)
         store(at->gates, g * s.hidden + unit, column, valid, gate[g]);
-    store(at->dc, unit, column, valid, dc);
 }
 
-static void cells(sizes s, const backward_step *at) {
+TL_INLINE void all_cells(tally_cell cell, sizes s, const backward_step *at) {
     for (size_t unit = 0; unit < s.hidden; unit++) {
         size_t column = 0;
         for (; s.columns - column >= TL_W; column += TL_W)
-            cell(TL_W, s, at, unit, column);
+            cell_at(cell, TL_W, s, at, unit, column);
         if (column < s.columns)
-            cell(s.columns - column, s, at, unit, column);
+            cell_at(cell, s.columns - column, s, at, unit, column);
     }
+}
+
+static void cells(tally_cell cell, sizes s, const backward_step *at) {
+    if (cell == TALLY_LSTM)
+        all_cells(TALLY_LSTM, s, at);
+    else if (cell == TALLY_GRU)
+        all_cells(TALLY_GRU, s, at);
+    else
+        all_cells(TALLY_RNN, s, at);
+}
+
+/* The gradients of the weights, in one pass where every gate has all of them. */
+static void add_gradients(const tally_layer_weights *weights, const tally_tensor *x, const tally_layer_state *state,
+                          const tally_layer_weights *gradients, float *scratch) {
+    tally_tensor h_prev = tl_view_steps(&state->h, x->shape[1]);
+    const tl_sum_right rights[] = {{&h_prev, &gradients->w_hh}, {x, &gradients->w_ih}, {NULL, &gradients->bias}};
+    if (weights->cell != TALLY_GRU) {
+        tl_isa_accumulate_all(&state->gates, rights, 3, scratch);
+        return;
+    }
+    tally_tensor from_x = tl_gates_from_x(weights, &state->gates), from_h = tl_gates_from_h(weights, &state->gates);
+    tl_isa_accumulate_all(&from_h, &rights[0], 1, scratch);
+    tl_isa_accumulate_all(&from_x, &rights[1], 1, scratch);
+    tl_isa_accumulate_all(&state->gates, &rights[2], 1, scratch);
 }
 
 tally_status tl_isa_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
                                    const tally_layer_state *state, const tally_layer_weights *gradients,
                                    const tally_tensor *dx) {
+    const tally_cell cell = weights->cell;
     sizes s = sizes_of(x, state);
-    float *packed_hh = tl_view_floats(&state->scratch), *packed_ih = packed_hh + packed_size(s.hidden, 4 * s.hidden);
-    float *sums = packed_ih + packed_size(s.inputs, 4 * s.hidden);
-    pack(tl_view_floats(&weights->w_hh), s.hidden, 4 * s.hidden, packed_hh);
+    size_t sums = tl_cell_weights(cell) * s.hidden, skipped = tl_cell_first_hh(cell) * s.hidden;
+    float *packed_hh = tl_view_floats(&state->scratch), *packed_ih = packed_hh + packed_size(s.hidden, sums);
+    pack(tl_view_floats(&weights->w_hh), s.hidden, sums, packed_hh);
     if (dx)
-        pack(tl_view_floats(&weights->w_ih), s.inputs, 4 * s.hidden, packed_ih);
+        pack(tl_view_floats(&weights->w_ih), s.inputs, sums, packed_ih);
     for (size_t t = s.steps; t-- > 0;) {
-        backward_step at = {.gates = rows_at(&state->gates, t),
-                            .c_prev = rows_at(&state->c, t),
-                            .tanh_c = rows_at(&state->tanh_c, t),
-                            .dh = rows_of(&state->dh),
-                            .dc = rows_of(&state->dc),
-                            .has_dy = dy != NULL};
+        backward_step at = {.gates = rows_at(&state->gates, t), .dh = rows_of(&state->dh), .has_dy = dy != NULL};
+        if (cell == TALLY_LSTM) {
+            at.previous = rows_at(&state->c, t);
+            at.tanh_c = rows_at(&state->tanh_c, t);
+            at.dc = rows_of(&state->dc);
+        } else {
+            at.previous = rows_at(&state->h, t);
+        }
         if (dy)
             at.dy = rows_at(dy, t);
-        cells(s, &at);
-        turned_product(packed_hh, s.hidden, 4 * s.hidden, s.columns, at.gates, at.dh);
+        cells(cell, s, &at);
+        rows from_h = {at.gates.data + skipped * at.gates.row, at.gates.row};
+        turned_product(packed_hh, s.hidden, &(product){sums, s.columns, from_h, at.dh, cell == TALLY_GRU});
         if (dx)
-            turned_product(packed_ih, s.inputs, 4 * s.hidden, s.columns, at.gates, rows_at(dx, t));
+            turned_product(packed_ih, s.inputs, &(product){sums, s.columns, at.gates, rows_at(dx, t), false});
     }
-
-    tally_tensor h_prev = tl_view_steps(&state->h, s.steps);
-    const tl_sum_right rights[] = {{&h_prev, &gradients->w_hh}, {x, &gradients->w_ih}, {NULL, &gradients->bias}};
-    tl_isa_accumulate_all(&state->gates, rights, 3, sums);
+    add_gradients(weights, x, state, gradients, packed_ih + packed_size(s.inputs, sums));
     return TALLY_OK;
 }

@@ -2,55 +2,84 @@
  * weights are in the cache, and the cell follows at once. */
 #include "backend/cpu/layer.h"
 
+/* Rows of pre-activations: of ROWS / G units. */
 #if defined(__AVX512F__)
-enum { UNITS = 3, VECTORS = 2 };
+enum { ROWS = 12, VECTORS = 2 };
 #elif defined(__AVX2__)
-enum { UNITS = 1, VECTORS = 2 };
+enum { ROWS = 4, VECTORS = 2 };
 #else
-enum { UNITS = 1, VECTORS = 1 };
+enum { ROWS = 4, VECTORS = 1 };
 #endif
-enum { ROWS = 4 * UNITS, BLOCK = VECTORS * TL_W };
+enum { BLOCK = VECTORS * TL_W };
 
-size_t tl_isa_layer_forward_scratch(sizes s) {
-    return round_up(s.hidden, UNITS) * 4 * (1 + s.inputs + s.hidden);
+/* Where a gate's pre-activation comes from. */
+typedef enum side { FROM_X, FROM_H } side;
+
+/* Whether that side has weights for this row of a block. */
+TL_INLINE bool has(tally_cell cell, side from, size_t r) {
+    size_t gate = r % tl_cell_gates(cell), first = from == FROM_H ? tl_cell_first_hh(cell) : 0;
+    return gate >= first && gate < first + tl_cell_weights(cell);
 }
 
-/* For each UNITS units: biases, then for each input and each hidden unit the weights; [unit][gate] innermost. Units beyond the last
+TL_INLINE size_t units_of(tally_cell cell) {
+    return ROWS / tl_cell_gates(cell);
+}
+
+static size_t packed_block(tally_cell cell, sizes s) {
+    return ROWS + units_of(cell) * tl_cell_weights(cell) * (s.inputs + s.hidden);
+}
+
+size_t tl_isa_layer_forward_scratch(tally_cell cell, sizes s) {
+    return round_up(s.hidden, units_of(cell)) / units_of(cell) * packed_block(cell, s);
+}
+
+/* The weights of a block's rows for k < count. */
+static float *pack_side(tally_cell cell, side from, size_t hidden, const float *w, size_t count, size_t first,
+                        float *packed) {
+    size_t gates = tl_cell_gates(cell), skipped = from == FROM_H ? tl_cell_first_hh(cell) : 0;
+    for (size_t k = 0; k < count; k++)
+        for (size_t r = 0; r < ROWS; r++)
+            if (has(cell, from, r)) {
+                size_t unit = first + r / gates < hidden ? first + r / gates : hidden - 1;
+                *packed++ = w[((r % gates - skipped) * hidden + unit) * count + k];
+            }
+    return packed;
+}
+
+/* For each few units: biases, then for each input and each hidden unit the weights; [unit][gate] innermost. Units beyond the last
  * repeat it. */
 static void pack(sizes s, const tally_layer_weights *weights, float *packed) {
     const float *w_ih = tl_view_floats(&weights->w_ih), *w_hh = tl_view_floats(&weights->w_hh);
     const float *bias = tl_view_floats(&weights->bias);
-    for (size_t first = 0; first < s.hidden; first += UNITS) {
-        const float *from_ih[ROWS], *from_hh[ROWS];
+    size_t gates = tl_cell_gates(weights->cell);
+    for (size_t first = 0; first < s.hidden; first += units_of(weights->cell)) {
         for (size_t r = 0; r < ROWS; r++) {
-            size_t unit = first + r / 4 < s.hidden ? first + r / 4 : s.hidden - 1, row = r % 4 * s.hidden + unit;
-            from_ih[r] = w_ih + row * s.inputs;
-            from_hh[r] = w_hh + row * s.hidden;
-            *packed++ = 0.0f + bias[row];
+            size_t unit = first + r / gates < s.hidden ? first + r / gates : s.hidden - 1;
+            *packed++ = 0.0f + bias[r % gates * s.hidden + unit];
         }
-        for (size_t k = 0; k < s.inputs; k++)
-            for (size_t r = 0; r < ROWS; r++)
-                *packed++ = from_ih[r][k];
-        for (size_t k = 0; k < s.hidden; k++)
-            for (size_t r = 0; r < ROWS; r++)
-                *packed++ = from_hh[r][k];
+        packed = pack_side(weights->cell, FROM_X, s.hidden, w_ih, s.inputs, first, packed);
+        packed = pack_side(weights->cell, FROM_H, s.hidden, w_hh, s.hidden, first, packed);
     }
 }
 
+/* c_prev, c and tanh_c: the LSTM's. */
 typedef struct forward_step {
     rows x, h_prev, c_prev, gates, c, tanh_c, h;
 } forward_step;
 
-TL_INLINE const float *accumulate(size_t vectors, size_t valid, const float *w, size_t count, rows in, size_t column,
-                                  tl_vf acc[ROWS][VECTORS]) {
-    for (size_t k = 0; k < count; k++, w += ROWS) {
+TL_INLINE const float *accumulate(tally_cell cell, side from, size_t vectors, size_t valid, const float *w,
+                                  size_t count, rows in, size_t column, tl_vf acc[ROWS][VECTORS]) {
+    for (size_t k = 0; k < count; k++) {
         tl_vf value[VECTORS];
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++)
             value[v] = load(in, k, column + v * TL_W, valid);
 #pragma GCC unroll 12
         for (size_t r = 0; r < ROWS; r++) {
-            tl_vf weight = TL_SPLAT(w[r]);
+            if (!has(cell, from, r))
+                continue;
+            tl_vf weight = TL_SPLAT(*w);
+            w++;
 #pragma GCC unroll 2
             for (size_t v = 0; v < vectors; v++)
                 acc[r][v] = TL_FMA(weight, value[v], acc[r][v]);
@@ -59,62 +88,104 @@ TL_INLINE const float *accumulate(size_t vectors, size_t valid, const float *w, 
     return w;
 }
 
-/* UNITS units from first on, of vectors times TL_W columns; of a lone vector valid may be fewer. */
-TL_INLINE void block(size_t vectors, size_t valid, sizes s, const float *packed, const forward_step *at, size_t first,
-                     size_t column) {
+/* A unit's cell, from its pre-activations. */
+TL_INLINE void finish(tally_cell cell, sizes s, const forward_step *at, tl_vf gate[TL_MOST_GATES], size_t unit,
+                      size_t column, size_t valid) {
+    tl_vf c, tanh_c, h;
+    if (cell == TALLY_LSTM) {
+        tl_v_lstm_cell(gate, load(at->c_prev, unit, column, valid), &c, &tanh_c, &h);
+    } else if (cell == TALLY_GRU) {
+        tl_v_gru_cell(gate, load(at->h_prev, unit, column, valid), &h);
+    } else {
+        gate[0] = tl_v_tanh(gate[0]);
+        h = gate[0];
+    }
+    for (size_t g = 0; g < tl_cell_gates(cell); g++)
+        store(at->gates, g * s.hidden + unit, column, valid, gate[g]);
+    if (cell == TALLY_LSTM) {
+        store(at->c, unit, column, valid, c);
+        store(at->tanh_c, unit, column, valid, tanh_c);
+    }
+    store(at->h, unit, column, valid, h);
+}
+
+/* The units of a block from first on, of vectors times TL_W columns; of a lone vector valid may be fewer. */
+TL_INLINE void block(tally_cell cell, size_t vectors, size_t valid, sizes s, const float *packed,
+                     const forward_step *at, size_t first, size_t column) {
+    const size_t gates = tl_cell_gates(cell);
     tl_vf acc[ROWS][VECTORS];
 #pragma GCC unroll 12
     for (size_t r = 0; r < ROWS; r++)
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++)
             acc[r][v] = TL_SPLAT(packed[r]);
-    packed = accumulate(vectors, valid, packed + ROWS, s.inputs, at->x, column, acc);
-    accumulate(vectors, valid, packed, s.hidden, at->h_prev, column, acc);
-#pragma GCC unroll 3
-    for (size_t u = 0; u < UNITS; u++) {
-        size_t unit = first + u;
-        if (unit >= s.hidden)
+    packed = accumulate(cell, FROM_X, vectors, valid, packed + ROWS, s.inputs, at->x, column, acc);
+    accumulate(cell, FROM_H, vectors, valid, packed, s.hidden, at->h_prev, column, acc);
+#pragma GCC unroll 12
+    for (size_t u = 0; u < units_of(cell); u++) {
+        if (first + u >= s.hidden)
             break;
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++) {
-            size_t from = column + v * TL_W;
-            tl_vf gate[4] = {acc[u * 4][v], acc[u * 4 + 1][v], acc[u * 4 + 2][v], acc[u * 4 + 3][v]};
-            tl_vf c, tanh_c, h;
-            tl_v_lstm_cell(gate, load(at->c_prev, unit, from, valid), &c, &tanh_c, &h);
-            for (size_t g = 0; g < 4; g++)
-                store(at->gates, g * s.hidden + unit, from, valid, gate[g]);
-            store(at->c, unit, from, valid, c);
-            store(at->tanh_c, unit, from, valid, tanh_c);
-            store(at->h, unit, from, valid, h);
+            tl_vf gate[TL_MOST_GATES];
+            for (size_t g = 0; g < gates; g++)
+                gate[g] = acc[u * gates + g][v];
+            finish(cell, s, at, gate, first + u, column + v * TL_W, valid);
         }
     }
 }
 
-static void step(sizes s, const float *packed, const forward_step *at) {
-    for (size_t first = 0; first < s.hidden; first += UNITS, packed += ROWS * (1 + s.inputs + s.hidden)) {
+TL_INLINE void step(tally_cell cell, sizes s, const float *packed, const forward_step *at) {
+    size_t length = packed_block(cell, s);
+    for (size_t first = 0; first < s.hidden; first += units_of(cell), packed += length) {
         size_t column = 0;
         for (; s.columns - column >= BLOCK; column += BLOCK)
-            block(VECTORS, TL_W, s, packed, at, first, column);
+            block(cell, VECTORS, TL_W, s, packed, at, first, column);
         for (; s.columns - column >= TL_W; column += TL_W)
-            block(1, TL_W, s, packed, at, first, column);
+            block(cell, 1, TL_W, s, packed, at, first, column);
         if (column < s.columns)
-            block(1, s.columns - column, s, packed, at, first, column);
+            block(cell, 1, s.columns - column, s, packed, at, first, column);
     }
+}
+
+static void lstm_step(sizes s, const float *packed, const forward_step *at) {
+    step(TALLY_LSTM, s, packed, at);
+}
+
+static void gru_step(sizes s, const float *packed, const forward_step *at) {
+    step(TALLY_GRU, s, packed, at);
+}
+
+static void rnn_step(sizes s, const float *packed, const forward_step *at) {
+    step(TALLY_RNN, s, packed, at);
 }
 
 tally_status tl_isa_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
                                   const tally_layer_state *state) {
+    static void (*const steps_of[TALLY_CELLS])(sizes, const float *, const forward_step *) = {lstm_step, gru_step,
+                                                                                              rnn_step};
     sizes s = sizes_of(x, state);
     float *packed = tl_view_floats(&state->scratch);
     pack(s, weights, packed);
-    for (size_t t = 0; t < s.steps; t++)
-        step(s, packed,
-             &(forward_step){.x = rows_at(x, t),
-                             .h_prev = rows_at(&state->h, t),
-                             .c_prev = rows_at(&state->c, t),
-                             .gates = rows_at(&state->gates, t),
-                             .c = rows_at(&state->c, t + 1),
-                             .tanh_c = rows_at(&state->tanh_c, t),
-                             .h = rows_at(&state->h, t + 1)});
+    for (size_t t = 0; t < s.steps; t++) {
+        forward_step at = {.x = rows_at(x, t),
+                           .h_prev = rows_at(&state->h, t),
+                           .gates = rows_at(&state->gates, t),
+                           .h = rows_at(&state->h, t + 1)};
+        if (weights->cell == TALLY_LSTM) {
+            at.c_prev = rows_at(&state->c, t);
+            at.c = rows_at(&state->c, t + 1);
+            at.tanh_c = rows_at(&state->tanh_c, t);
+        }
+        steps_of[weights->cell](s, packed, &at);
+    }
     return TALLY_OK;
+}
+
+size_t tl_isa_layer_scratch(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                            size_t columns) {
+    (void)device;
+    sizes s = {inputs, hidden, steps, columns};
+    size_t forward = tl_isa_layer_forward_scratch(cell, s), backward = tl_isa_layer_backward_scratch(cell, s);
+    return forward > backward ? forward : backward;
 }

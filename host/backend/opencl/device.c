@@ -59,11 +59,12 @@ static bool supports(tally_device *device, tl_op op, const tally_tensor *const *
            tl_cl_clblast_supports(tensors[0], tensors[1], tensors[2]);
 }
 
-static size_t layer_scratch(tally_device *device, size_t inputs, size_t hidden, size_t steps, size_t columns) {
+static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                            size_t columns) {
     if (!((tl_cl_device *)device)->longest_sum)
         return 1;
     /* The C path may have to do it. */
-    return tl_cpu_backend()->layer_scratch(device, inputs, hidden, steps, columns);
+    return tl_cpu_backend()->layer_scratch(device, cell, inputs, hidden, steps, columns);
 }
 
 /* What both routes share. */

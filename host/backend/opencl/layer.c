@@ -1,6 +1,12 @@
 /* The whole sequence in one launch each way; the weights' gradients and dx are products that follow. */
+#include "backend/cells.h"
 #include "backend/opencl/launch.h"
 #include "backend/view.h"
+
+/* Kernels want a buffer where the cell has none; they do not look at it. */
+static const tally_tensor *there(const tally_tensor *t, const tally_tensor *instead) {
+    return t->storage ? t : instead;
+}
 
 void tl_cl_layer_forward_arguments(tl_launch *l, const tally_layer_weights *weights, const tally_tensor *x,
                                    const tally_layer_state *state) {
@@ -12,9 +18,9 @@ void tl_cl_layer_forward_arguments(tl_launch *l, const tally_layer_weights *weig
     tl_launch_view(l, &weights->bias, 0);
     tl_launch_view(l, x, 3);
     tl_launch_view(l, &state->gates, 3);
-    tl_launch_view(l, &state->c, 3);
+    tl_launch_view(l, there(&state->c, &state->h), 3);
     tl_launch_view(l, &state->h, 3);
-    tl_launch_view(l, &state->tanh_c, 3);
+    tl_launch_view(l, there(&state->tanh_c, &state->h), 3);
 }
 
 tally_status tl_cl_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
@@ -24,7 +30,7 @@ tally_status tl_cl_layer_forward(const tally_layer_weights *weights, const tally
         return tl_layer_forward_composed(weights, x, state);
     if (tl_cl_lstm_group_forward(weights, x, state, &status))
         return status;
-    tl_launch l = tl_launch_start(x, TL_CL_LSTM_FORWARD);
+    tl_launch l = tl_launch_start(x, TL_CL_LAYER_FORWARD + weights->cell);
     tl_cl_layer_forward_arguments(&l, weights, x, state);
     return tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
 }
@@ -35,12 +41,12 @@ void tl_cl_layer_backward_arguments(tl_launch *l, const tally_layer_weights *wei
     tl_launch_number(l, state->gates.shape[1]);
     tl_launch_view(l, &weights->w_hh, 0);
     tl_launch_view(l, &state->gates, 3);
-    tl_launch_view(l, &state->c, 3);
-    tl_launch_view(l, &state->tanh_c, 3);
+    tl_launch_view(l, weights->cell == TALLY_LSTM ? &state->c : &state->h, 3);
+    tl_launch_view(l, there(&state->tanh_c, &state->h), 3);
     tl_launch_int(l, dy != NULL);
-    tl_launch_view(l, dy ? dy : &state->tanh_c, 3);
+    tl_launch_view(l, dy ? dy : &state->h, 3);
     tl_launch_view(l, &state->dh, 0);
-    tl_launch_view(l, &state->dc, 0);
+    tl_launch_view(l, there(&state->dc, &state->dh), 0);
 }
 
 /* The sequence alone. */
@@ -49,7 +55,7 @@ static tally_status backward(const tally_layer_weights *weights, const tally_ten
     tally_status status;
     if (tl_cl_lstm_group_backward(weights, dy, state, &status))
         return status;
-    tl_launch l = tl_launch_start(&state->h, TL_CL_LSTM_BACKWARD);
+    tl_launch l = tl_launch_start(&state->h, TL_CL_LAYER_BACKWARD + weights->cell);
     tl_cl_layer_backward_arguments(&l, weights, dy, state);
     return tl_launch_run(&l, state->gates.shape[2], l.device->width, 1, 1);
 }
@@ -63,14 +69,15 @@ tally_status tl_cl_layer_backward(const tally_layer_weights *weights, const tall
     tally_status status = backward(weights, dy, state);
 
     tally_tensor h_prev = tl_view_steps(&state->h, steps);
+    tally_tensor from_x = tl_gates_from_x(weights, &state->gates), from_h = tl_gates_from_h(weights, &state->gates);
     if (!status)
-        status = tl_cl_accumulate(&state->gates, x, &gradients->w_ih);
+        status = tl_cl_accumulate(&from_x, x, &gradients->w_ih);
     if (!status)
-        status = tl_cl_accumulate(&state->gates, &h_prev, &gradients->w_hh);
+        status = tl_cl_accumulate(&from_h, &h_prev, &gradients->w_hh);
     if (!status)
         status = tl_cl_accumulate(&state->gates, NULL, &gradients->bias);
     for (size_t t = 0; t < steps && dx && !status; t++) {
-        tally_tensor gates = tl_view_step(&state->gates, t), dx_step = tl_view_step(dx, t);
+        tally_tensor gates = tl_view_step(&from_x, t), dx_step = tl_view_step(dx, t);
         status = tl_cl_gemm(true, false, 1.0f, &weights->w_ih, &gates, 0.0f, &dx_step);
     }
     return status;

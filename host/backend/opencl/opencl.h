@@ -21,13 +21,14 @@ typedef enum tl_cl_kernel {
     TL_CL_GEMM_CHAINS,
     TL_CL_DOTS,
     TL_CL_REDUCE,
-    TL_CL_LSTM_GATES,
-    TL_CL_LSTM_GATES_BACKWARD,
+    TL_CL_GATES, /* one for each cell; so are the next three */
+    TL_CL_GATES_BACKWARD = TL_CL_GATES + TALLY_CELLS,
+    TL_CL_LAYER_FORWARD = TL_CL_GATES_BACKWARD + TALLY_CELLS,
+    TL_CL_LAYER_BACKWARD = TL_CL_LAYER_FORWARD + TALLY_CELLS,
+    TL_CL_AFTER_CELLS = TL_CL_LAYER_BACKWARD + TALLY_CELLS - 1,
     TL_CL_SOFTMAX_LOSS,
     TL_CL_SOFTMAX_LOSS_BACKWARD,
     TL_CL_ADAM,
-    TL_CL_LSTM_FORWARD,
-    TL_CL_LSTM_BACKWARD,
     TL_CL_PEAK,
     TL_CL_MERGE,
     TL_CL_PACK, /* from here on only where a work-item has a vector of columns */
@@ -174,10 +175,10 @@ tally_status tl_cl_apply(tally_function function, const tally_tensor *a, const t
 tally_status tl_cl_add(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_cl_copy(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_cl_fill(const tally_tensor *tensor, float value);
-tally_status tl_cl_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                                const tally_tensor *tanh_c, const tally_tensor *h);
-tally_status tl_cl_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
-                                 const tally_tensor *dh, const tally_tensor *dc);
+tally_status tl_cl_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
+tally_status tl_cl_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                 const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
 tally_status tl_cl_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
                                 const tally_tensor *probabilities, const tally_tensor *loss);
 tally_status tl_cl_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,

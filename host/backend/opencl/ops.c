@@ -53,27 +53,32 @@ tally_status tl_cl_apply(tally_function function, const tally_tensor *a, const t
     return tl_launch_run(&l, out->shape[0], l.device->width, 1, 1);
 }
 
-tally_status tl_cl_cell_forward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *c,
-                                const tally_tensor *tanh_c, const tally_tensor *h) {
-    tl_launch l = tl_launch_start(h, TL_CL_LSTM_GATES);
+/* Kernels want a buffer where the cell has no tensor; they do not look at it. */
+static void view_or(tl_launch *l, const tally_tensor *t, const tally_tensor *instead) {
+    tl_launch_view(l, t ? t : instead, 2);
+}
+
+tally_status tl_cl_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h) {
+    tl_launch l = tl_launch_start(h, TL_CL_GATES + cell);
     tl_launch_number(&l, h->shape[0]);
     tl_launch_view(&l, gates, 2);
-    tl_launch_view(&l, c_prev, 2);
-    tl_launch_view(&l, c, 2);
-    tl_launch_view(&l, tanh_c, 2);
+    view_or(&l, previous, h);
+    view_or(&l, c, h);
+    view_or(&l, tanh_c, h);
     tl_launch_view(&l, h, 2);
     return tl_launch_run(&l, h->shape[1], l.device->width, h->shape[0], 1);
 }
 
-tally_status tl_cl_cell_backward(const tally_tensor *gates, const tally_tensor *c_prev, const tally_tensor *tanh_c,
-                                 const tally_tensor *dh, const tally_tensor *dc) {
-    tl_launch l = tl_launch_start(dh, TL_CL_LSTM_GATES_BACKWARD);
+tally_status tl_cl_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                 const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc) {
+    tl_launch l = tl_launch_start(dh, TL_CL_GATES_BACKWARD + cell);
     tl_launch_number(&l, dh->shape[0]);
     tl_launch_view(&l, gates, 2);
-    tl_launch_view(&l, c_prev, 2);
-    tl_launch_view(&l, tanh_c, 2);
+    view_or(&l, previous, dh);
+    view_or(&l, tanh_c, dh);
     tl_launch_view(&l, dh, 2);
-    tl_launch_view(&l, dc, 2);
+    view_or(&l, dc, dh);
     return tl_launch_run(&l, dh->shape[1], l.device->width, dh->shape[0], 1);
 }
 

@@ -86,7 +86,7 @@ tally_status tl_cl_plan_new(tally_device *device, const tl_network *network, siz
                             tl_plan **out) {
     tl_cl_device *cl = (tl_cl_device *)device;
     *out = NULL;
-    if (cl->width == 1 || cl->longest_sum)
+    if (network->cell != TALLY_LSTM || cl->width == 1 || cl->longest_sum)
         return TALLY_OK;
     plan *made = calloc(1, sizeof *made);
     if (!made)

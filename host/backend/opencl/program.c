@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CELL_KERNELS(cell, name)                                                                                       \
+    [TL_CL_GATES + cell] = "tally_" #name "_gates", [TL_CL_GATES_BACKWARD + cell] = "tally_" #name "_gates_backward",  \
+                   [TL_CL_LAYER_FORWARD + cell] = "tally_" #name "_forward",                                           \
+                   [TL_CL_LAYER_BACKWARD + cell] = "tally_" #name "_backward"
 static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADD] = "tally_add",
     [TL_CL_COPY] = "tally_copy",
@@ -16,13 +20,12 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_GEMM_CHAINS] = "tally_gemm_chains",
     [TL_CL_DOTS] = "tally_dots",
     [TL_CL_REDUCE] = "tally_reduce",
-    [TL_CL_LSTM_GATES] = "tally_lstm_gates",
-    [TL_CL_LSTM_GATES_BACKWARD] = "tally_lstm_gates_backward",
+    CELL_KERNELS(TALLY_LSTM, lstm),
+    CELL_KERNELS(TALLY_GRU, gru),
+    CELL_KERNELS(TALLY_RNN, rnn),
     [TL_CL_SOFTMAX_LOSS] = "tally_softmax_loss",
     [TL_CL_SOFTMAX_LOSS_BACKWARD] = "tally_softmax_loss_backward",
     [TL_CL_ADAM] = "tally_adam",
-    [TL_CL_LSTM_FORWARD] = "tally_lstm_forward",
-    [TL_CL_LSTM_BACKWARD] = "tally_lstm_backward",
     [TL_CL_PEAK] = "tally_peak",
     [TL_CL_MERGE] = "tally_merge",
     [TL_CL_PACK] = "tally_pack",

@@ -74,7 +74,7 @@ static tally_status new_work(tl_cl_device *device, work *w) {
     w->state.tanh_c = next(w, 3, HIDDEN, STEPS, COLUMNS);
     w->state.dh = next(w, 2, HIDDEN, COLUMNS, 0);
     w->state.dc = next(w, 2, HIDDEN, COLUMNS, 0);
-    w->state.scratch = next(w, 1, base->backend->layer_scratch(base, INPUTS, HIDDEN, STEPS, COLUMNS), 0, 0);
+    w->state.scratch = next(w, 1, base->backend->layer_scratch(base, TALLY_LSTM, INPUTS, HIDDEN, STEPS, COLUMNS), 0, 0);
     w->x = next(w, 3, INPUTS, STEPS, COLUMNS);
     tally_status status = tl_cl_storage_new(base, w->used * sizeof(float), &w->storage);
     tally_tensor *tensors[] = {&w->weights.w_ih,   &w->weights.w_hh,
