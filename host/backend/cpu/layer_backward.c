@@ -48,8 +48,13 @@ TL_INLINE void block(size_t count, size_t vectors, size_t valid, const float *pa
     for (size_t r = 0; r < count; r++)
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++)
-            acc[r][v] =
-                p->onto ? load(p->out, first + (r < there ? r : there - 1), column + v * TL_W, valid) : TL_SPLAT(0.0f);
+            acc[r][v] = TL_SPLAT(0.0f);
+    if (p->onto)
+#pragma GCC unroll 12
+        for (size_t r = 0; r < count; r++)
+#pragma GCC unroll 2
+            for (size_t v = 0; v < vectors; v++)
+                acc[r][v] = load(p->out, first + (r < there ? r : there - 1), column + v * TL_W, valid);
     for (size_t k = 0; k < p->sums; k++, packed += count) {
         tl_vf value[VECTORS];
 #pragma GCC unroll 2

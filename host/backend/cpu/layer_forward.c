@@ -34,8 +34,8 @@ size_t tl_isa_layer_forward_scratch(tally_cell cell, sizes s) {
 }
 
 /* The weights of a block's rows for k < count. */
-static float *pack_side(tally_cell cell, side from, size_t hidden, const float *w, size_t count, size_t first,
-                        float *packed) {
+TL_INLINE float *pack_side(tally_cell cell, side from, size_t hidden, const float *w, size_t count, size_t first,
+                           float *packed) {
     size_t gates = tl_cell_gates(cell), skipped = from == FROM_H ? tl_cell_first_hh(cell) : 0;
     for (size_t k = 0; k < count; k++)
         for (size_t r = 0; r < ROWS; r++)
@@ -48,17 +48,17 @@ static float *pack_side(tally_cell cell, side from, size_t hidden, const float *
 
 /* For each few units: biases, then for each input and each hidden unit the weights; [unit][gate] innermost. Units beyond the last
  * repeat it. */
-static void pack(sizes s, const tally_layer_weights *weights, float *packed) {
+TL_INLINE void pack(tally_cell cell, sizes s, const tally_layer_weights *weights, float *packed) {
     const float *w_ih = tl_view_floats(&weights->w_ih), *w_hh = tl_view_floats(&weights->w_hh);
     const float *bias = tl_view_floats(&weights->bias);
-    size_t gates = tl_cell_gates(weights->cell);
-    for (size_t first = 0; first < s.hidden; first += units_of(weights->cell)) {
+    size_t gates = tl_cell_gates(cell);
+    for (size_t first = 0; first < s.hidden; first += units_of(cell)) {
         for (size_t r = 0; r < ROWS; r++) {
             size_t unit = first + r / gates < s.hidden ? first + r / gates : s.hidden - 1;
             *packed++ = 0.0f + bias[r % gates * s.hidden + unit];
         }
-        packed = pack_side(weights->cell, FROM_X, s.hidden, w_ih, s.inputs, first, packed);
-        packed = pack_side(weights->cell, FROM_H, s.hidden, w_hh, s.hidden, first, packed);
+        packed = pack_side(cell, FROM_X, s.hidden, w_ih, s.inputs, first, packed);
+        packed = pack_side(cell, FROM_H, s.hidden, w_hh, s.hidden, first, packed);
     }
 }
 
@@ -148,37 +148,33 @@ TL_INLINE void step(tally_cell cell, sizes s, const float *packed, const forward
     }
 }
 
-static void lstm_step(sizes s, const float *packed, const forward_step *at) {
-    step(TALLY_LSTM, s, packed, at);
-}
-
-static void gru_step(sizes s, const float *packed, const forward_step *at) {
-    step(TALLY_GRU, s, packed, at);
-}
-
-static void rnn_step(sizes s, const float *packed, const forward_step *at) {
-    step(TALLY_RNN, s, packed, at);
-}
-
-tally_status tl_isa_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
-                                  const tally_layer_state *state) {
-    static void (*const steps_of[TALLY_CELLS])(sizes, const float *, const forward_step *) = {lstm_step, gru_step,
-                                                                                              rnn_step};
+TL_INLINE void sequence(tally_cell cell, const tally_layer_weights *weights, const tally_tensor *x,
+                        const tally_layer_state *state) {
     sizes s = sizes_of(x, state);
     float *packed = tl_view_floats(&state->scratch);
-    pack(s, weights, packed);
+    pack(cell, s, weights, packed);
     for (size_t t = 0; t < s.steps; t++) {
         forward_step at = {.x = rows_at(x, t),
                            .h_prev = rows_at(&state->h, t),
                            .gates = rows_at(&state->gates, t),
                            .h = rows_at(&state->h, t + 1)};
-        if (weights->cell == TALLY_LSTM) {
+        if (cell == TALLY_LSTM) {
             at.c_prev = rows_at(&state->c, t);
             at.c = rows_at(&state->c, t + 1);
             at.tanh_c = rows_at(&state->tanh_c, t);
         }
-        steps_of[weights->cell](s, packed, &at);
+        step(cell, s, packed, &at);
     }
+}
+
+tally_status tl_isa_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                  const tally_layer_state *state) {
+    if (weights->cell == TALLY_LSTM)
+        sequence(TALLY_LSTM, weights, x, state);
+    else if (weights->cell == TALLY_GRU)
+        sequence(TALLY_GRU, weights, x, state);
+    else
+        sequence(TALLY_RNN, weights, x, state);
     return TALLY_OK;
 }
 
