@@ -88,6 +88,19 @@ TEMPLATE void gates_backward(const int cell, ulong hidden, global float *gates, 
         tl_store(dh + AT2(dh, unit, column), dh_column, n, gradient);
 }
 
+/* The steps at which columns start, where they do not all start at 0, to be compared with the one that is on; else 0. */
+static TL_F starts_of(int late, global const int *starts, ulong starts_offset, ulong column, ulong n) {
+    float lanes[TL_W];
+    #pragma unroll
+    for (uint l = 0; l < TL_W; l++)
+        lanes[l] = late && l < n ? (float)starts[starts_offset + column + l] : 0.0f;
+#if TL_W == 1
+    return lanes[0];
+#else
+    return TL_GET(lanes);
+#endif
+}
+
 /* The whole sequence: TL_W columns through all time steps a work-item, so that no work-item waits for another. Columns are next to each
  * other; views are [feature][step][column]. ROWS pre-activations are summed at a time, of ROWS / G units; those beyond the last
  * repeat it, which gives the same values again. */
@@ -111,7 +124,7 @@ TEMPLATE void layer_forward(const int cell, ulong inputs, ulong hidden, ulong st
                             ulong w_ih_offset, global const float *w_hh, ulong w_hh_offset, global const float *bias,
                             ulong bias_offset, global const float *x, VIEW3(x), global float *gates, VIEW3(gates),
                             global float *c, VIEW3(c), global float *h, VIEW3(h), global float *tanh_c, VIEW3(tanh_c),
-                            ulong columns) {
+                            int late, global const int *starts, ulong starts_offset, ulong columns) {
     ulong column = get_global_id(0) * TL_W;
     if (column >= columns)
         return;
@@ -124,7 +137,9 @@ TEMPLATE void layer_forward(const int cell, ulong inputs, ulong hidden, ulong st
     c += c_offset + column;
     h += h_offset + column;
     tanh_c += tanh_c_offset + column;
+    TL_F begin = starts_of(late, starts, starts_offset, column, n), zero = TL_SPLAT(0.0f);
     for (ulong t = 0; t < steps; t++) {
+        TL_F now = TL_SPLAT((float)t);
         for (ulong first = 0; first < hidden; first += UNITS(cell)) {
             TL_F acc[ROWS];
             ulong rows[ROWS];
@@ -144,12 +159,13 @@ TEMPLATE void layer_forward(const int cell, ulong inputs, ulong hidden, ulong st
                 if (cell == GRU)
                     before = tl_load(h + unit * h_plane + t * h_row, 1, n);
                 cell_forward(cell, acc + GATES(cell) * u, before, &new_c, &new_tanh_c, &new_h);
+                new_h = TL_PICK_LESS(now, begin, zero, new_h);
                 #pragma unroll
                 for (int g = 0; g < GATES(cell); g++)
                     tl_store(gates + rows[GATES(cell) * u + g] * gates_plane + t * gates_row, 1, n,
                              acc[GATES(cell) * u + g]);
                 if (cell == LSTM) {
-                    tl_store(c + unit * c_plane + (t + 1) * c_row, 1, n, new_c);
+                    tl_store(c + unit * c_plane + (t + 1) * c_row, 1, n, TL_PICK_LESS(now, begin, zero, new_c));
                     tl_store(tanh_c + unit * tanh_c_plane + t * tanh_c_row, 1, n, new_tanh_c);
                 }
                 tl_store(h + unit * h_plane + (t + 1) * h_row, 1, n, new_h);
@@ -165,7 +181,8 @@ TEMPLATE void layer_forward(const int cell, ulong inputs, ulong hidden, ulong st
 TEMPLATE void layer_backward(const int cell, ulong hidden, ulong steps, global const float *w_hh, ulong w_hh_offset,
                              global float *gates, VIEW3(gates), global const float *previous, VIEW3(previous),
                              global const float *tanh_c, VIEW3(tanh_c), int has_dy, global const float *dy, VIEW3(dy),
-                             global float *dh, ulong dh_offset, global float *dc, ulong dc_offset, ulong columns) {
+                             global float *dh, ulong dh_offset, global float *dc, ulong dc_offset, int late,
+                             global const int *starts, ulong starts_offset, ulong columns) {
     ulong column = get_global_id(0) * TL_W;
     if (column >= columns)
         return;
@@ -177,7 +194,9 @@ TEMPLATE void layer_backward(const int cell, ulong hidden, ulong steps, global c
     dy += dy_offset + column;
     dh += dh_offset + column;
     dc += dc_offset + column;
+    TL_F begin = starts_of(late, starts, starts_offset, column, n), zero = TL_SPLAT(0.0f);
     for (ulong t = steps; t-- > 0;) {
+        TL_F now = TL_SPLAT((float)t);
         for (ulong unit = 0; unit < hidden; unit++) {
             TL_F gate[MOST_GATES], before = TL_SPLAT(0.0f), old_tanh_c = TL_SPLAT(0.0f), new_dc = TL_SPLAT(0.0f);
             TL_F new_dh = tl_load(dh + unit * columns, 1, n);
@@ -195,11 +214,12 @@ TEMPLATE void layer_backward(const int cell, ulong hidden, ulong steps, global c
             cell_backward(cell, gate, before, old_tanh_c, &new_dh, &new_dc);
             #pragma unroll
             for (int g = 0; g < GATES(cell); g++)
-                tl_store(gates + (g * hidden + unit) * gates_plane + t * gates_row, 1, n, gate[g]);
+                tl_store(gates + (g * hidden + unit) * gates_plane + t * gates_row, 1, n,
+                         TL_PICK_LESS(now, begin, zero, gate[g]));
             if (cell == LSTM)
-                tl_store(dc + unit * columns, 1, n, new_dc);
+                tl_store(dc + unit * columns, 1, n, TL_PICK_LESS(now, begin, zero, new_dc));
             if (cell == GRU)
-                tl_store(dh + unit * columns, 1, n, new_dh);
+                tl_store(dh + unit * columns, 1, n, TL_PICK_LESS(now, begin, zero, new_dh));
         }
         for (ulong first = 0; first < hidden; first += BACK_UNITS) {
             TL_F acc[BACK_UNITS];
@@ -240,18 +260,20 @@ TEMPLATE void layer_backward(const int cell, ulong hidden, ulong steps, global c
         ulong inputs, ulong hidden, ulong steps, global const float *w_ih, ulong w_ih_offset,                          \
         global const float *w_hh, ulong w_hh_offset, global const float *bias, ulong bias_offset,                      \
         global const float *x, VIEW3(x), global float *gates, VIEW3(gates), global float *c, VIEW3(c),                 \
-        global float *h, VIEW3(h), global float *tanh_c, VIEW3(tanh_c), ulong columns) {                               \
+        global float *h, VIEW3(h), global float *tanh_c, VIEW3(tanh_c), int late, global const int *starts,            \
+        ulong starts_offset, ulong columns) {                                                                          \
         layer_forward(cell, inputs, hidden, steps, w_ih, w_ih_offset, w_hh, w_hh_offset, bias, bias_offset, x,         \
                       VIEW3_OF(x), gates, VIEW3_OF(gates), c, VIEW3_OF(c), h, VIEW3_OF(h), tanh_c, VIEW3_OF(tanh_c),   \
-                      columns);                                                                                        \
+                      late, starts, starts_offset, columns);                                                           \
     }                                                                                                                  \
     kernel void tally_##name##_backward(                                                                               \
         ulong hidden, ulong steps, global const float *w_hh, ulong w_hh_offset, global float *gates, VIEW3(gates),     \
         global const float *previous, VIEW3(previous), global const float *tanh_c, VIEW3(tanh_c), int has_dy,          \
         global const float *dy, VIEW3(dy), global float *dh, ulong dh_offset, global float *dc, ulong dc_offset,       \
-        ulong columns) {                                                                                               \
+        int late, global const int *starts, ulong starts_offset, ulong columns) {                                      \
         layer_backward(cell, hidden, steps, w_hh, w_hh_offset, gates, VIEW3_OF(gates), previous, VIEW3_OF(previous),   \
-                       tanh_c, VIEW3_OF(tanh_c), has_dy, dy, VIEW3_OF(dy), dh, dh_offset, dc, dc_offset, columns);     \
+                       tanh_c, VIEW3_OF(tanh_c), has_dy, dy, VIEW3_OF(dy), dh, dh_offset, dc, dc_offset, late, starts, \
+                       starts_offset, columns);                                                                        \
     }
 
 KERNELS(LSTM, lstm)

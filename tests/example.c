@@ -22,7 +22,7 @@ static tally_status run(const char *path, tally_device **device, tally_count **s
         status = tally_model_save(*model, path);
     float x[8] = {0, 1, 1, 0, 1, 0, 0, 1}, p[9];
     if (!status)
-        status = tally_predict(*model, x, 1, 8, p);
+        status = tally_predict(*model, x, 1, 8, NULL, p);
     for (int ones = 0; ones < 9 && !status; ones++)
         printf("%d ones: probability %.4f\n", ones, (double)p[ones]);
     return status;

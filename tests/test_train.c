@@ -234,12 +234,12 @@ static void training_lowers_the_loss_and_testing_counts(void **state) {
     float every_x[211 * 9], every_p[211 * 10];
     for (size_t i = 0; i < test->size; i++)
         check(test->read(test, &i, 1, every_x + 9 * i, NULL));
-    check(tally_predict(e.model, every_x, 211, 9, every_p));
+    check(tally_predict(e.model, every_x, 211, 9, NULL, every_p));
     for (size_t i = 0; i < test->size; i++) {
         float x[9], p[10], sum = 0;
         int32_t label;
         check(test->read(test, &i, 1, x, &label));
-        check(tally_predict(e.model, x, 1, 9, p));
+        check(tally_predict(e.model, x, 1, 9, NULL, p));
         assert_memory_equal(p, every_p + 10 * i, sizeof p);
         int best = 0;
         for (int k = 0; k < 10; k++) {
@@ -293,7 +293,7 @@ static void the_loss_is_that_of_the_predictions(void **state) {
         float x[9], p[10];
         int32_t label;
         check(data->read(data, &i, 1, x, &label));
-        check(tally_predict(e.model, x, 1, 9, p));
+        check(tally_predict(e.model, x, 1, 9, NULL, p));
         want -= log(fmax((double)p[label], 1e-10));
     }
     e.options.batch = data->size;
@@ -358,7 +358,7 @@ static void inputs_of_a_step_lie_together(void **state) {
     float x[COUNT * STEPS], two[COUNT * STEPS * 2], want[COUNT * 10], got[COUNT * 10];
     for (size_t i = 0; i < COUNT * STEPS; i++)
         x[i] = (float)(i * 37 % 101) / 101;
-    check(tally_predict(e.model, x, COUNT, STEPS, want));
+    check(tally_predict(e.model, x, COUNT, STEPS, NULL, want));
     for (size_t used = 0; used < 2; used++) {
         tally_model *model;
         check(tally_model_new(e.device, &(tally_model_config){.inputs = 2, .hidden = 7, .classes = 10, .layers = 1},
@@ -376,7 +376,7 @@ static void inputs_of_a_step_lie_together(void **state) {
             two[2 * i + used] = x[i];
             two[2 * i + 1 - used] = (float)(i * 53 % 97) - 40;
         }
-        check(tally_predict(model, two, COUNT, STEPS, got));
+        check(tally_predict(model, two, COUNT, STEPS, NULL, got));
         assert_memory_equal(got, want, sizeof got);
         tally_model_free(model);
     }

@@ -101,7 +101,7 @@ static int answer_waiting(predictor *p) {
         return TALLY_OK;
     for (size_t i = 0; i < p->count * p->steps; i++)
         p->x[i] = p->texts[i] == '1' ? 1.0f : 0.0f;
-    tally_status status = tally_predict(p->model, p->x, p->count, p->steps, p->probabilities);
+    tally_status status = tally_predict(p->model, p->x, p->count, p->steps, NULL, p->probabilities);
     if (status != TALLY_OK)
         return command_fail_library(status);
     int result = TALLY_OK;

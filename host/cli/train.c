@@ -160,7 +160,7 @@ static tally_status predict_example(training *t) {
     size_t first = 0, steps = t->test_strings->steps;
     tally_status status = t->test_strings->read(t->test_strings, &first, 1, x, NULL);
     if (status == TALLY_OK)
-        status = tally_predict(t->model, x, 1, steps, t->probabilities);
+        status = tally_predict(t->model, x, 1, steps, NULL, t->probabilities);
     if (status != TALLY_OK)
         return status;
     for (size_t i = 0; i < steps; i++)

@@ -9,7 +9,8 @@
 
 enum { LANES = 16 };
 
-static tally_status make_tensors(tl_classifier *c, bool training) {
+static tally_status make_tensors(tl_classifier *c, const tl_classifier_options *o) {
+    bool training = o->training;
     const tl_network network = tl_model_network(c->model, c->steps, c->offsets);
     const tally_model_config *config = &c->model->config;
     tally_device *device = c->model->device;
@@ -23,7 +24,9 @@ static tally_status make_tensors(tl_classifier *c, bool training) {
         status = tally_tensor_new(device, TALLY_F32, 1, &columns, &c->loss);
     if (!status)
         status = tally_tensor_new(device, TALLY_F32, 1, &sums, &c->loss_sums);
-    if (!status)
+    if (!status && o->uneven)
+        status = tally_tensor_new(device, TALLY_I32, 1, &columns, &c->starts);
+    if (!status && !o->uneven) /* plans know no starts */
         status = device->backend->plan_new(device, &network, columns, training, &c->plan);
     for (size_t l = 0; l < config->layers && !c->plan && !status; l++)
         status = tally_layer_state_new(device, config->cell, l == 0 ? config->inputs : config->hidden, config->hidden,
@@ -33,24 +36,25 @@ static tally_status make_tensors(tl_classifier *c, bool training) {
     return status ? status : tl_model_flat_new(c->model, &c->gradient);
 }
 
-tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, bool training,
+tally_status tl_classifier_new(const tally_model *model, const tl_classifier_options *options,
                                tl_classifier *classifier) {
+    size_t columns = options->columns;
     memset(classifier, 0, sizeof *classifier);
     classifier->model = model;
-    classifier->steps = steps;
+    classifier->steps = options->steps;
     if (!tl_size_add(columns, LANES - 1, &classifier->capacity))
         return tl_fail(TALLY_MEMORY, "%zu columns do not fit a size", columns);
     classifier->capacity -= classifier->capacity % LANES;
     classifier->states = calloc(model->config.layers, sizeof *classifier->states);
     classifier->offsets = calloc(2 + 3 * model->config.layers, sizeof *classifier->offsets);
     tally_status status = classifier->states && classifier->offsets
-                              ? make_tensors(classifier, training)
+                              ? make_tensors(classifier, options)
                               : tl_fail(TALLY_MEMORY, "no memory left for %zu layers", model->config.layers);
     if (!status) { /* the tensors' sizes fit, so these do */
         classifier->x_columns = malloc(tally_tensor_elements(&classifier->x) * sizeof(float));
         classifier->label_columns = malloc(classifier->capacity * sizeof(int32_t));
         if (!classifier->x_columns || !classifier->label_columns)
-            status = tl_fail(TALLY_MEMORY, "no memory left for %zu columns of %zu steps", columns, steps);
+            status = tl_fail(TALLY_MEMORY, "no memory left for %zu columns of %zu steps", columns, options->steps);
     }
     if (status)
         tl_classifier_free(classifier);
@@ -67,6 +71,7 @@ void tl_classifier_free(tl_classifier *classifier) {
         tally_tensor_free(&classifier->between[i]);
     tally_tensor_free(&classifier->x);
     tally_tensor_free(&classifier->labels);
+    tally_tensor_free(&classifier->starts);
     tally_tensor_free(&classifier->probabilities);
     tally_tensor_free(&classifier->loss);
     tally_tensor_free(&classifier->loss_sums);
@@ -84,6 +89,9 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
     slice->count = count;
     slice->x = tl_activations_narrow(&classifier->x, columns);
     tally_status status = tally_tensor_reshape(&classifier->labels, 1, &columns, &slice->labels);
+    slice->starts = classifier->starts;
+    if (!status && classifier->starts.storage)
+        status = tally_tensor_slice(&classifier->starts, 0, 0, columns, &slice->starts);
     if (!status)
         status = tally_tensor_reshape(&classifier->probabilities, 2, (size_t[]){config->classes, columns},
                                       &slice->probabilities);
@@ -95,8 +103,13 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
 /* Rows of a cache line each, so that what is read and what is written both stay in the cache. */
 enum { TURN = 16 };
 
+/* Value number value of a sequence of so many of them, moved to the end of values. */
+static float moved(const float *x, size_t value, size_t values, size_t has) {
+    return value < values - has ? 0.0f : x[value - (values - has)];
+}
+
 /* Row-major x [count, T, I] as the slice's x lies in memory. */
-static void turn(const tl_slice *slice, const float *x) {
+static void turn(const tl_slice *slice, const float *x, const int32_t *lengths) {
     const tally_tensor *t = &slice->x;
     size_t inputs = t->shape[0], values = inputs * t->shape[1], columns = t->shape[2];
     float *rows[TURN];
@@ -106,15 +119,16 @@ static void turn(const tl_slice *slice, const float *x) {
             rows[v] = slice->of->x_columns + (first + v) % inputs * t->stride[0] + (first + v) / inputs * t->stride[1];
         for (size_t n = 0; n < slice->count; n++)
             for (size_t v = 0; v < some; v++)
-                rows[v][n] = x[n * values + first + v];
+                rows[v][n] = lengths ? moved(x + n * values, first + v, values, (size_t)lengths[n] * inputs)
+                                     : x[n * values + first + v];
         for (size_t v = 0; v < some; v++)
             memset(rows[v] + slice->count, 0, (columns - slice->count) * sizeof(float));
     }
 }
 
-tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels) {
+tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels, const int32_t *lengths) {
     size_t inputs = slice->x.shape[0], steps = slice->x.shape[1], columns = slice->x.shape[2];
-    turn(slice, x);
+    turn(slice, x, lengths);
     int32_t *padded = slice->of->label_columns;
     for (size_t n = 0; n < columns; n++)
         padded[n] = labels && n < slice->count ? labels[n] : -1;
@@ -123,11 +137,19 @@ tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t 
     all.shape[0] = inputs * steps * columns;
     all.stride[0] = 1;
     tally_status status = tally_tensor_write(&all, slice->of->x_columns, inputs * steps * columns);
-    return status ? status : tally_tensor_write(&slice->labels, padded, columns);
+    if (!status)
+        status = tally_tensor_write(&slice->labels, padded, columns);
+    if (status || !slice->starts.storage)
+        return status;
+    for (size_t n = 0; n < columns; n++)
+        padded[n] = lengths && n < slice->count ? (int32_t)steps - lengths[n] : 0;
+    return tally_tensor_write(&slice->starts, padded, columns);
 }
 
 static tally_status state_of(const tl_slice *slice, size_t layer, tally_layer_state *state) {
-    return tally_layer_state_narrow(&slice->of->states[layer], slice->x.shape[2], state);
+    tally_status status = tally_layer_state_narrow(&slice->of->states[layer], slice->x.shape[2], state);
+    state->starts = slice->starts;
+    return status;
 }
 
 /* A layer's x: the sequences, or what the layer before put out. */

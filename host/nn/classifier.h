@@ -15,15 +15,22 @@ typedef struct tl_classifier {
     tally_tensor between[2];    /* [H, T, N]: gradients of what a layer put out, by turns; as many as are needed */
     tally_tensor x;             /* [I, T, N] */
     tally_tensor labels;        /* I32 [N] */
+    tally_tensor starts;        /* I32 [N]; no tensor where all sequences have all steps */
     tally_tensor probabilities; /* [C, N]; logits before, their gradient after */
     tally_tensor loss;          /* [N] */
     tally_tensor loss_sums;     /* one for each TALLY_SLICE_COLUMNS columns */
     float *x_columns;           /* host side of x */
-    int32_t *label_columns;     /* host side of labels */
+    int32_t *label_columns;     /* host side of labels, and then of starts */
 } tl_classifier;
 
-/* training: with what backward needs. */
-tally_status tl_classifier_new(const tally_model *model, size_t steps, size_t columns, bool training,
+/* What it is made for. */
+typedef struct tl_classifier_options {
+    size_t steps, columns; /* at most */
+    bool training;         /* with what backward needs */
+    bool uneven;           /* sequences may have fewer steps */
+} tl_classifier_options;
+
+tally_status tl_classifier_new(const tally_model *model, const tl_classifier_options *options,
                                tl_classifier *classifier);
 void tl_classifier_free(tl_classifier *classifier);
 
@@ -31,12 +38,13 @@ void tl_classifier_free(tl_classifier *classifier);
 typedef struct tl_slice {
     const tl_classifier *of;
     size_t count; /* sequences; the columns beyond are padding and ignored */
-    tally_tensor x, labels, probabilities, loss;
+    tally_tensor x, labels, starts, probabilities, loss;
 } tl_slice;
 tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, tl_slice *slice);
 
-/* x row-major [count, T, I]; labels [count], or NULL: all ignored. */
-tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels);
+/* x row-major [count, T, I]; labels [count], or NULL: all ignored. lengths [count], 1 to T, where the classifier is for uneven ones: x
+ * of a shorter sequence is its first steps, which are moved to the end. */
+tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels, const int32_t *lengths);
 /* From zero states to probabilities. */
 tally_status tl_slice_predict(const tl_slice *slice);
 /* How many sums of losses count sequences have: one for each TALLY_SLICE_COLUMNS. */

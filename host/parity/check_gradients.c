@@ -73,6 +73,7 @@ static tally_status rows_of(const tl_operand *part, int i, size_t layers, size_t
 }
 
 static tally_status weights_of(const model *m, tl_operand *const part[], int i, size_t layer, tally_layer_weights *to) {
+    to->cell = m->sizes->cell;
     tally_status status = rows_of(part[TL_PART_W_IH], i, m->sizes->layers, layer, &to->w_ih);
     if (!status)
         status = rows_of(part[TL_PART_W_HH], i, m->sizes->layers, layer, &to->w_hh);

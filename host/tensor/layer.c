@@ -75,10 +75,15 @@ tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t col
     tally_status status = tally_tensor_reshape(&state->dh, 2, last, &result.dh);
     if (!status && state->dc.storage)
         status = tally_tensor_reshape(&state->dc, 2, last, &result.dc);
+    if (!status && state->starts.storage)
+        status = tally_tensor_slice(&state->starts, 0, 0, columns, &result.starts);
     if (!status)
         *view = result;
     return status;
 }
+
+/* Steps are compared as floats, which have no more whole numbers in a row. */
+enum { MOST_STEPS = 1 << 24 };
 
 /* What a layer has, in the order of the checks; no more than there are. */
 typedef struct part {
@@ -122,10 +127,14 @@ static tally_status check_sequence(const char *operation, const tally_layer_weig
         {{"w_ih", &weights->w_ih, TALLY_F32, 2, {rows, inputs}, TL_WHOLE}, true},
         {{"w_hh", &weights->w_hh, TALLY_F32, 2, {rows, hidden}, TL_WHOLE}, true},
         {{"bias", &weights->bias, TALLY_F32, 1, {gates}, TL_WHOLE}, true},
+        {{"state starts", &state->starts, TALLY_I32, 1, {n}, TL_WHOLE}, state->starts.storage != NULL},
     };
     tally_status status = check_parts(operation, parts, COUNT(parts));
     if (status)
         return status;
+    if (state->starts.storage && steps > MOST_STEPS)
+        return tl_fail(TALLY_USAGE, "%s: %zu steps of sequences that start later; %d are possible", operation, steps,
+                       MOST_STEPS);
     size_t scratch = x->device->backend->layer_scratch(x->device, weights->cell, inputs, hidden, steps, n);
     if (tally_tensor_elements(&state->scratch) < scratch)
         return tl_fail(TALLY_USAGE, "%s: the state was made for other sizes", operation);
@@ -135,6 +144,11 @@ static tally_status check_sequence(const char *operation, const tally_layer_weig
 /* NULL where the cell has none. */
 static const tally_tensor *own(const tally_layer_weights *weights, const tally_tensor *tensor) {
     return weights->cell == TALLY_LSTM ? tensor : NULL;
+}
+
+/* Last of an operation's tensors. */
+static const tally_tensor *starts_of(const tally_layer_state *state) {
+    return state->starts.storage ? &state->starts : NULL;
 }
 
 tally_status tally_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
@@ -150,7 +164,8 @@ tally_status tally_layer_forward(const tally_layer_weights *weights, const tally
                                      own(weights, &state->c),
                                      &state->h,
                                      own(weights, &state->tanh_c),
-                                     &state->scratch};
+                                     &state->scratch,
+                                     starts_of(state)};
     tl_run run;
     status = tl_run_begin(&run, TL_OP_LAYER_FORWARD, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->layer_forward(weights, x, state));
@@ -192,7 +207,8 @@ tally_status tally_layer_backward(const tally_layer_weights *weights, const tall
                                      &state->scratch,
                                      &gradients->w_ih,
                                      &gradients->w_hh,
-                                     &gradients->bias};
+                                     &gradients->bias,
+                                     starts_of(state)};
     tl_run run;
     status = tl_run_begin(&run, TL_OP_LAYER_BACKWARD, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->layer_backward(weights, x, dy, state, gradients, dx));

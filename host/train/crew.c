@@ -6,39 +6,65 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tally_status hand_new(const tally_model *model, size_t steps, size_t columns, bool training, tl_hand *hand) {
-    tally_status status = tl_classifier_new(model, steps, columns, training, &hand->classifier);
+static tally_status hand_new(const tally_model *model, const tl_classifier_options *options, tl_hand *hand) {
+    tally_status status = tl_classifier_new(model, options, &hand->classifier);
     if (status)
         return status;
     /* The classifier's tensors have as many elements or more, so these sizes fit. */
     size_t capacity = hand->classifier.capacity, classes = tally_model_get_config(model)->classes;
     hand->x = malloc(tally_tensor_elements(&hand->classifier.x) * sizeof *hand->x);
     hand->labels = malloc(capacity * sizeof *hand->labels);
+    hand->lengths = options->uneven ? malloc(capacity * sizeof *hand->lengths) : NULL;
     hand->probability_columns = malloc(capacity * classes * sizeof(float));
     hand->probability_rows = malloc(capacity * classes * sizeof(float));
-    if (!hand->x || !hand->labels || !hand->probability_columns || !hand->probability_rows)
-        return tl_fail(TALLY_MEMORY, "no memory left for a slice of %zu sequences", columns);
+    if (!hand->x || !hand->labels || (options->uneven && !hand->lengths) || !hand->probability_columns ||
+        !hand->probability_rows)
+        return tl_fail(TALLY_MEMORY, "no memory left for a slice of %zu sequences", options->columns);
     return TALLY_OK;
 }
 
-tally_status tl_crew_new(const tally_model *model, size_t steps, size_t batch, bool training, tl_crew *crew) {
+tally_status tl_crew_new(const tally_model *model, const tl_classifier_options *options, tl_crew *crew) {
     tally_device *device = tally_model_device(model);
     memset(crew, 0, sizeof *crew);
     crew->slice_columns = tally_device_slice_columns(device);
-    size_t slices = tl_crew_slices(crew, batch);
+    size_t slices = tl_crew_slices(crew, options->columns);
     unsigned workers = tally_device_workers(device);
     crew->workers = slices < workers ? (unsigned)slices : workers;
-    size_t columns = batch < crew->slice_columns ? batch : crew->slice_columns;
+    tl_classifier_options each = *options;
+    each.columns = options->columns < crew->slice_columns ? options->columns : crew->slice_columns;
     crew->hands = calloc(crew->workers, sizeof *crew->hands);
     tally_status status =
         crew->hands ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %u workers", crew->workers);
     for (unsigned i = 0; i < crew->workers && !status; i++)
-        status = hand_new(model, steps, columns, training, &crew->hands[i]);
+        status = hand_new(model, &each, &crew->hands[i]);
     if (!status)
         status = tl_slices_new(crew->workers, &crew->slices);
     if (status)
         tl_crew_free(crew);
     return status;
+}
+
+static tally_status check_read(const tl_hand *hand, const tally_dataset *data, const size_t *numbers, size_t count) {
+    for (size_t n = 0; n < count; n++) {
+        if (hand->labels[n] < 0 || (size_t)hand->labels[n] >= data->classes)
+            return tl_fail(TALLY_DATA, "label %d of sequence %zu is not in 0 to %zu", (int)hand->labels[n], numbers[n],
+                           data->classes - 1);
+        if (hand->lengths && (hand->lengths[n] < 1 || (size_t)hand->lengths[n] > data->steps))
+            return tl_fail(TALLY_DATA, "length %d of sequence %zu is not in 1 to %zu", (int)hand->lengths[n],
+                           numbers[n], data->steps);
+    }
+    return TALLY_OK;
+}
+
+tally_status tl_hand_load(tl_hand *hand, const tally_dataset *data, const size_t *numbers, size_t count, bool masked) {
+    tally_status status = data->read(data, numbers, count, hand->x, hand->labels);
+    if (!status && hand->lengths)
+        status = data->lengths(data, numbers, count, hand->lengths);
+    if (!status)
+        status = check_read(hand, data, numbers, count);
+    if (!status)
+        status = tl_classifier_slice(&hand->classifier, count, &hand->slice);
+    return status ? status : tl_slice_load(&hand->slice, hand->x, masked ? NULL : hand->labels, hand->lengths);
 }
 
 void tl_crew_free(tl_crew *crew) {
@@ -48,6 +74,7 @@ void tl_crew_free(tl_crew *crew) {
         tl_classifier_free(&hand->classifier);
         free(hand->x);
         free(hand->labels);
+        free(hand->lengths);
         free(hand->probability_columns);
         free(hand->probability_rows);
     }

@@ -21,11 +21,7 @@ static tally_status test_slice(void *context, unsigned worker, size_t slice) {
     tl_hand *hand = &run->crew.hands[worker];
     size_t count = tl_crew_slice_size(&run->crew, run->count, slice);
     const size_t *numbers = run->numbers + slice * run->crew.slice_columns;
-    tally_status status = run->data->read(run->data, numbers, count, hand->x, hand->labels);
-    if (!status)
-        status = tl_classifier_slice(&hand->classifier, count, &hand->slice);
-    if (!status)
-        status = tl_slice_load(&hand->slice, hand->x, NULL);
+    tally_status status = tl_hand_load(hand, run->data, numbers, count, true);
     if (!status)
         status = tl_slice_predict(&hand->slice);
     if (!status)
@@ -46,8 +42,6 @@ static tally_status count_slice(void *context, unsigned worker, size_t slice) {
             if (p[k] > p[best])
                 best = k;
         int32_t label = hand->labels[n];
-        if (label < 0 || (size_t)label >= classes)
-            return tl_fail(TALLY_DATA, "label %d is not in 0 to %zu", (int)label, classes - 1);
         bool mistake = best != (size_t)label || p[best] != p[best];
         result->tested++;
         result->mistakes += mistake;
@@ -101,7 +95,7 @@ tally_status tally_test(const tally_model *model, const tally_dataset *data, siz
     if (!numbers)
         return tl_fail(TALLY_MEMORY, "no memory left for %zu numbers", chunk);
     test_run run = {.data = data, .numbers = numbers, .result = result};
-    status = tl_crew_new(model, data->steps, chunk, false, &run.crew);
+    status = tl_crew_new(model, &(tl_classifier_options){data->steps, chunk, false, data->lengths != NULL}, &run.crew);
     if (!status) {
         status = test_all(&run, first, count, observer, numbers);
         tl_crew_free(&run.crew);
@@ -113,6 +107,7 @@ tally_status tally_test(const tally_model *model, const tally_dataset *data, siz
 typedef struct predict_run {
     tl_crew crew;
     const float *x;
+    const int32_t *lengths;
     size_t count, values; /* of one sequence */
     float *probabilities;
 } predict_run;
@@ -124,7 +119,8 @@ static tally_status predict_slice(void *context, unsigned worker, size_t slice) 
     size_t classes = hand->classifier.probabilities.shape[0];
     tally_status status = tl_classifier_slice(&hand->classifier, count, &hand->slice);
     if (!status)
-        status = tl_slice_load(&hand->slice, run->x + first * run->values, NULL);
+        status =
+            tl_slice_load(&hand->slice, run->x + first * run->values, NULL, run->lengths ? run->lengths + first : NULL);
     if (!status)
         status = tl_slice_predict(&hand->slice);
     if (!status)
@@ -132,16 +128,22 @@ static tally_status predict_slice(void *context, unsigned worker, size_t slice) 
     return status;
 }
 
-tally_status tally_predict(const tally_model *model, const float *x, size_t count, size_t steps, float *probabilities) {
+tally_status tally_predict(const tally_model *model, const float *x, size_t count, size_t steps, const int32_t *lengths,
+                           float *probabilities) {
     if (!model || !x || !probabilities || steps < 1)
         return tl_fail(TALLY_USAGE, "tally_predict: no model, no sequences, no steps or no place for the result given");
     if (count == 0)
         return TALLY_OK;
+    for (size_t n = 0; n < count && lengths; n++)
+        if (lengths[n] < 1 || (size_t)lengths[n] > steps)
+            return tl_fail(TALLY_USAGE, "tally_predict: length %d of sequence %zu is not in 1 to %zu", (int)lengths[n],
+                           n, steps);
     predict_run run = {.x = x,
+                       .lengths = lengths,
                        .count = count,
                        .values = steps * tally_model_get_config(model)->inputs,
                        .probabilities = probabilities};
-    tally_status status = tl_crew_new(model, steps, count, false, &run.crew);
+    tally_status status = tl_crew_new(model, &(tl_classifier_options){steps, count, false, lengths != NULL}, &run.crew);
     if (status)
         return status;
     status = tl_slices_run(run.crew.slices, tl_crew_slices(&run.crew, count), predict_slice, NULL, &run);

@@ -39,15 +39,7 @@ static tally_status train_slice(void *context, unsigned worker, size_t slice) {
     tl_hand *hand = &t->crew.hands[worker];
     size_t count = tl_crew_slice_size(&t->crew, t->batch_size, slice);
     const size_t *numbers = t->batch + slice * t->crew.slice_columns;
-    tally_status status = t->data->read(t->data, numbers, count, hand->x, hand->labels);
-    for (size_t n = 0; n < count && !status; n++)
-        if (hand->labels[n] < 0 || (size_t)hand->labels[n] >= t->data->classes)
-            status = tl_fail(TALLY_DATA, "label %d of sequence %zu is not in 0 to %zu", (int)hand->labels[n],
-                             numbers[n], t->data->classes - 1);
-    if (!status)
-        status = tl_classifier_slice(&hand->classifier, count, &hand->slice);
-    if (!status)
-        status = tl_slice_load(&hand->slice, hand->x, hand->labels);
+    tally_status status = tl_hand_load(hand, t->data, numbers, count, false);
     if (!status && (t->crew.workers > 1 || slice == 0))
         status = tally_fill(&hand->classifier.gradient, 0.0f);
     return status ? status : tl_slice_train(&hand->slice, t->losses + tl_loss_sums(slice * t->crew.slice_columns));
@@ -164,7 +156,8 @@ static tally_status train_epochs(trainer *t, const tally_observer *observer, tal
 
 static tally_status trainer_start(trainer *t) {
     size_t one = 1, batch = t->options->batch < t->data->size ? t->options->batch : t->data->size;
-    tally_status status = tl_crew_new(t->model, t->data->steps, batch, true, &t->crew);
+    tally_status status = tl_crew_new(
+        t->model, &(tl_classifier_options){t->data->steps, batch, true, t->data->lengths != NULL}, &t->crew);
     tally_tensor *flats[] = {&t->merged, &t->m, &t->v, &t->kept};
     for (size_t i = 0; i < sizeof flats / sizeof *flats && !status; i++)
         status = tl_model_flat_new(t->model, flats[i]);

@@ -9,12 +9,15 @@
 extern "C" {
 #endif
 
-/* Labelled sequences of one length. read() fills x, row-major [count, steps, inputs], and labels [count] with the sequences
+/* Labelled sequences of steps time steps, or of up to as many. read() fills x, row-major [count, steps, inputs], and labels [count] with the sequences
  * of the given numbers, each below size; it may be called from several threads at once. Either output may be NULL. */
 typedef struct tally_dataset {
     size_t size, steps, inputs, classes;
     tally_status (*read)(const struct tally_dataset *dataset, const size_t *numbers, size_t count, float *x,
                          int32_t *labels);
+    /* How many steps each has, 1 to steps, or NULL: all have steps. x of a shorter one is its first steps; what lies behind is not
+     * looked at. As for read(), from several threads at once. */
+    tally_status (*lengths)(const struct tally_dataset *dataset, const size_t *numbers, size_t count, int32_t *lengths);
     const void *context;
 } tally_dataset;
 

@@ -169,9 +169,13 @@ typedef struct tally_layer_state {
     tally_tensor dh;      /* [H, N]: gradient of the last h in, of the initial h out */
     tally_tensor dc;      /* LSTM only: [H, N]: gradient of the last c in, of the initial c out */
     tally_tensor scratch; /* 1-D, the backend's own */
+    /* I32 [N], the caller's, or no tensor: column n's sequence begins at step starts[n], below T, so that sequences of unequal length
+     * end together. Before it, h and c are 0, and the gates have no gradient; x must be finite. Initial states are those of columns that
+     * start at 0; the others' have no gradient. */
+    tally_tensor starts;
 } tally_layer_state;
 
-/* A zeroed state, in storage of its own; without what the cell does not have. The caller frees it. */
+/* A zeroed state, in storage of its own; without what the cell does not have, and without starts. The caller frees it. */
 TALLY_API tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden,
                                              size_t steps, size_t columns, tally_layer_state *state);
 TALLY_API void tally_layer_state_free(tally_layer_state *state);

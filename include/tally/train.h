@@ -72,9 +72,10 @@ typedef struct tally_test_result {
 TALLY_API tally_status tally_test(const tally_model *model, const tally_dataset *data, size_t first, size_t count,
                                   const tally_observer *observer, tally_test_result *result);
 
-/* x [count, steps, inputs] row-major; probabilities [count, classes] row-major. */
+/* x [count, steps, inputs] row-major; lengths [count], how many of the steps each has, or NULL for all; probabilities [count, classes]
+ * row-major. */
 TALLY_API tally_status tally_predict(const tally_model *model, const float *x, size_t count, size_t steps,
-                                     float *probabilities);
+                                     const int32_t *lengths, float *probabilities);
 
 #ifdef __cplusplus
 }

@@ -36,6 +36,14 @@ TL_INLINE void store(rows r, size_t row, size_t column, size_t valid, tl_vf valu
     tl_v_store_some(r.data + row * r.row + column, 1, valid, value);
 }
 
+/* The steps at which columns start, to be compared with the one that is on. */
+TL_INLINE tl_vf load_starts(const int32_t *starts, size_t column, size_t valid) {
+    float lanes[TL_W];
+    for (size_t l = 0; l < TL_W; l++)
+        lanes[l] = l < valid ? (float)starts[column + l] : 0.0f;
+    return tl_v_load(lanes);
+}
+
 TL_INLINE size_t round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
 }

@@ -100,6 +100,8 @@ static void turned_product(const float *packed, size_t out_rows, const product *
 typedef struct backward_step {
     rows gates, previous, tanh_c, dy, dh, dc;
     bool has_dy;
+    const int32_t *starts; /* NULL where all start at 0 */
+    float now;
 } backward_step;
 
 TL_INLINE void cell_at(tally_cell cell, size_t valid, sizes s, const backward_step *at, size_t unit, size_t column) {
@@ -109,17 +111,27 @@ TL_INLINE void cell_at(tally_cell cell, size_t valid, sizes s, const backward_st
     tl_vf dh = load(at->dh, unit, column, valid);
     if (at->has_dy)
         dh = dh + load(at->dy, unit, column, valid);
+    tl_vf dc = TL_SPLAT(0.0f);
     if (cell == TALLY_LSTM) {
-        tl_vf dc = load(at->dc, unit, column, valid);
+        dc = load(at->dc, unit, column, valid);
         tl_v_lstm_cell_backward(gate, load(at->previous, unit, column, valid), load(at->tanh_c, unit, column, valid),
                                 dh, &dc);
-        store(at->dc, unit, column, valid, dc);
     } else if (cell == TALLY_GRU) {
         tl_v_gru_cell_backward(gate, load(at->previous, unit, column, valid), &dh);
-        store(at->dh, unit, column, valid, dh);
     } else {
         tl_v_rnn_cell_backward(gate, dh);
     }
+    if (at->starts) {
+        tl_vf starts = load_starts(at->starts, column, valid), now = TL_SPLAT(at->now), zero = TL_SPLAT(0.0f);
+        for (size_t g = 0; g < tl_cell_gates(cell); g++)
+            gate[g] = TL_PICK_LESS(now, starts, zero, gate[g]);
+        dc = TL_PICK_LESS(now, starts, zero, dc);
+        dh = TL_PICK_LESS(now, starts, zero, dh);
+    }
+    if (cell == TALLY_LSTM)
+        store(at->dc, unit, column, valid, dc);
+    if (cell == TALLY_GRU)
+        store(at->dh, unit, column, valid, dh);
     for (size_t g = 0; g < tl_cell_gates(cell); g++)
         store(at->gates, g * s.hidden + unit, column, valid, gate[g]);
 }
@@ -169,7 +181,11 @@ tally_status tl_isa_layer_backward(const tally_layer_weights *weights, const tal
     if (dx)
         pack(tl_view_floats(&weights->w_ih), s.inputs, sums, packed_ih);
     for (size_t t = s.steps; t-- > 0;) {
-        backward_step at = {.gates = rows_at(&state->gates, t), .dh = rows_of(&state->dh), .has_dy = dy != NULL};
+        backward_step at = {.gates = rows_at(&state->gates, t),
+                            .dh = rows_of(&state->dh),
+                            .has_dy = dy != NULL,
+                            .starts = state->starts.storage ? tl_view_ints(&state->starts) : NULL,
+                            .now = (float)t};
         if (cell == TALLY_LSTM) {
             at.previous = rows_at(&state->c, t);
             at.tanh_c = rows_at(&state->tanh_c, t);

@@ -65,6 +65,8 @@ TL_INLINE void pack(tally_cell cell, sizes s, const tally_layer_weights *weights
 /* c_prev, c and tanh_c: the LSTM's. */
 typedef struct forward_step {
     rows x, h_prev, c_prev, gates, c, tanh_c, h;
+    const int32_t *starts; /* NULL where all start at 0 */
+    float now;
 } forward_step;
 
 TL_INLINE const float *accumulate(tally_cell cell, side from, size_t vectors, size_t valid, const float *w,
@@ -88,9 +90,9 @@ TL_INLINE const float *accumulate(tally_cell cell, side from, size_t vectors, si
     return w;
 }
 
-/* A unit's cell, from its pre-activations. */
-TL_INLINE void finish(tally_cell cell, sizes s, const forward_step *at, tl_vf gate[TL_MOST_GATES], size_t unit,
-                      size_t column, size_t valid) {
+/* A unit's cell, from its pre-activations. late: some columns may not have started. */
+TL_INLINE void finish(tally_cell cell, bool late, sizes s, const forward_step *at, tl_vf gate[TL_MOST_GATES],
+                      size_t unit, size_t column, size_t valid) {
     tl_vf c, tanh_c, h;
     if (cell == TALLY_LSTM) {
         tl_v_lstm_cell(gate, load(at->c_prev, unit, column, valid), &c, &tanh_c, &h);
@@ -99,6 +101,12 @@ TL_INLINE void finish(tally_cell cell, sizes s, const forward_step *at, tl_vf ga
     } else {
         gate[0] = tl_v_tanh(gate[0]);
         h = gate[0];
+    }
+    if (late) {
+        tl_vf starts = load_starts(at->starts, column, valid), now = TL_SPLAT(at->now), zero = TL_SPLAT(0.0f);
+        h = TL_PICK_LESS(now, starts, zero, h);
+        if (cell == TALLY_LSTM)
+            c = TL_PICK_LESS(now, starts, zero, c);
     }
     for (size_t g = 0; g < tl_cell_gates(cell); g++)
         store(at->gates, g * s.hidden + unit, column, valid, gate[g]);
@@ -110,7 +118,7 @@ TL_INLINE void finish(tally_cell cell, sizes s, const forward_step *at, tl_vf ga
 }
 
 /* The units of a block from first on, of vectors times TL_W columns; of a lone vector valid may be fewer. */
-TL_INLINE void block(tally_cell cell, size_t vectors, size_t valid, sizes s, const float *packed,
+TL_INLINE void block(tally_cell cell, bool late, size_t vectors, size_t valid, sizes s, const float *packed,
                      const forward_step *at, size_t first, size_t column) {
     const size_t gates = tl_cell_gates(cell);
     tl_vf acc[ROWS][VECTORS];
@@ -130,25 +138,25 @@ TL_INLINE void block(tally_cell cell, size_t vectors, size_t valid, sizes s, con
             tl_vf gate[TL_MOST_GATES];
             for (size_t g = 0; g < gates; g++)
                 gate[g] = acc[u * gates + g][v];
-            finish(cell, s, at, gate, first + u, column + v * TL_W, valid);
+            finish(cell, late, s, at, gate, first + u, column + v * TL_W, valid);
         }
     }
 }
 
-TL_INLINE void step(tally_cell cell, sizes s, const float *packed, const forward_step *at) {
+TL_INLINE void step(tally_cell cell, bool late, sizes s, const float *packed, const forward_step *at) {
     size_t length = packed_block(cell, s);
     for (size_t first = 0; first < s.hidden; first += units_of(cell), packed += length) {
         size_t column = 0;
         for (; s.columns - column >= BLOCK; column += BLOCK)
-            block(cell, VECTORS, TL_W, s, packed, at, first, column);
+            block(cell, late, VECTORS, TL_W, s, packed, at, first, column);
         for (; s.columns - column >= TL_W; column += TL_W)
-            block(cell, 1, TL_W, s, packed, at, first, column);
+            block(cell, late, 1, TL_W, s, packed, at, first, column);
         if (column < s.columns)
-            block(cell, 1, s.columns - column, s, packed, at, first, column);
+            block(cell, late, 1, s.columns - column, s, packed, at, first, column);
     }
 }
 
-TL_INLINE void sequence(tally_cell cell, const tally_layer_weights *weights, const tally_tensor *x,
+TL_INLINE void sequence(tally_cell cell, bool late, const tally_layer_weights *weights, const tally_tensor *x,
                         const tally_layer_state *state) {
     sizes s = sizes_of(x, state);
     float *packed = tl_view_floats(&state->scratch);
@@ -157,24 +165,35 @@ TL_INLINE void sequence(tally_cell cell, const tally_layer_weights *weights, con
         forward_step at = {.x = rows_at(x, t),
                            .h_prev = rows_at(&state->h, t),
                            .gates = rows_at(&state->gates, t),
-                           .h = rows_at(&state->h, t + 1)};
+                           .h = rows_at(&state->h, t + 1),
+                           .starts = late ? tl_view_ints(&state->starts) : NULL,
+                           .now = (float)t};
         if (cell == TALLY_LSTM) {
             at.c_prev = rows_at(&state->c, t);
             at.c = rows_at(&state->c, t + 1);
             at.tanh_c = rows_at(&state->tanh_c, t);
         }
-        step(cell, s, packed, &at);
+        step(cell, late, s, packed, &at);
     }
 }
 
+/* A function for each form, of constants. */
+typedef void sequence_of(const tally_layer_weights *weights, const tally_tensor *x, const tally_layer_state *state);
+#define SEQUENCE(name, cell, late)                                                                                     \
+    static void name(const tally_layer_weights *weights, const tally_tensor *x, const tally_layer_state *state) {      \
+        sequence(cell, late, weights, x, state);                                                                       \
+    }
+SEQUENCE(lstm, TALLY_LSTM, false)
+SEQUENCE(late_lstm, TALLY_LSTM, true)
+SEQUENCE(gru, TALLY_GRU, false)
+SEQUENCE(late_gru, TALLY_GRU, true)
+SEQUENCE(rnn, TALLY_RNN, false)
+SEQUENCE(late_rnn, TALLY_RNN, true)
+
 tally_status tl_isa_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
                                   const tally_layer_state *state) {
-    if (weights->cell == TALLY_LSTM)
-        sequence(TALLY_LSTM, weights, x, state);
-    else if (weights->cell == TALLY_GRU)
-        sequence(TALLY_GRU, weights, x, state);
-    else
-        sequence(TALLY_RNN, weights, x, state);
+    static sequence_of *const forms[TALLY_CELLS][2] = {{lstm, late_lstm}, {gru, late_gru}, {rnn, late_rnn}};
+    forms[weights->cell][state->starts.storage != NULL](weights, x, state);
     return TALLY_OK;
 }
 

@@ -52,8 +52,11 @@ static size_t longest_sum(tl_op op, const tally_tensor *const *tensors) {
 }
 
 static bool supports(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count) {
-    (void)count;
-    if (!tl_cl_sum_supports((tl_cl_device *)device, longest_sum(op, tensors)))
+    const tl_cl_device *cl = (tl_cl_device *)device;
+    if (!tl_cl_sum_supports(cl, longest_sum(op, tensors)))
+        return false;
+    /* The composed sequence, which devices of short loops have, knows no starts; they are the last tensor. */
+    if ((op == TL_OP_LAYER_FORWARD || op == TL_OP_LAYER_BACKWARD) && cl->longest_sum && tensors[count - 1])
         return false;
     return op != TL_OP_GEMM || device->route != TALLY_ROUTE_CLBLAST ||
            tl_cl_clblast_supports(tensors[0], tensors[1], tensors[2]);
@@ -94,8 +97,8 @@ static const tl_backend clblast_backend = {
     .plan_new = tl_no_plan,
     .gemm = tl_cl_clblast_gemm,
     .accumulate = tl_cl_clblast_accumulate,
-    .layer_forward = tl_layer_forward_composed,
-    .layer_backward = tl_layer_backward_composed,
+    .layer_forward = tl_cl_clblast_layer_forward,
+    .layer_backward = tl_cl_clblast_layer_backward,
 };
 
 void tl_cl_take_route(tl_cl_device *device, tally_route route) {

@@ -23,6 +23,12 @@ void tl_cl_layer_forward_arguments(tl_launch *l, const tally_layer_weights *weig
     tl_launch_view(l, there(&state->tanh_c, &state->h), 3);
 }
 
+/* The next arguments of the kernels that take columns which start later. */
+static void starts(tl_launch *l, const tally_layer_state *state) {
+    tl_launch_int(l, state->starts.storage != NULL);
+    tl_launch_view(l, there(&state->starts, &state->h), 0);
+}
+
 tally_status tl_cl_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
                                  const tally_layer_state *state) {
     tally_status status;
@@ -32,6 +38,7 @@ tally_status tl_cl_layer_forward(const tally_layer_weights *weights, const tally
         return status;
     tl_launch l = tl_launch_start(x, TL_CL_LAYER_FORWARD + weights->cell);
     tl_cl_layer_forward_arguments(&l, weights, x, state);
+    starts(&l, state);
     return tl_launch_run(&l, x->shape[2], l.device->width, 1, 1);
 }
 
@@ -57,6 +64,7 @@ static tally_status backward(const tally_layer_weights *weights, const tally_ten
         return status;
     tl_launch l = tl_launch_start(&state->h, TL_CL_LAYER_BACKWARD + weights->cell);
     tl_cl_layer_backward_arguments(&l, weights, dy, state);
+    starts(&l, state);
     return tl_launch_run(&l, state->gates.shape[2], l.device->width, 1, 1);
 }
 
@@ -81,4 +89,17 @@ tally_status tl_cl_layer_backward(const tally_layer_weights *weights, const tall
         status = tl_cl_gemm(true, false, 1.0f, &weights->w_ih, &gates, 0.0f, &dx_step);
     }
     return status;
+}
+
+tally_status tl_cl_clblast_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                         const tally_layer_state *state) {
+    return state->starts.storage ? tl_cl_layer_forward(weights, x, state)
+                                 : tl_layer_forward_composed(weights, x, state);
+}
+
+tally_status tl_cl_clblast_layer_backward(const tally_layer_weights *weights, const tally_tensor *x,
+                                          const tally_tensor *dy, const tally_layer_state *state,
+                                          const tally_layer_weights *gradients, const tally_tensor *dx) {
+    return state->starts.storage ? tl_cl_layer_backward(weights, x, dy, state, gradients, dx)
+                                 : tl_layer_backward_composed(weights, x, dy, state, gradients, dx);
 }

@@ -62,7 +62,7 @@ bool tl_cl_lstm_group_forward(const tally_layer_weights *weights, const tally_te
                               tally_status *status) {
     const tl_cl_device *device = tl_cl_device_of(x);
     size_t inputs = x->shape[0], hidden = state->h.shape[0];
-    if (weights->cell != TALLY_LSTM || inputs > LOCAL_BYTES ||
+    if (weights->cell != TALLY_LSTM || state->starts.storage || inputs > LOCAL_BYTES ||
         hidden > LOCAL_BYTES) /* so that nothing below overflows */
         return false;
     share s = share_of(device, 2 * inputs + 3 * hidden, 4 * hidden * sizeof(float), inputs + hidden);
@@ -78,7 +78,7 @@ bool tl_cl_lstm_group_backward(const tally_layer_weights *weights, const tally_t
                                const tally_layer_state *state, tally_status *status) {
     const tl_cl_device *device = tl_cl_device_of(&state->h);
     size_t hidden = state->h.shape[0];
-    if (weights->cell != TALLY_LSTM || hidden > LOCAL_BYTES)
+    if (weights->cell != TALLY_LSTM || state->starts.storage || hidden > LOCAL_BYTES)
         return false;
     share s = share_of(device, 6 * hidden, hidden * sizeof(float), 4 * hidden);
     if (!s.wide)

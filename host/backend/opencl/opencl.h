@@ -143,6 +143,12 @@ tally_status tl_cl_layer_forward(const tally_layer_weights *weights, const tally
 tally_status tl_cl_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
                                   const tally_layer_state *state, const tally_layer_weights *gradients,
                                   const tally_tensor *dx);
+/* The same with products by CLBlast, but for sequences that start later, which the composed sequence does not know. */
+tally_status tl_cl_clblast_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
+                                         const tally_layer_state *state);
+tally_status tl_cl_clblast_layer_backward(const tally_layer_weights *weights, const tally_tensor *x,
+                                          const tally_tensor *dy, const tally_layer_state *state,
+                                          const tally_layer_weights *gradients, const tally_tensor *dx);
 
 /* lstm_group.c: what a group of work-items may share; and the sequence alone, without the gradients of weights, by such groups.
  * False, and nothing done, where it does not fit. */
