@@ -12,6 +12,7 @@ int ops_elementwise(void);
 int ops_cell(void);
 int ops_layer(void);
 int ops_starts(void);
+int ops_dropout(void);
 int ops_softmax(void);
 int ops_adam(void);
 int ops_arguments(void);

@@ -187,10 +187,10 @@ static void the_classifier_has_the_gradient_of_the_reference(void **state) {
         tl_classifier classifier;
         tl_slice slice;
         suite_ok(
-            tl_classifier_new(model, &(tl_classifier_options){s->steps, s->columns + 20, true, false}, &classifier));
+            tl_classifier_new(model, &(tl_classifier_options){s->steps, s->columns + 20, true, false, 0}, &classifier));
         suite_ok(tl_classifier_slice(&classifier, s->columns, &slice));
         suite_ok(tl_slice_load(&slice, x, p.labels, NULL));
-        suite_ok(tl_slice_train(&slice, &loss));
+        suite_ok(tl_slice_train(&slice, &(tl_place){0}, &loss));
         compare_within("loss", &loss, &w.loss, &w.loss_bound, 1);
         size_t count = tally_tensor_elements(&classifier.gradient);
         float *got = suite_memory(count, sizeof *got);

@@ -1,4 +1,4 @@
-/* Training, testing and predicting where sequences have unequal lengths. */
+/* Training, testing and predicting where sequences have unequal lengths, and with dropout. */
 #include "compare.h"
 #include "suite.h"
 
@@ -80,12 +80,14 @@ static void a_batch_predicts_what_each_does(void **state) {
     free(s);
 }
 
-static void train(tally_device *device, tally_cell cell, const set *s, char digest[65], tally_test_result *tested) {
+static void train(tally_device *device, tally_cell cell, double dropout, const set *s, char digest[65],
+                  tally_test_result *tested) {
     tally_model *model = model_new(device, cell);
     tally_train_options options = tally_train_defaults();
     options.epochs = the.small ? 1 : 4;
     options.batch = 70;
     options.shuffle = true;
+    options.dropout = dropout;
     tally_train_result result;
     suite_ok(tally_train(model, &s->data, &options, NULL, &result));
     if (!isfinite(result.loss))
@@ -102,8 +104,8 @@ static void devices_train_alike(void **state) {
         suite_case("%s", tally_cell_name((tally_cell)cell));
         char digest[65], want[65];
         tally_test_result tested = {0}, want_tested = {0};
-        train(the.device, (tally_cell)cell, s, digest, &tested);
-        train(the.peer, (tally_cell)cell, s, want, &want_tested);
+        train(the.device, (tally_cell)cell, 0.3, s, digest, &tested);
+        train(the.peer, (tally_cell)cell, 0.3, s, want, &want_tested);
         if (the.exact && the.keeps_denormal) {
             assert_string_equal(digest, want);
             assert_int_equal(tested.mistakes, want_tested.mistakes);
@@ -122,9 +124,9 @@ static void full_lengths_change_nothing(void **state) {
     }
     char with[65], without[65];
     tally_test_result tested = {0};
-    train(the.device, TALLY_LSTM, s, with, &tested);
+    train(the.device, TALLY_LSTM, 0, s, with, &tested);
     s->data.lengths = NULL;
-    train(the.device, TALLY_LSTM, s, without, &tested);
+    train(the.device, TALLY_LSTM, 0, s, without, &tested);
     if (the.exact && the.keeps_denormal)
         assert_string_equal(with, without);
     free(s);

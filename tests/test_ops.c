@@ -17,10 +17,11 @@ static const struct {
     const char *name;
     int (*run)(void);
 } domains[] = {
-    {"tensors", ops_tensors}, {"arguments", ops_arguments}, {"elementwise", ops_elementwise},
-    {"gemm", ops_gemm},       {"sums", ops_sums},           {"functions", ops_functions},
-    {"cell", ops_cell},       {"softmax", ops_softmax},     {"adam", ops_adam},
-    {"layer", ops_layer},     {"starts", ops_starts},       {"fallbacks", ops_fallbacks},
+    {"tensors", ops_tensors},     {"arguments", ops_arguments}, {"elementwise", ops_elementwise},
+    {"gemm", ops_gemm},           {"sums", ops_sums},           {"functions", ops_functions},
+    {"cell", ops_cell},           {"softmax", ops_softmax},     {"adam", ops_adam},
+    {"layer", ops_layer},         {"starts", ops_starts},       {"dropout", ops_dropout},
+    {"fallbacks", ops_fallbacks},
 };
 enum { DOMAINS = sizeof domains / sizeof *domains };
 

@@ -22,6 +22,7 @@ typedef enum tl_op {
     TL_OP_ADD,
     TL_OP_COPY,
     TL_OP_FILL,
+    TL_OP_DROPOUT,
     TL_OP_CELL_FORWARD,
     TL_OP_CELL_BACKWARD,
     TL_OP_SOFTMAX_LOSS,
@@ -100,6 +101,7 @@ typedef struct tl_backend {
     tally_status (*add)(const tally_tensor *src, const tally_tensor *dst);
     tally_status (*copy)(const tally_tensor *src, const tally_tensor *dst);
     tally_status (*fill)(const tally_tensor *tensor, float value);
+    tally_status (*dropout)(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out);
     tally_status (*cell_forward)(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                  const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
     tally_status (*cell_backward)(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,

@@ -161,6 +161,7 @@ static const char *const OP_NAMES[TL_OP_COUNT] = {
     [TL_OP_ADD] = "add",
     [TL_OP_COPY] = "copy",
     [TL_OP_FILL] = "fill",
+    [TL_OP_DROPOUT] = "dropout",
     [TL_OP_CELL_FORWARD] = "cell_forward",
     [TL_OP_CELL_BACKWARD] = "cell_backward",
     [TL_OP_SOFTMAX_LOSS] = "softmax_loss",

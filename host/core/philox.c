@@ -3,20 +3,14 @@
 /* The C path's exp of one number, so that acceptance does not depend on a C library. */
 #include "core/scalar_arith.h"
 
+#define TL_WORD uint32_t
+#define TL_HIGH(a, b) ((uint32_t)((uint64_t)(a) * (b) >> 32))
+#include "philox_block.h"
+
 void tl_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-    const uint32_t multiplier0 = 0xD2511F53u, multiplier1 = 0xCD9E8D57u;
-    const uint32_t weyl0 = 0x9E3779B9u, weyl1 = 0xBB67AE85u;
-    uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]};
-    uint32_t k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++, k0 += weyl0, k1 += weyl1) {
-        uint64_t product0 = (uint64_t)multiplier0 * c[0], product1 = (uint64_t)multiplier1 * c[2];
-        uint32_t next[4] = {(uint32_t)(product1 >> 32) ^ c[1] ^ k0, (uint32_t)product1,
-                            (uint32_t)(product0 >> 32) ^ c[3] ^ k1, (uint32_t)product0};
-        for (int i = 0; i < 4; i++)
-            c[i] = next[i];
-    }
     for (int i = 0; i < 4; i++)
-        out[i] = c[i];
+        out[i] = counter[i];
+    tl_philox_block(out, key[0], key[1]);
 }
 
 void tl_random_start(tl_random *random, uint64_t seed, uint32_t stream, uint32_t substream) {

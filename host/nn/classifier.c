@@ -1,6 +1,7 @@
 #include "nn/classifier.h"
 
 #include "core/fail.h"
+#include "core/philox.h"
 #include "core/size.h"
 #include "tensor/activations.h"
 
@@ -26,13 +27,15 @@ static tally_status make_tensors(tl_classifier *c, const tl_classifier_options *
         status = tally_tensor_new(device, TALLY_F32, 1, &sums, &c->loss_sums);
     if (!status && o->uneven)
         status = tally_tensor_new(device, TALLY_I32, 1, &columns, &c->starts);
-    if (!status && !o->uneven) /* plans know no starts */
+    if (!status && !o->uneven && !c->dropped) /* plans know neither */
         status = device->backend->plan_new(device, &network, columns, training, &c->plan);
     for (size_t l = 0; l < config->layers && !c->plan && !status; l++)
         status = tally_layer_state_new(device, config->cell, l == 0 ? config->inputs : config->hidden, config->hidden,
                                        c->steps, columns, &c->states[l]);
     for (size_t i = 0; i < 2 && i + 1 < config->layers && !c->plan && training && !status; i++)
         status = tl_activations_new(device, config->hidden, c->steps, columns, &c->between[i]);
+    for (size_t l = 0; c->dropped && l + 1 < config->layers && !status; l++)
+        status = tl_activations_new(device, config->hidden, c->steps, columns, &c->dropped[l]);
     return status ? status : tl_model_flat_new(c->model, &c->gradient);
 }
 
@@ -47,7 +50,11 @@ tally_status tl_classifier_new(const tally_model *model, const tl_classifier_opt
     classifier->capacity -= classifier->capacity % LANES;
     classifier->states = calloc(model->config.layers, sizeof *classifier->states);
     classifier->offsets = calloc(2 + 3 * model->config.layers, sizeof *classifier->offsets);
-    tally_status status = classifier->states && classifier->offsets
+    classifier->dropout = options->training && model->config.layers > 1 ? options->dropout : 0;
+    bool drops = classifier->dropout > 0;
+    if (drops)
+        classifier->dropped = calloc(model->config.layers - 1, sizeof *classifier->dropped);
+    tally_status status = classifier->states && classifier->offsets && (!drops || classifier->dropped)
                               ? make_tensors(classifier, options)
                               : tl_fail(TALLY_MEMORY, "no memory left for %zu layers", model->config.layers);
     if (!status) { /* the tensors' sizes fit, so these do */
@@ -67,6 +74,8 @@ void tl_classifier_free(tl_classifier *classifier) {
     tally_tensor_free(&classifier->gradient);
     for (size_t l = 0; classifier->states && l < classifier->model->config.layers; l++)
         tally_layer_state_free(&classifier->states[l]);
+    for (size_t l = 0; classifier->dropped && l + 1 < classifier->model->config.layers; l++)
+        tally_tensor_free(&classifier->dropped[l]);
     for (size_t i = 0; i < 2; i++)
         tally_tensor_free(&classifier->between[i]);
     tally_tensor_free(&classifier->x);
@@ -76,6 +85,7 @@ void tl_classifier_free(tl_classifier *classifier) {
     tally_tensor_free(&classifier->loss);
     tally_tensor_free(&classifier->loss_sums);
     free(classifier->states);
+    free(classifier->dropped);
     free(classifier->offsets);
     free(classifier->x_columns);
     free(classifier->label_columns);
@@ -152,14 +162,30 @@ static tally_status state_of(const tl_slice *slice, size_t layer, tally_layer_st
     return status;
 }
 
-/* A layer's x: the sequences, or what the layer before put out. */
+/* What a layer hands to the next, before dropout. */
+static tally_status output_of(const tl_slice *slice, size_t layer, tally_tensor *outputs) {
+    tally_layer_state state;
+    tally_status status = state_of(slice, layer, &state);
+    return status ? status : tally_tensor_slice(&state.h, 1, 1, slice->of->steps, outputs);
+}
+
+/* A layer's x: the sequences, or what the layer before handed on. */
 static tally_status input_of(const tl_slice *slice, size_t layer, tally_tensor *x) {
-    tally_layer_state before;
+    const tl_classifier *c = slice->of;
     *x = slice->x;
-    if (layer == 0)
-        return TALLY_OK;
-    tally_status status = state_of(slice, layer - 1, &before);
-    return status ? status : tally_tensor_slice(&before.h, 1, 1, slice->of->steps, x);
+    if (layer > 0 && c->dropped)
+        *x = tl_activations_narrow(&c->dropped[layer - 1], slice->x.shape[2]);
+    return layer == 0 || c->dropped ? TALLY_OK : output_of(slice, layer - 1, x);
+}
+
+/* Which of a layer's outputs are dropped: every layer, step and place has its own. */
+static tally_dropout_options dropout_of(const tl_slice *slice, const tl_place *place, size_t layer) {
+    const uint32_t counter[4] = {(uint32_t)place->step, (uint32_t)(place->step >> 32), (uint32_t)layer,
+                                 TL_STREAM_DROPOUT};
+    const uint32_t key[2] = {(uint32_t)place->seed, (uint32_t)(place->seed >> 32)};
+    uint32_t word[4];
+    tl_philox(counter, key, word);
+    return (tally_dropout_options){slice->of->dropout, (uint64_t)word[1] << 32 | word[0], (uint32_t)place->first};
 }
 
 /* [H, 1, N]: the last output of the last layer. */
@@ -190,7 +216,16 @@ static tally_status layer_forward(const tl_slice *slice, size_t layer) {
     return status ? status : tally_layer_forward(&weights, &x, &state);
 }
 
-static tally_status forward(const tl_slice *slice) {
+static tally_status drop(const tl_slice *slice, const tl_place *place, size_t layer) {
+    const tally_dropout_options options = dropout_of(slice, place, layer);
+    tally_tensor outputs, dropped;
+    tally_status status = output_of(slice, layer, &outputs);
+    if (!status)
+        status = input_of(slice, layer + 1, &dropped);
+    return status ? status : tally_dropout(&options, &outputs, &dropped);
+}
+
+static tally_status forward(const tl_slice *slice, const tl_place *place) {
     const tally_model *model = slice->of->model;
     tl_head head;
     tally_tensor last_step, h_last;
@@ -199,8 +234,11 @@ static tally_status forward(const tl_slice *slice) {
         status = last_output(slice, &last_step);
     if (!status)
         status = tally_tensor_select(&last_step, 1, 0, &h_last);
-    for (size_t layer = 0; layer < model->config.layers && !status; layer++)
+    for (size_t layer = 0; layer < model->config.layers && !status; layer++) {
         status = layer_forward(slice, layer);
+        if (!status && slice->of->dropped && layer + 1 < model->config.layers)
+            status = drop(slice, place, layer);
+    }
     if (!status)
         status = tally_fill(&slice->probabilities, 0.0f);
     if (!status)
@@ -268,7 +306,7 @@ static void output_gradient(const tl_slice *slice, size_t layer, tally_tensor *v
     *view = tl_activations_narrow(&slice->of->between[layer % 2], slice->x.shape[2]);
 }
 
-static tally_status layer_backward(const tl_slice *slice, size_t layer) {
+static tally_status layer_backward(const tl_slice *slice, const tl_place *place, size_t layer) {
     const tally_model *model = slice->of->model;
     bool last = layer + 1 == model->config.layers;
     tally_layer_weights weights, gradients;
@@ -289,14 +327,18 @@ static tally_status layer_backward(const tl_slice *slice, size_t layer) {
         status = tally_fill(&state.dh, 0.0f);
     if (!status && state.dc.storage)
         status = tally_fill(&state.dc, 0.0f);
-    return status ? status
-                  : tally_layer_backward(&weights, &x, last ? NULL : &dy, &state, &gradients, layer > 0 ? &dx : NULL);
+    if (!status)
+        status = tally_layer_backward(&weights, &x, last ? NULL : &dy, &state, &gradients, layer > 0 ? &dx : NULL);
+    if (status || layer == 0 || !slice->of->dropped)
+        return status;
+    const tally_dropout_options options = dropout_of(slice, place, layer - 1);
+    return tally_dropout(&options, &dx, &dx);
 }
 
-static tally_status backward(const tl_slice *slice) {
+static tally_status backward(const tl_slice *slice, const tl_place *place) {
     tally_status status = head_backward(slice);
     for (size_t layer = slice->of->model->config.layers; layer-- > 0 && !status;)
-        status = layer_backward(slice, layer);
+        status = layer_backward(slice, place, layer);
     return status;
 }
 
@@ -313,17 +355,17 @@ static tl_batch batch_of(const tl_slice *slice) {
 tally_status tl_slice_predict(const tl_slice *slice) {
     const tl_classifier *c = slice->of;
     const tl_batch batch = batch_of(slice);
-    return c->plan ? c->model->device->backend->predict(c->plan, &batch) : forward(slice);
+    return c->plan ? c->model->device->backend->predict(c->plan, &batch) : forward(slice, NULL);
 }
 
-tally_status tl_slice_train(const tl_slice *slice, float *sums) {
+tally_status tl_slice_train(const tl_slice *slice, const tl_place *place, float *sums) {
     const tl_classifier *c = slice->of;
     const tl_batch batch = batch_of(slice);
-    tally_status status = c->plan ? c->model->device->backend->train(c->plan, &batch) : forward(slice);
+    tally_status status = c->plan ? c->model->device->backend->train(c->plan, &batch) : forward(slice, place);
     if (!status && !c->plan)
         status = all_losses(slice);
     if (!status && !c->plan)
-        status = backward(slice);
+        status = backward(slice, place);
     tally_tensor used;
     size_t count = tl_loss_sums(slice->loss.shape[0]);
     if (!status)

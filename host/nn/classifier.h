@@ -13,6 +13,8 @@ typedef struct tl_classifier {
     tally_tensor gradient;      /* flat, like the model's weights; slices add to it */
     tally_layer_state *states;  /* one for each layer, without a plan */
     tally_tensor between[2];    /* [H, T, N]: gradients of what a layer put out, by turns; as many as are needed */
+    double dropout;             /* of what a layer hands to the next, in training */
+    tally_tensor *dropped;      /* [H, T, N]: what is left of it, of each layer but the last; NULL without dropout */
     tally_tensor x;             /* [I, T, N] */
     tally_tensor labels;        /* I32 [N] */
     tally_tensor starts;        /* I32 [N]; no tensor where all sequences have all steps */
@@ -28,6 +30,7 @@ typedef struct tl_classifier_options {
     size_t steps, columns; /* at most */
     bool training;         /* with what backward needs */
     bool uneven;           /* sequences may have fewer steps */
+    double dropout;        /* in training */
 } tl_classifier_options;
 
 tally_status tl_classifier_new(const tally_model *model, const tl_classifier_options *options,
@@ -49,9 +52,15 @@ tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t 
 tally_status tl_slice_predict(const tl_slice *slice);
 /* How many sums of losses count sequences have: one for each TALLY_SLICE_COLUMNS. */
 size_t tl_loss_sums(size_t count);
+/* Where a slice of training is, which dropout depends on. */
+typedef struct tl_place {
+    uint64_t seed, step;
+    size_t first; /* number of its first sequence in the batch */
+} tl_place;
+
 /* From zero states to the sums of losses, and to the slice's gradient, added to the classifier's as tally_accumulate does. Waits for the
  * device. */
-tally_status tl_slice_train(const tl_slice *slice, float *sums);
+tally_status tl_slice_train(const tl_slice *slice, const tl_place *place, float *sums);
 /* Row-major [count, C]. columns: C times the slice's padded columns, for reading into. */
 tally_status tl_slice_probabilities(const tl_slice *slice, float *columns, float *rows);
 

@@ -143,6 +143,26 @@ tally_status tally_copy(const tally_tensor *src, const tally_tensor *dst) {
     return status ? status : tl_run_end(&run, run.table->copy(src, dst));
 }
 
+tally_status tally_dropout(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out) {
+    if (!options || !(options->probability >= 0 && options->probability < 1))
+        return tl_fail(TALLY_USAGE, "tally_dropout: no options, or a probability that is not in [0, 1)");
+    const tl_expected expected[] = {
+        {"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ANY},
+        {"out", out, TALLY_F32, 3, {x ? x->shape[0] : 0, x ? x->shape[1] : 0, x ? x->shape[2] : 0}, TL_ANY},
+    };
+    tally_status status = tl_check_tensors("tally_dropout", expected, COUNT(expected));
+    if (status)
+        return status;
+    /* Places are counted in 32 bits. */
+    if (x->shape[0] > INT32_MAX || x->shape[1] > INT32_MAX || x->shape[2] > UINT32_MAX - options->first)
+        return tl_fail(TALLY_USAGE, "tally_dropout: %zu features, %zu steps and %zu columns from %u on are too many",
+                       x->shape[0], x->shape[1], x->shape[2], (unsigned)options->first);
+    const tally_tensor *tensors[] = {x, out};
+    tl_run run;
+    status = tl_run_begin(&run, TL_OP_DROPOUT, tensors, COUNT(tensors));
+    return status ? status : tl_run_end(&run, run.table->dropout(options, x, out));
+}
+
 tally_status tally_fill(const tally_tensor *tensor, float value) {
     const tl_expected expected[] = {{"tensor", tensor, TALLY_F32, tensor ? tensor->ndim : 1, {0}, TL_ANY}};
     tally_status status = tl_check_tensors("tally_fill", expected, COUNT(expected));

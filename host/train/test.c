@@ -95,7 +95,8 @@ tally_status tally_test(const tally_model *model, const tally_dataset *data, siz
     if (!numbers)
         return tl_fail(TALLY_MEMORY, "no memory left for %zu numbers", chunk);
     test_run run = {.data = data, .numbers = numbers, .result = result};
-    status = tl_crew_new(model, &(tl_classifier_options){data->steps, chunk, false, data->lengths != NULL}, &run.crew);
+    status =
+        tl_crew_new(model, &(tl_classifier_options){data->steps, chunk, false, data->lengths != NULL, 0}, &run.crew);
     if (!status) {
         status = test_all(&run, first, count, observer, numbers);
         tl_crew_free(&run.crew);
@@ -143,7 +144,8 @@ tally_status tally_predict(const tally_model *model, const float *x, size_t coun
                        .count = count,
                        .values = steps * tally_model_get_config(model)->inputs,
                        .probabilities = probabilities};
-    tally_status status = tl_crew_new(model, &(tl_classifier_options){steps, count, false, lengths != NULL}, &run.crew);
+    tally_status status =
+        tl_crew_new(model, &(tl_classifier_options){steps, count, false, lengths != NULL, 0}, &run.crew);
     if (status)
         return status;
     status = tl_slices_run(run.crew.slices, tl_crew_slices(&run.crew, count), predict_slice, NULL, &run);

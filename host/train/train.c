@@ -31,6 +31,7 @@ typedef struct trainer {
     size_t *order;         /* sequences in the order of this epoch */
     const size_t *batch;   /* the part of it that is the batch */
     size_t batch_size;
+    uint64_t step; /* the one that is on, from 1 */
     float *losses; /* of the batch, one for each TALLY_SLICE_COLUMNS sequences */
 } trainer;
 
@@ -42,7 +43,9 @@ static tally_status train_slice(void *context, unsigned worker, size_t slice) {
     tally_status status = tl_hand_load(hand, t->data, numbers, count, false);
     if (!status && (t->crew.workers > 1 || slice == 0))
         status = tally_fill(&hand->classifier.gradient, 0.0f);
-    return status ? status : tl_slice_train(&hand->slice, t->losses + tl_loss_sums(slice * t->crew.slice_columns));
+    size_t first = slice * t->crew.slice_columns;
+    const tl_place place = {t->options->seed, t->step, first};
+    return status ? status : tl_slice_train(&hand->slice, &place, t->losses + tl_loss_sums(first));
 }
 
 /* Slices of several workers are added up in their order, as a lone worker adds them. */
@@ -80,6 +83,7 @@ static tally_status train_step(trainer *t, size_t batch, tally_train_result *res
     size_t first = batch * t->options->batch, left = t->data->size - first;
     t->batch = t->order + first;
     t->batch_size = left < t->options->batch ? left : t->options->batch;
+    t->step = result->steps + 1;
     size_t slices = tl_crew_slices(&t->crew, t->batch_size);
     tally_status status = tl_slices_run(t->crew.slices, slices, train_slice, merge_gradient, t);
     if (status)
@@ -157,7 +161,8 @@ static tally_status train_epochs(trainer *t, const tally_observer *observer, tal
 static tally_status trainer_start(trainer *t) {
     size_t one = 1, batch = t->options->batch < t->data->size ? t->options->batch : t->data->size;
     tally_status status = tl_crew_new(
-        t->model, &(tl_classifier_options){t->data->steps, batch, true, t->data->lengths != NULL}, &t->crew);
+        t->model, &(tl_classifier_options){t->data->steps, batch, true, t->data->lengths != NULL, t->options->dropout},
+        &t->crew);
     tally_tensor *flats[] = {&t->merged, &t->m, &t->v, &t->kept};
     for (size_t i = 0; i < sizeof flats / sizeof *flats && !status; i++)
         status = tl_model_flat_new(t->model, flats[i]);
@@ -196,6 +201,8 @@ tally_status tally_train(tally_model *model, const tally_dataset *data, const ta
         return status;
     if (!options || options->epochs < 1 || options->batch < 1 || data->size < 1 || data->size > UINT32_MAX)
         return tl_fail(TALLY_USAGE, "tally_train: epochs, batch and sequences must be at least 1");
+    if (!(options->dropout >= 0 && options->dropout < 1))
+        return tl_fail(TALLY_USAGE, "tally_train: a dropout of %g is not in [0, 1)", options->dropout);
     trainer t = {.model = model, .data = data, .options = options};
     status = trainer_start(&t);
     if (!status) {

@@ -102,6 +102,18 @@ TALLY_API tally_status tally_add(const tally_tensor *src, const tally_tensor *ds
 /* dst = src, same shapes and types, any strides. */
 TALLY_API tally_status tally_copy(const tally_tensor *src, const tally_tensor *dst);
 
+/* Dropout (Srivastava et al. 2014), scaled when training: out = x / (1 - probability) where the element is kept, else 0. x and out
+ * [F, T, N], out may be x. Which are kept follows from key and place alone, so that all devices drop the same: element [f][t][n] by word
+ * f mod 4 of Philox 4x32-10 of the counter (first + n, t, f / 4, 0), dropped if it is below floor(probability 2^32).
+ * Exact: 1 / (1 - probability) in double, rounded to float, times x. */
+typedef struct tally_dropout_options {
+    double probability; /* 0 to below 1 */
+    uint64_t key;
+    uint32_t first; /* the number of column 0 */
+} tally_dropout_options;
+TALLY_API tally_status tally_dropout(const tally_dropout_options *options, const tally_tensor *x,
+                                     const tally_tensor *out);
+
 /* Every element of a float tensor. */
 TALLY_API tally_status tally_fill(const tally_tensor *tensor, float value);
 

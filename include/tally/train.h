@@ -22,9 +22,10 @@ typedef struct tally_train_options {
     bool shuffle;  /* a new order each epoch, from the seed */
     uint64_t seed; /* of the shuffling */
     tally_keep keep;
+    double dropout; /* share of what a layer hands to the next that is dropped in training, 0 to below 1 */
 } tally_train_options;
 
-/* 5,000 epochs, batch 1,000, Adam 1e-3, 0.9, 0.999, 1e-8, file order, seed 1, last. */
+/* 5,000 epochs, batch 1,000, Adam 1e-3, 0.9, 0.999, 1e-8, file order, seed 1, last, no dropout. */
 TALLY_API tally_train_options tally_train_defaults(void);
 
 typedef struct tally_progress {

@@ -16,6 +16,7 @@
 #define tl_isa_add TL_ISA_NAME(add)
 #define tl_isa_copy TL_ISA_NAME(copy)
 #define tl_isa_fill TL_ISA_NAME(fill)
+#define tl_isa_dropout TL_ISA_NAME(dropout)
 #define tl_isa_cell_forward TL_ISA_NAME(cell_forward)
 #define tl_isa_cell_backward TL_ISA_NAME(cell_backward)
 #define tl_isa_softmax_loss TL_ISA_NAME(softmax_loss)
@@ -39,6 +40,7 @@ tally_status tl_isa_apply(tally_function function, const tally_tensor *a, const 
 tally_status tl_isa_add(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_isa_copy(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_isa_fill(const tally_tensor *tensor, float value);
+tally_status tl_isa_dropout(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out);
 tally_status tl_isa_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                  const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
 tally_status tl_isa_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,

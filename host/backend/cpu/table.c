@@ -33,6 +33,7 @@ const tl_backend tl_isa_backend = {
     .add = tl_isa_add,
     .copy = tl_isa_copy,
     .fill = tl_isa_fill,
+    .dropout = tl_isa_dropout,
     .cell_forward = tl_isa_cell_forward,
     .cell_backward = tl_isa_cell_backward,
     .softmax_loss = tl_isa_softmax_loss,

@@ -15,6 +15,7 @@ typedef enum tl_cl_kernel {
     TL_CL_ADD,
     TL_CL_COPY,
     TL_CL_FILL,
+    TL_CL_DROPOUT,
     TL_CL_BIAS,
     TL_CL_APPLY,
     TL_CL_LOOP,
@@ -181,6 +182,7 @@ tally_status tl_cl_apply(tally_function function, const tally_tensor *a, const t
 tally_status tl_cl_add(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_cl_copy(const tally_tensor *src, const tally_tensor *dst);
 tally_status tl_cl_fill(const tally_tensor *tensor, float value);
+tally_status tl_cl_dropout(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out);
 tally_status tl_cl_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                 const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
 tally_status tl_cl_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,

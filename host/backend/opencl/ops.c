@@ -1,4 +1,5 @@
 #include "backend/adam_step.h"
+#include "backend/dropout_words.h"
 #include "backend/opencl/launch.h"
 
 #include <string.h>
@@ -40,6 +41,20 @@ tally_status tl_cl_fill(const tally_tensor *tensor, float value) {
     tl_launch_view(&l, tensor, 3);
     tl_launch_int(&l, bits);
     return run_elements(&l, tensor);
+}
+
+tally_status tl_cl_dropout(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out) {
+    const tl_dropout_words with = tl_dropout_words_of(options);
+    tl_launch l = tl_launch_start(out, TL_CL_DROPOUT);
+    tl_launch_view(&l, x, 3);
+    tl_launch_view(&l, out, 3);
+    tl_launch_int(&l, (cl_int)with.key[0]);
+    tl_launch_int(&l, (cl_int)with.key[1]);
+    tl_launch_int(&l, (cl_int)options->first);
+    tl_launch_int(&l, (cl_int)with.threshold);
+    tl_launch_real(&l, with.scale);
+    tl_launch_int(&l, (cl_int)out->shape[0]);
+    return tl_launch_run(&l, out->shape[2], 1, (out->shape[0] + 3) / 4, out->shape[1]);
 }
 
 tally_status tl_cl_apply(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,

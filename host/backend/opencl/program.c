@@ -14,6 +14,7 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     [TL_CL_ADD] = "tally_add",
     [TL_CL_COPY] = "tally_copy",
     [TL_CL_FILL] = "tally_fill",
+    [TL_CL_DROPOUT] = "tally_dropout",
     [TL_CL_BIAS] = "tally_bias",
     [TL_CL_APPLY] = "tally_apply",
     [TL_CL_LOOP] = "tally_loop",
