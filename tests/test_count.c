@@ -37,7 +37,7 @@ static void each_string_is_in_one_part_once(void **state) {
     for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_EVEN; draw++)
         for (unsigned length = 1; length <= 10; length += 3) {
             size_t total = (size_t)1 << length;
-            tally_count *count = make((tally_count_options){length, total / 2, 7, (tally_draw)draw});
+            tally_count *count = make((tally_count_options){length, total / 2, 7, (tally_draw)draw, 0});
             const tally_dataset *parts[] = {tally_count_train(count), tally_count_test(count)};
             assert_int_equal(parts[0]->size, total / 2);
             assert_int_equal(parts[1]->size, total - total / 2);
@@ -91,7 +91,7 @@ static void an_even_draw_takes_all_of_the_scarce_counts(void **state) {
 static void strings_of_a_count_keep_their_shuffled_order(void **state) {
     (void)state;
     /* Strings of one count come in the shuffled order in both draws. */
-    tally_count_options options = {8, 100, 3, TALLY_DRAW_RANDOM};
+    tally_count_options options = {8, 100, 3, TALLY_DRAW_RANDOM, 0};
     tally_count *random = make(options);
     options.draw = TALLY_DRAW_EVEN;
     tally_count *even = make(options);
@@ -111,6 +111,47 @@ static void strings_of_a_count_keep_their_shuffled_order(void **state) {
     tally_count_free(even);
 }
 
+/* Strings of several lengths: each once, with as many steps as it has bits. */
+static void strings_of_several_lengths(void **state) {
+    (void)state;
+    enum { SHORTEST = 2, LONGEST = 6, TOTAL = (2 << LONGEST) - (1 << SHORTEST) };
+    for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_EVEN; draw++) {
+        tally_count *count = make((tally_count_options){LONGEST, 50, 7, (tally_draw)draw, SHORTEST});
+        const tally_dataset *parts[] = {tally_count_train(count), tally_count_test(count)};
+        assert_int_equal(parts[0]->size, 50);
+        assert_int_equal(parts[0]->size + parts[1]->size, TOTAL);
+        unsigned char seen[2 << LONGEST] = {0};
+        size_t of_ones[LONGEST + 1] = {0};
+        for (int p = 0; p < 2; p++)
+            for (size_t i = 0; i < parts[p]->size; i++) {
+                float x[LONGEST];
+                int32_t label, length, ones = 0;
+                assert_int_equal(parts[p]->steps, LONGEST);
+                assert_int_equal(parts[p]->read(parts[p], &i, 1, x, &label), TALLY_OK);
+                assert_int_equal(parts[p]->lengths(parts[p], &i, 1, &length), TALLY_OK);
+                assert_in_range(length, SHORTEST, LONGEST);
+                uint32_t string = 1;
+                for (int32_t t = 0; t < length; t++) {
+                    string = string << 1 | (x[t] == 1.0f);
+                    ones += x[t] == 1.0f;
+                }
+                assert_int_equal(ones, label);
+                assert_int_equal(seen[string]++, 0);
+                of_ones[label] += p == 0;
+            }
+        /* Of six ones there is one string, of five 7, of none 5; the others share what is left. */
+        if (draw == TALLY_DRAW_EVEN) {
+            const size_t even[LONGEST + 1] = {5, 9, 9, 10, 9, 7, 1};
+            for (int k = 0; k <= LONGEST; k++)
+                assert_int_equal(of_ones[k], even[k]);
+        }
+        tally_count_free(count);
+    }
+    tally_count *count = make((tally_count_options){6, 10, 7, TALLY_DRAW_RANDOM, 6});
+    assert_null(tally_count_train(count)->lengths);
+    tally_count_free(count);
+}
+
 static void expect_usage(tally_count_options options, const char *part) {
     tally_count *count;
     assert_int_equal(tally_count_new(&options, &count), TALLY_USAGE);
@@ -120,10 +161,11 @@ static void expect_usage(tally_count_options options, const char *part) {
 
 static void wrong_sizes_are_refused(void **state) {
     (void)state;
-    expect_usage((tally_count_options){0, 1, 1, TALLY_DRAW_RANDOM}, "0 bits");
-    expect_usage((tally_count_options){25, 1, 1, TALLY_DRAW_RANDOM}, "25 bits");
-    expect_usage((tally_count_options){4, 17, 1, TALLY_DRAW_RANDOM}, "17 training strings");
-    expect_usage((tally_count_options){4, 0, 1, TALLY_DRAW_EVEN}, "0 training strings");
+    expect_usage((tally_count_options){0, 1, 1, TALLY_DRAW_RANDOM, 0}, "0 bits");
+    expect_usage((tally_count_options){25, 1, 1, TALLY_DRAW_RANDOM, 0}, "25 bits");
+    expect_usage((tally_count_options){4, 17, 1, TALLY_DRAW_RANDOM, 0}, "17 training strings");
+    expect_usage((tally_count_options){4, 0, 1, TALLY_DRAW_EVEN, 0}, "0 training strings");
+    expect_usage((tally_count_options){4, 4, 1, TALLY_DRAW_RANDOM, 5}, "5 bits");
 }
 
 int main(void) {
@@ -132,6 +174,7 @@ int main(void) {
         cmocka_unit_test(a_seed_means_the_same_data_everywhere),
         cmocka_unit_test(an_even_draw_takes_all_of_the_scarce_counts),
         cmocka_unit_test(strings_of_a_count_keep_their_shuffled_order),
+        cmocka_unit_test(strings_of_several_lengths),
         cmocka_unit_test(wrong_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,15 +7,20 @@
 
 enum { MAX_LENGTH = 24 };
 
+/* A string is kept as a number: a one, then its bits. Strings of several lengths follow one another that way. */
 struct tally_count {
-    unsigned length;
+    unsigned length, shortest;
     uint32_t *strings; /* the training part, then the test part */
     tally_dataset train, test;
-    struct count_part {
-        const uint32_t *strings;
-        unsigned length;
-    } train_part, test_part;
 };
+
+static unsigned length_of(uint32_t string) {
+    return 31 - (unsigned)__builtin_clz(string);
+}
+
+static unsigned ones_of(uint32_t string) {
+    return (unsigned)__builtin_popcount(string) - 1;
+}
 
 tally_count_options tally_count_defaults(void) {
     return (tally_count_options){.length = 20, .train_size = 10000, .seed = 1, .draw = TALLY_DRAW_RANDOM};
@@ -23,22 +28,34 @@ tally_count_options tally_count_defaults(void) {
 
 static tally_status read_strings(const tally_dataset *dataset, const size_t *numbers, size_t count, float *x,
                                  int32_t *labels) {
-    const struct count_part *part = dataset->context;
+    const uint32_t *strings = dataset->context;
     for (size_t i = 0; i < count; i++) {
-        uint32_t string = part->strings[numbers[i]];
+        uint32_t string = strings[numbers[i]];
         if (labels)
-            labels[i] = __builtin_popcount(string);
-        for (unsigned bit = part->length; x && bit-- > 0;)
+            labels[i] = (int32_t)ones_of(string);
+        if (!x)
+            continue;
+        size_t length = length_of(string);
+        for (size_t bit = length; bit-- > 0;)
             *x++ = (float)(string >> bit & 1);
+        for (; length < dataset->steps; length++)
+            *x++ = 0.0f;
     }
     return TALLY_OK;
 }
 
-static void shuffle(uint32_t *strings, uint32_t count, uint64_t seed) {
+static tally_status read_lengths(const tally_dataset *dataset, const size_t *numbers, size_t count, int32_t *lengths) {
+    const uint32_t *strings = dataset->context;
+    for (size_t i = 0; i < count; i++)
+        lengths[i] = (int32_t)length_of(strings[numbers[i]]);
+    return TALLY_OK;
+}
+
+static void shuffle(uint32_t first, uint32_t *strings, uint32_t count, uint64_t seed) {
     tl_random random;
     tl_random_start(&random, seed, TL_STREAM_SHUFFLE, 0);
     for (uint32_t i = 0; i < count; i++)
-        strings[i] = i;
+        strings[i] = first + i;
     for (uint32_t i = count - 1; i > 0; i--) {
         uint32_t j = tl_random_below(&random, i + 1);
         uint32_t moved = strings[i];
@@ -47,15 +64,35 @@ static void shuffle(uint32_t *strings, uint32_t count, uint64_t seed) {
     }
 }
 
+/* How many strings there are of each count of ones. */
+static void count_strings(const tally_count *count, size_t available[MAX_LENGTH + 1]) {
+    for (unsigned k = 0; k <= count->length; k++)
+        available[k] = 0;
+    for (unsigned length = count->shortest; length <= count->length; length++)
+        for (unsigned k = 0, strings = 1; k <= length; strings = strings * (length - k) / (k + 1), k++)
+            available[k] += strings;
+}
+
+/* The count that is scarcest after the one before, in the order of how many strings there are and then of the count itself; the first
+ * one after none. */
+static unsigned next_scarce(const size_t *available, unsigned length, const unsigned *before) {
+    unsigned best = length + 1;
+    for (unsigned k = 0; k <= length; k++) {
+        bool later =
+            !before || available[k] > available[*before] || (available[k] == available[*before] && k > *before);
+        if (later && (best > length || available[k] < available[best]))
+            best = k;
+    }
+    return best;
+}
+
 /* How many strings each count of ones gives: the scarce counts first, what they lack is shared by the others. */
-static void even_quota(unsigned length, size_t train_size, size_t quota[MAX_LENGTH + 1]) {
+static void even_quota(const tally_count *count, size_t train_size, size_t quota[MAX_LENGTH + 1]) {
     size_t available[MAX_LENGTH + 1];
-    available[0] = 1;
-    for (unsigned k = 1; k <= length; k++)
-        available[k] = available[k - 1] * (length - k + 1) / k;
-    /* Scarce to plentiful: 0, length, 1, length - 1, ... */
+    unsigned length = count->length, k = 0;
+    count_strings(count, available);
     for (unsigned rank = 0; rank <= length; rank++) {
-        unsigned k = rank % 2 == 0 ? rank / 2 : length - rank / 2;
+        k = next_scarce(available, length, rank == 0 ? NULL : &k);
         size_t share = train_size / (length + 1 - rank);
         quota[k] = available[k] < share ? available[k] : share;
         train_size -= quota[k];
@@ -65,13 +102,13 @@ static void even_quota(unsigned length, size_t train_size, size_t quota[MAX_LENG
 /* Moves the first strings of each count up to its quota to the front; both parts keep their order. */
 static tally_status draw_even(tally_count *count, uint32_t total, size_t train_size) {
     size_t quota[MAX_LENGTH + 1];
-    even_quota(count->length, train_size, quota);
+    even_quota(count, train_size, quota);
     uint32_t *drawn = malloc(total * sizeof *drawn);
     if (!drawn)
         return tl_fail(TALLY_MEMORY, "no memory left for %u strings", total);
     size_t train = 0, test = train_size;
     for (uint32_t i = 0; i < total; i++) {
-        size_t *left = &quota[__builtin_popcount(count->strings[i])];
+        size_t *left = &quota[ones_of(count->strings[i])];
         drawn[*left > 0 ? train++ : test++] = count->strings[i];
         if (*left > 0)
             --*left;
@@ -87,10 +124,13 @@ tally_status tally_count_new(const tally_count_options *options, tally_count **o
     *out = NULL;
     if (options->length < 1 || options->length > MAX_LENGTH)
         return tl_fail(TALLY_USAGE, "a length of %u bits: it must be 1 to %d", options->length, MAX_LENGTH);
-    uint32_t total = 1u << options->length;
+    unsigned shortest = options->shortest ? options->shortest : options->length;
+    if (shortest > options->length)
+        return tl_fail(TALLY_USAGE, "a shortest length of %u bits: the longest is %u", shortest, options->length);
+    uint32_t first = 1u << shortest, total = (2u << options->length) - first;
     if (options->train_size < 1 || options->train_size > total)
-        return tl_fail(TALLY_USAGE, "%zu training strings: of %u bits there are %u strings, take 1 to %u",
-                       options->train_size, options->length, total, total);
+        return tl_fail(TALLY_USAGE, "%zu training strings: of %u to %u bits there are %u strings, take 1 to %u",
+                       options->train_size, shortest, options->length, total, total);
     if (options->draw != TALLY_DRAW_RANDOM && options->draw != TALLY_DRAW_EVEN)
         return tl_fail(TALLY_USAGE, "tally_count_new: unknown draw %d", (int)options->draw);
 
@@ -102,8 +142,9 @@ tally_status tally_count_new(const tally_count_options *options, tally_count **o
         return tl_fail(TALLY_MEMORY, "no memory left for %u strings", total);
     }
     count->length = options->length;
+    count->shortest = shortest;
     count->strings = strings;
-    shuffle(strings, total, options->seed);
+    shuffle(first, strings, total, options->seed);
     if (options->draw == TALLY_DRAW_EVEN) {
         tally_status status = draw_even(count, total, options->train_size);
         if (status) {
@@ -111,17 +152,16 @@ tally_status tally_count_new(const tally_count_options *options, tally_count **o
             return status;
         }
     }
-    count->train_part = (struct count_part){count->strings, options->length};
-    count->test_part = (struct count_part){count->strings + options->train_size, options->length};
     count->train = (tally_dataset){.size = options->train_size,
                                    .steps = options->length,
                                    .inputs = 1,
                                    .classes = options->length + 1,
                                    .read = read_strings,
-                                   .context = &count->train_part};
+                                   .lengths = shortest < options->length ? read_lengths : NULL,
+                                   .context = count->strings};
     count->test = count->train;
     count->test.size = total - options->train_size;
-    count->test.context = &count->test_part;
+    count->test.context = count->strings + options->train_size;
     *out = count;
     return TALLY_OK;
 }

@@ -28,15 +28,16 @@ typedef enum tally_draw {
 
 typedef struct tally_count_options {
     unsigned length;   /* bits a string, 1 to 24 */
-    size_t train_size; /* 1 to 2^length */
+    size_t train_size; /* 1 to as many strings as there are */
     uint64_t seed;
     tally_draw draw;
+    unsigned shortest; /* 1 to length: strings have from as many to length bits; 0: all have length */
 } tally_count_options;
 
 /* 20 bits, 10,000 strings, seed 1, random. */
 TALLY_API tally_count_options tally_count_defaults(void);
 
-/* All 2^length strings, each with the number of its ones as its class, shuffled by the seed (Fisher-Yates over Philox
+/* All strings of these lengths, each with the number of its ones as its class, shuffled by the seed (Fisher-Yates over Philox
  * 4x32-10: the same everywhere) and split in two. Strings are in shuffled order in both parts, bits in
  * string order, one input a step, 0 or 1. Takes 4 bytes a string. The caller frees it. */
 typedef struct tally_count tally_count;
