@@ -1,39 +1,17 @@
 #include "store/safetensors.h"
 
 #include "core/fail.h"
+#include "core/regular_file.h"
 #include "core/size.h"
 #include "store/printable.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PREFIX = 8 }; /* bytes that hold the header's size */
-
-/* O_NONBLOCK: a pipe without a writer must not hang. */
-static tally_status open_regular(const char *path, int *fd, size_t *size) {
-    *fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (*fd < 0)
-        return tl_fail(TALLY_IO, "cannot read %s: %s", path, strerror(errno));
-    struct stat info;
-    tally_status status = TALLY_OK;
-    if (fstat(*fd, &info) != 0)
-        status = tl_fail(TALLY_IO, "cannot read %s: %s", path, strerror(errno));
-    else if (S_ISDIR(info.st_mode))
-        status = tl_fail(TALLY_IO, "cannot read %s: %s", path, strerror(EISDIR));
-    else if (!S_ISREG(info.st_mode))
-        status = tl_fail(TALLY_IO, "cannot read %s: not a regular file", path);
-    else if ((uintmax_t)info.st_size > SIZE_MAX)
-        status = tl_fail(TALLY_MEMORY, "cannot read %s: its size does not fit this machine's memory", path);
-    *size = (size_t)info.st_size;
-    if (status)
-        close(*fd);
-    return status;
-}
 
 static tally_status read_exactly(const char *path, int fd, unsigned char *data, size_t bytes) {
     while (bytes > 0) {
@@ -247,7 +225,7 @@ tally_status tl_safetensors_read(const char *path, tl_safetensors *file) {
     *file = (tl_safetensors){NULL, 0, NULL, NULL, NULL, NULL};
     int fd;
     size_t size = 0;
-    tally_status status = open_regular(path, &fd, &size);
+    tally_status status = tl_open_regular(path, &fd, &size);
     if (status)
         return status;
     status = read_open(path, fd, size, file);
