@@ -9,7 +9,14 @@
 void tl_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /* What a stream of numbers is for: streams of one seed do not overlap. */
-enum { TL_STREAM_SHUFFLE = 1, TL_STREAM_INIT = 2, TL_STREAM_EPOCH = 3, TL_STREAM_PARITY = 4, TL_STREAM_DROPOUT = 5 };
+enum {
+    TL_STREAM_SHUFFLE = 1,
+    TL_STREAM_INIT = 2,
+    TL_STREAM_EPOCH = 3,
+    TL_STREAM_PARITY = 4,
+    TL_STREAM_DROPOUT = 5,
+    TL_STREAM_HOLD_OUT = 6
+};
 
 typedef struct tl_random {
     uint32_t key[2], counter[4], block[4];

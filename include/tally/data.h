@@ -1,4 +1,4 @@
-/* data.h: data sets, and the counting experiment's.
+/* data.h: data sets: the counting experiment's, and those of IDX and NumPy files.
  */
 #ifndef TALLY_DATA_H
 #define TALLY_DATA_H
@@ -46,6 +46,51 @@ TALLY_API void tally_count_free(tally_count *count);
 /* Both borrow from count. The test part's size may be 0. */
 TALLY_API const tally_dataset *tally_count_train(const tally_count *count);
 TALLY_API const tally_dataset *tally_count_test(const tally_count *count);
+
+enum { TALLY_MAX_CLASSES = 65536 };
+
+/* Sequences from files with their labels, in memory as the files have them (bytes stay bytes). They are read, checked and in memory
+ * once it is made; the files are not needed any more.
+ *
+ * A file may be packed by gzip. Memory is taken for values that are in a file, never for those that its header promises.
+ * TALLY_IO: a file cannot be read. TALLY_DATA: it is not what it must be; the text names it and says why. */
+typedef struct tally_sequences tally_sequences;
+
+/* IDX files of unsigned bytes: images [N, T, F], whose rows are time steps, and labels [N], or NULL. The caller frees it. */
+TALLY_API tally_status tally_sequences_read_idx(const char *images, const char *labels, tally_sequences **sequences);
+
+/* NumPy's .npy files, versions 1.0, 2.0 and 3.0, of either byte order, in C order: x [N, T, F] of float32, float64 or uint8; labels
+ * [N] of whole numbers, signed or unsigned, or NULL; lengths [N] of whole numbers, 1 to T, or NULL if all sequences have T steps.
+ * x must be finite as float32 as far as sequences go. The caller frees it. */
+TALLY_API tally_status tally_sequences_read_npy(const char *x, const char *labels, const char *lengths,
+                                                tally_sequences **sequences);
+TALLY_API void tally_sequences_free(tally_sequences *sequences);
+
+/* Both borrow from sequences and follow what is set there. Labels are those of the file, 0 to TALLY_MAX_CLASSES - 1; -1 where there
+ * are none. Classes are the largest label of both parts + 1, at least 2, until they are set. At first nothing is held out. */
+TALLY_API const tally_dataset *tally_sequences_kept(const tally_sequences *sequences);
+TALLY_API const tally_dataset *tally_sequences_held_out(const tally_sequences *sequences);
+
+/* Holds out share * N of the sequences, rounded to the nearest whole number, chosen at random by the seed (selection sampling over
+ * Philox 4x32-10: the same everywhere). Both parts are in the order of the file. TALLY_USAGE: share is not 0 to below 1, or leaves
+ * none. */
+TALLY_API tally_status tally_sequences_hold_out(tally_sequences *sequences, double share, uint64_t seed);
+
+/* A model's classes: TALLY_DATA for a label that is not below them. */
+TALLY_API tally_status tally_sequences_set_classes(tally_sequences *sequences, size_t classes);
+
+/* What read() gives is ((float)value - (float)mean) * (float)(1 / deviation), in float; what lies behind a shorter sequence's length
+ * is 0. At first mean is 0 and deviation 1: values as they are. */
+typedef struct tally_normalization {
+    double mean, deviation;
+} tally_normalization;
+
+/* Over all values of the kept part, as float32, in its order, without what lies behind lengths: mean = sum / count and
+ * deviation = sqrt(sum of (value - mean)^2 / count), each sum one chain of double additions. The same on every machine. */
+TALLY_API tally_normalization tally_sequences_measure(const tally_sequences *sequences);
+
+/* TALLY_DATA: 1 / deviation or mean is not a finite float32, as where all values are the same. */
+TALLY_API tally_status tally_sequences_normalize(tally_sequences *sequences, tally_normalization normalization);
 
 #ifdef __cplusplus
 }
