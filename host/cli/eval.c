@@ -1,10 +1,14 @@
+#include <stdlib.h>
+
 #include "command.h"
 #include "options.h"
 #include "progress.h"
 #include "report.h"
+#include "task.h"
 
 typedef struct arguments {
     const char *file;
+    task_files files;
     command_device device;
     bool json, quiet;
 } arguments;
@@ -12,17 +16,21 @@ typedef struct arguments {
 static const command_help help = {
     .command = "eval",
     .usage = "tally eval FILE [OPTION...]",
-    .about = "Tests the model in FILE on every string that it was not trained on (the notes\n"
-             "in the file tell which), and shows the mistakes by count. FILE is one that\n"
-             "'tally train --out' wrote.\n"
+    .about = "Tests the model in FILE, which is one that 'tally train --out' wrote, and shows\n"
+             "the mistakes by class. One of count is tested on every string that it was not\n"
+             "trained on (the notes in the file tell which), one of mnist or npy on the data\n"
+             "that options name, all of them, normalized as its notes say.\n"
              "\n"
              "The JSON object has what training noted, under the same keys as there, or null.\n"
              "Of this test are device, selector, backend, route, threads, fallbacks,\n"
              "mistakes, tested, error (mistakes / tested; null if no string is left),\n"
-             "test_seconds, mistakes_by_count, tested_by_count and weights_sha256;\n"
+             "test_seconds, mistakes_by_count and tested_by_count (by_class if it is not of\n"
+             "count) and weights_sha256;\n"
              "trained_device, trained_backend and trained_route are those of training.",
     .examples = "  tally eval count.safetensors\n"
-                "  tally eval count.safetensors --device opencl --json",
+                "  tally eval count.safetensors --device opencl --json\n"
+                "  tally eval mnist.safetensors --data mnist\n"
+                "  tally eval own.safetensors --x test_x.npy --y test_y.npy",
 };
 
 static bool watch(void *context, const tally_progress *now) {
@@ -30,20 +38,21 @@ static bool watch(void *context, const tally_progress *now) {
     return true;
 }
 
-static int test(const arguments *a, const tally_model *model, recipe *r, const tally_dataset *strings) {
+/* by_class: room for two numbers a class. */
+static int test_with(const arguments *a, const tally_model *model, recipe *r, const tally_dataset *data,
+                     size_t *by_class) {
     char digest[65];
     tally_status status = tally_model_digest(model, digest);
     if (status != TALLY_OK)
         return command_fail_library(status);
-    size_t by_count[2][RECIPE_MAX_COUNTS];
     report outcome = {.recipe = r, .model = model, .digest = digest, .file = a->file, .tested = true};
-    outcome.test.tested_of_class = by_count[0];
-    outcome.test.mistakes_of_class = by_count[1];
+    outcome.test.tested_of_class = by_class;
+    outcome.test.mistakes_of_class = by_class + data->classes;
     progress shown;
     progress_start(&shown, a->quiet);
-    progress_test(&shown, strings->size);
+    progress_test(&shown, &task_get(r->task)->words, data->size);
     tally_observer observer = {.step = watch, .context = &shown};
-    status = tally_test(model, strings, 0, strings->size, &observer, &outcome.test);
+    status = tally_test(model, data, 0, data->size, &observer, &outcome.test);
     progress_end(&shown);
     if (status != TALLY_OK)
         return command_fail_library(status);
@@ -52,26 +61,47 @@ static int test(const arguments *a, const tally_model *model, recipe *r, const t
     return a->json ? report_print_json(&outcome) : report_print(&outcome);
 }
 
+static int test(const arguments *a, const tally_model *model, recipe *r, const tally_dataset *data) {
+    size_t *by_class = calloc(data->classes, 2 * sizeof *by_class);
+    if (by_class == NULL)
+        return command_fail(TALLY_MEMORY, "no memory left for %zu classes", data->classes);
+    int result = test_with(a, model, r, data, by_class);
+    free(by_class);
+    return result;
+}
+
 static int eval_model(const arguments *a, const tally_model *model) {
     recipe r;
     int result = recipe_load(&r, model, a->file);
-    if (result == TALLY_OK)
-        result = recipe_need_strings(&r, a->file);
     if (result != TALLY_OK)
         return result;
-    tally_count_options options = recipe_strings(&r);
-    tally_count *strings;
-    tally_status status = tally_count_new(&options, &strings);
-    if (status != TALLY_OK)
-        return command_fail_library(status);
-    result = test(a, model, &r, tally_count_test(strings));
-    tally_count_free(strings);
+    task_data data = {.train = NULL};
+    result = task_get(r.task)->open_test(&r, a->file, &a->files, &data);
+    if (result == TALLY_OK)
+        result = test(a, model, &r, data.test);
+    task_close(&data);
     return result;
 }
 
 int command_eval(int argc, char **argv) {
     arguments a = {.device = {.selector = "auto"}};
     const option options[] = {
+        {.name = "data",
+         .argument = "DIR",
+         .value = value_text(&a.files.folder),
+         .help = "of a model of mnist or npy: test it on the t10k files in this folder",
+         .fallback = ""},
+        {.name = "x",
+         .argument = "FILE",
+         .value = value_text(&a.files.x),
+         .help = "or on these sequences, as of 'tally train npy'",
+         .fallback = ""},
+        {.name = "y", .argument = "FILE", .value = value_text(&a.files.y), .help = "their labels", .fallback = ""},
+        {.name = "lengths",
+         .argument = "FILE",
+         .value = value_text(&a.files.lengths),
+         .help = "how many steps each has, if not all",
+         .fallback = ""},
         OPTION_DEVICE(a.device.selector),
         OPTION_ROUTE(a.device.route),
         OPTION_THREADS(a.device.threads),

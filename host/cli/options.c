@@ -14,7 +14,7 @@ void options_print_exit_codes(void) {
            "  0  done                       5  device: not there, or it failed\n"
            "  1  out of memory              6  numbers: a NaN or an infinity in training\n"
            "  2  usage: a wrong option      7  reading or writing failed\n"
-           "  3  data: a wrong string       8  parity: a check failed\n"
+           "  3  data: a wrong one          8  parity: a check failed\n"
            "  4  model file: a wrong one    130  stopped by Ctrl-C (128 + the signal)\n");
 }
 
@@ -97,12 +97,34 @@ static int take(const option *options, const char *command, int argc, char **arg
     return TALLY_OK;
 }
 
-int options_parse(const option *options, const command_help *help, int argc, char **argv, int *operands) {
+bool options_ask_help(int argc, char **argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_help(options, help);
-            return -1;
-        }
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+const char *options_first_operand(const option *options, int argc, char **argv) {
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            return i + 1 < argc ? argv[i + 1] : NULL;
+        if (argv[i][0] != '-' || argv[i][1] == '\0')
+            return argv[i];
+        size_t length = strcspn(argv[i], "=");
+        const option *o = length > 2 && argv[i][1] == '-' ? find(options, argv[i] + 2, length - 2) : NULL;
+        if (o == NULL)
+            return NULL;
+        if (o->argument != NULL && argv[i][length] == '\0')
+            i++;
+    }
+    return NULL;
+}
+
+int options_parse(const option *options, const command_help *help, int argc, char **argv, int *operands) {
+    if (options_ask_help(argc, argv)) {
+        print_help(options, help);
+        return -1;
+    }
     *operands = 0;
     bool ended = false;
     for (int i = 0; i < argc; i++) {

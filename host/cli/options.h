@@ -23,6 +23,12 @@ typedef struct command_help {
  * has been printed on stdout. Otherwise TALLY_OK, or TALLY_USAGE, said on stderr. */
 int options_parse(const option *options, const command_help *help, int argc, char **argv, int *operands);
 
+/* Whether options_parse() would print help. */
+bool options_ask_help(int argc, char **argv);
+
+/* The first operand there is, NULL if none, or behind an unknown option: before it is known which of several tables is meant; options has all of them. */
+const char *options_first_operand(const option *options, int argc, char **argv);
+
 /* The exit codes, as every help text ends. */
 void options_print_exit_codes(void);
 

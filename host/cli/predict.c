@@ -8,22 +8,31 @@
 #include "command.h"
 #include "lines.h"
 #include "options.h"
+#include "predict_file.h"
 #include "report.h"
+#include "task.h"
 
 static const command_help help = {
     .command = "predict",
-    .usage = "tally predict FILE [STRING...|-] [OPTION...]",
+    .usage = "tally predict FILE [STRING...|-] [OPTION...]\n"
+             "       tally predict FILE --idx IMAGES|--npy X.npy [OPTION...]",
     .about = "Counts the ones in strings of 0 and 1 with the model in FILE: prints each\n"
              "string, its count, and the probability that the model gives it. Strings are\n"
              "arguments, or, with - or none, lines on stdin. A string must be as long as\n"
              "those the model was trained on; a wrong one ends the command, after the answers\n"
              "before it if it came from stdin.\n"
              "\n"
-             "The JSON object has task and predictions: an array of objects with string,\n"
-             "count, probability, and with --probabilities all of them as probabilities.",
+             "A model of mnist or npy classifies the sequences of a file, normalized as its\n"
+             "notes say: prints the number of each sequence in the file, from 0 on, its class,\n"
+             "and the probability that the model gives it.\n"
+             "\n"
+             "The JSON object has task and predictions: an array of objects with string and\n"
+             "count, or number and class, with probability, and with --probabilities all of\n"
+             "them as probabilities.",
     .examples = "  tally predict count.safetensors 01100110011001100110\n"
                 "  tally predict count.safetensors --probabilities 01100110011001100110\n"
-                "  generate-strings | tally predict count.safetensors - > counts",
+                "  generate-strings | tally predict count.safetensors - > counts\n"
+                "  tally predict mnist.safetensors --idx t10k-images-idx3-ubyte.gz",
 };
 
 enum { BATCH = 1000, MAX_VALUES = 1 << 20 };
@@ -67,10 +76,7 @@ static json_t *prediction_json(const predictor *p, const char *text, size_t answ
                                (double)probabilities[answer]);
     if (object == NULL || !p->all_probabilities)
         return object;
-    json_t *array = json_array();
-    for (size_t i = 0; i < p->classes; i++)
-        json_array_append_new(array, json_real((double)probabilities[i]));
-    if (json_object_set_new(object, "probabilities", array) == 0 && json_array_size(array) == p->classes)
+    if (json_object_set_new(object, "probabilities", report_json_probabilities(probabilities, p->classes)) == 0)
         return object;
     json_decref(object);
     return NULL;
@@ -193,19 +199,15 @@ static int predict(predictor *p, char **strings, size_t count) {
     return result;
 }
 
-static int predict_with(predictor *p, const char *path, bool json, char **strings, size_t count) {
-    recipe r;
-    int result = recipe_load(&r, p->model, path);
-    if (result != TALLY_OK)
-        return result;
-    p->length = r.known[RECIPE_LENGTH] ? (size_t)r.length : 0;
+static int predict_strings(predictor *p, const recipe *r, bool json, char **strings, size_t count) {
+    p->length = r->known[RECIPE_LENGTH] ? (size_t)r->length : 0;
     p->classes = tally_model_get_config(p->model)->classes;
     if (!json)
         return predict(p, strings, count);
     p->json = json_array();
     if (p->json == NULL)
         return command_fail(TALLY_MEMORY, "no memory left for the JSON object");
-    result = predict(p, strings, count);
+    int result = predict(p, strings, count);
     if (result != TALLY_OK) {
         json_decref(p->json);
         return result;
@@ -213,18 +215,47 @@ static int predict_with(predictor *p, const char *path, bool json, char **string
     return report_dump_json(json_pack("{s:s, s:o}", "task", "count", "predictions", p->json));
 }
 
+static int predict_with(predictor *p, const char *path, const predicted_file *file, char **strings, size_t count) {
+    recipe r;
+    int result = recipe_load(&r, p->model, path);
+    if (result != TALLY_OK)
+        return result;
+    bool from_file = file->idx != NULL || file->npy != NULL;
+    if (r.task == RECIPE_COUNT && from_file)
+        return command_misused(help.command, "%s counts ones in strings: it takes no --idx or --npy", path);
+    if (r.task != RECIPE_COUNT && !from_file)
+        return command_misused(help.command, "%s is of the task %s: it needs --idx IMAGES or --npy X.npy", path,
+                               task_get(r.task)->name);
+    return from_file ? predict_file(p->model, &r, file) : predict_strings(p, &r, file->json, strings, count);
+}
+
 int command_predict(int argc, char **argv) {
+    predicted_file file = {.idx = NULL};
     predictor p = {.model = NULL};
     command_device wanted = {.selector = "auto"};
-    bool json = false;
     const option options[] = {
         {.name = "probabilities",
          .value = value_flag(&p.all_probabilities),
-         .help = "print the probability of every count, not of the most probable one only"},
+         .help = "print the probability of every count or class, not of the most probable one only"},
+        {.name = "idx",
+         .argument = "IMAGES",
+         .value = value_text(&file.idx),
+         .help = "classify the images in this IDX file, which may be packed by gzip",
+         .fallback = ""},
+        {.name = "npy",
+         .argument = "X.npy",
+         .value = value_text(&file.npy),
+         .help = "classify the sequences in this file, [sequences, time steps, inputs]",
+         .fallback = ""},
+        {.name = "lengths",
+         .argument = "FILE",
+         .value = value_text(&file.lengths),
+         .help = "how many steps each of them has, if not all",
+         .fallback = ""},
         OPTION_DEVICE(wanted.selector),
         OPTION_ROUTE(wanted.route),
         OPTION_THREADS(wanted.threads),
-        OPTION_JSON(json),
+        OPTION_JSON(file.json),
         OPTION_VERBOSE(wanted.verbose),
         {.name = NULL},
     };
@@ -238,14 +269,22 @@ int command_predict(int argc, char **argv) {
         if (strcmp(argv[i], "-") == 0 && operands > 2)
             return command_misused(help.command, "strings come from arguments or, with -, from stdin: not both");
 
+    file.probabilities = p.all_probabilities;
+    if (file.idx != NULL && file.npy != NULL)
+        return command_misused(help.command, "one of --idx and --npy at a time");
+    if (file.lengths != NULL && file.npy == NULL)
+        return command_misused(help.command, "--lengths needs --npy");
+    if (operands > 1 && (file.idx != NULL || file.npy != NULL))
+        return command_misused(help.command, "strings, or a file's sequences: not both");
+
     tally_device *device;
     tally_model *model;
-    wanted.quiet = json;
+    wanted.quiet = file.json;
     int result = command_open_model(argv[0], &wanted, &device, &model);
     if (result != TALLY_OK)
         return result;
     p.model = model;
-    result = predict_with(&p, argv[0], json, argv + 1, (size_t)operands - 1);
+    result = predict_with(&p, argv[0], &file, argv + 1, (size_t)operands - 1);
     if (wanted.verbose)
         command_describe_fallbacks(device);
     tally_model_free(model);

@@ -23,8 +23,9 @@ void progress_start(progress *p, bool quiet) {
     }
 }
 
-void progress_train(progress *p, const tally_model *model, const tally_dataset *train, const tally_dataset *test,
-                    const tally_train_options *options) {
+void progress_train(progress *p, const task_words *words, const tally_model *model, const tally_dataset *train,
+                    const tally_dataset *test, const tally_train_options *options) {
+    p->words = words;
     p->model = model;
     p->test = test;
     p->epochs = options->epochs;
@@ -32,8 +33,8 @@ void progress_train(progress *p, const tally_model *model, const tally_dataset *
     p->batch = options->batch;
     p->started = command_seconds();
     if (p->kind == PROGRESS_LINES)
-        fprintf(stderr, "training on %s strings of %zu bits for %s epochs\n", format_whole(train->size).text,
-                train->steps, format_whole(options->epochs).text);
+        fprintf(stderr, "training on %s %s of %zu %s for %s epochs\n", format_whole(train->size).text, words->many,
+                train->steps, words->steps, format_whole(options->epochs).text);
 }
 
 static void take_sample(progress *p, size_t epoch) {
@@ -116,7 +117,7 @@ static bool due(progress *p, bool last) {
 
 typedef struct train_state {
     double share, left; /* of the steps; seconds */
-    double rate;        /* strings a second */
+    double rate;        /* sequences a second */
     double loss;
 } train_state;
 
@@ -137,7 +138,8 @@ static void draw_train(progress *p, const tally_progress *now) {
     enum { EPOCH, RATE, ERROR, LOSS, LEFT, FIELDS };
     field fields[FIELDS] = {0};
     snprintf(fields[EPOCH].text, sizeof fields[EPOCH].text, "epoch %zu/%zu", now->epoch, p->epochs);
-    snprintf(fields[RATE].text, sizeof fields[RATE].text, "%s strings/s", format_whole((uint64_t)s.rate).text);
+    snprintf(fields[RATE].text, sizeof fields[RATE].text, "%s %s/s", format_whole((uint64_t)s.rate).text,
+             p->words->many);
     if (!isnan(p->error))
         snprintf(fields[ERROR].text, sizeof fields[ERROR].text, "error %.1f %%", 100 * p->error);
     snprintf(fields[LOSS].text, sizeof fields[LOSS].text, "loss %.3g", s.loss);
@@ -147,10 +149,12 @@ static void draw_train(progress *p, const tally_progress *now) {
 
 static void say_train(progress *p, const tally_progress *now) {
     train_state s = train_state_now(p, now);
-    fprintf(stderr, "epoch %zu of %zu: loss %.4g a string, ", now->epoch, p->epochs, s.loss);
+    fprintf(stderr, "epoch %zu of %zu: loss %.4g %s %s, ", now->epoch, p->epochs, s.loss, p->words->article,
+            p->words->one);
     if (!isnan(p->error))
         fprintf(stderr, "error %.4g %% of a sample, ", 100 * p->error);
-    fprintf(stderr, "%s strings/s, %s left\n", format_whole((uint64_t)s.rate).text, format_duration(s.left).text);
+    fprintf(stderr, "%s %s/s, %s left\n", format_whole((uint64_t)s.rate).text, p->words->many,
+            format_duration(s.left).text);
 }
 
 void progress_train_step(progress *p, const tally_progress *now) {
@@ -170,8 +174,9 @@ void progress_train_step(progress *p, const tally_progress *now) {
     }
 }
 
-void progress_test(progress *p, size_t sequences) {
+void progress_test(progress *p, const task_words *words, size_t sequences) {
     progress_end(p);
+    p->words = words;
     p->tests = sequences;
 }
 
@@ -179,7 +184,7 @@ void progress_test_step(progress *p, const tally_progress *now) {
     if (p->kind != PROGRESS_BAR || !due(p, now->step == p->tests))
         return;
     field tested = {0};
-    snprintf(tested.text, sizeof tested.text, "tested %s strings", format_whole(now->step).text);
+    snprintf(tested.text, sizeof tested.text, "tested %s %s", format_whole(now->step).text, p->words->many);
     draw(p, (double)now->step / (double)p->tests, &tested, 1);
 }
 

@@ -5,6 +5,8 @@
 #include <tally/parity.h>
 #include <tally/tally.h>
 
+#include "task.h"
+
 typedef enum progress_kind { PROGRESS_NONE, PROGRESS_LINES, PROGRESS_BAR } progress_kind;
 
 typedef struct progress {
@@ -12,6 +14,7 @@ typedef struct progress {
     /* Of training: what a sample of the test strings is run through. */
     const tally_model *model;
     const tally_dataset *test;
+    const task_words *words; /* of training and testing: what sequences are called */
     size_t epochs, train_size, batch;
     size_t tests;         /* sequences to test */
     const char *device;   /* whose parity is checked: its selector */
@@ -34,12 +37,12 @@ typedef struct progress {
 void progress_start(progress *p, bool quiet);
 
 /* From here on it is the training of a model. */
-void progress_train(progress *p, const tally_model *model, const tally_dataset *train, const tally_dataset *test,
-                    const tally_train_options *options);
+void progress_train(progress *p, const task_words *words, const tally_model *model, const tally_dataset *train,
+                    const tally_dataset *test, const tally_train_options *options);
 void progress_train_step(progress *p, const tally_progress *now);
 
 /* From here on it is a test of so many sequences. */
-void progress_test(progress *p, size_t sequences);
+void progress_test(progress *p, const task_words *words, size_t sequences);
 void progress_test_step(progress *p, const tally_progress *now);
 
 /* From here on it is so many parity checks of a device on a route. */

@@ -5,9 +5,11 @@
 
 #include "command.h"
 
-static const char *const tasks[] = {"count", NULL};
+static const char *const tasks[] = {
+    [RECIPE_COUNT] = "count", [RECIPE_MNIST] = "mnist", [RECIPE_NPY] = "npy", [RECIPE_TASKS] = NULL};
 static const char *const draws[] = {[TALLY_DRAW_RANDOM] = "random", [TALLY_DRAW_EVEN] = "even", NULL};
 static const char *const keeps[] = {[TALLY_KEEP_LAST] = "last", [TALLY_KEEP_BEST] = "best", NULL};
+static const char *const normalizes[] = {[RECIPE_STANDARD] = "standard", [RECIPE_NONE] = "none", NULL};
 
 static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_VERSION] = "tally.version",
@@ -15,6 +17,13 @@ static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_LENGTH] = "length",
     [RECIPE_TRAIN_SIZE] = "train_size",
     [RECIPE_DRAW] = "draw",
+    [RECIPE_TIME_STEPS] = "time_steps",
+    [RECIPE_INPUTS] = "inputs",
+    [RECIPE_CLASSES] = "classes",
+    [RECIPE_NORMALIZE] = "normalize",
+    [RECIPE_MEAN] = "mean",
+    [RECIPE_DEVIATION] = "deviation",
+    [RECIPE_HOLD_OUT] = "hold_out",
     [RECIPE_SEED] = "seed",
     [RECIPE_EPOCHS] = "epochs",
     [RECIPE_KEPT_EPOCH] = "kept_epoch",
@@ -35,10 +44,30 @@ static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_DIGEST] = "weights_sha256",
 };
 
-recipe recipe_defaults(void) {
+bool recipe_has(const recipe *r, recipe_field field) {
+    switch (field) {
+    case RECIPE_LENGTH:
+    case RECIPE_DRAW:
+        return r->task == RECIPE_COUNT;
+    case RECIPE_TIME_STEPS:
+    case RECIPE_INPUTS:
+    case RECIPE_CLASSES:
+    case RECIPE_NORMALIZE:
+    case RECIPE_MEAN:
+    case RECIPE_DEVIATION:
+        return r->task != RECIPE_COUNT;
+    case RECIPE_HOLD_OUT:
+        return r->task == RECIPE_NPY;
+    default:
+        return true;
+    }
+}
+
+recipe recipe_defaults(recipe_task task) {
     tally_count_options strings = tally_count_defaults();
     tally_train_options train = tally_train_defaults();
-    return (recipe){
+    recipe r = {
+        .task = (int)task,
         .length = strings.length,
         .train_size = strings.train_size,
         .seed = strings.seed,
@@ -51,15 +80,31 @@ recipe recipe_defaults(void) {
         .epsilon = train.adam.epsilon,
         .shuffle = train.shuffle,
         .keep = (int)train.keep,
+        .deviation = 1,
+        .hold_out = 0.1,
     };
+    if (task != RECIPE_COUNT) {
+        r.epochs = 12;
+        r.batch = 128;
+        r.shuffle = true;
+    }
+    return r;
 }
 
 void recipe_values(recipe *r, value values[RECIPE_FIELDS]) {
     values[RECIPE_VERSION] = value_text(&r->version);
     values[RECIPE_TASK] = value_choice(&r->task, tasks);
     values[RECIPE_LENGTH] = value_whole(&r->length, 1, RECIPE_MAX_LENGTH);
-    values[RECIPE_TRAIN_SIZE] = value_whole(&r->train_size, 1, 1u << RECIPE_MAX_LENGTH);
+    values[RECIPE_TRAIN_SIZE] =
+        value_whole(&r->train_size, 1, r->task == RECIPE_COUNT ? 1u << RECIPE_MAX_LENGTH : UINT32_MAX);
     values[RECIPE_DRAW] = value_choice(&r->draw, draws);
+    values[RECIPE_TIME_STEPS] = value_whole(&r->time_steps, 1, INT32_MAX);
+    values[RECIPE_INPUTS] = value_whole(&r->inputs, 1, INT64_MAX);
+    values[RECIPE_CLASSES] = value_whole(&r->classes, 2, TALLY_MAX_CLASSES);
+    values[RECIPE_NORMALIZE] = value_choice(&r->normalize, normalizes);
+    values[RECIPE_MEAN] = value_real(&r->mean, -(double)FLT_MAX, (double)FLT_MAX);
+    values[RECIPE_DEVIATION] = value_real(&r->deviation, (double)FLT_MIN, (double)FLT_MAX);
+    values[RECIPE_HOLD_OUT] = value_fraction(&r->hold_out);
     values[RECIPE_SEED] = value_whole(&r->seed, 0, UINT64_MAX);
     values[RECIPE_EPOCHS] = value_whole(&r->epochs, 1, RECIPE_MAX_EPOCHS);
     values[RECIPE_KEPT_EPOCH] = value_whole(&r->kept_epoch, 1, RECIPE_MAX_EPOCHS);
@@ -111,28 +156,60 @@ static int check_digest(const recipe *r, const tally_model *model, const char *p
     return TALLY_OK;
 }
 
-int recipe_load(recipe *r, const tally_model *model, const char *path) {
-    *r = recipe_defaults();
+static int load_field(recipe *r, const tally_model *model, const char *path, recipe_field field) {
     value values[RECIPE_FIELDS];
     recipe_values(r, values);
-    for (int i = 0; i < RECIPE_FIELDS; i++) {
-        const char *text = tally_model_note(model, keys[i]);
-        if (text == NULL)
-            continue;
-        if (!value_parse(&values[i], text)) {
-            char range[VALUE_TEXT_SIZE];
-            value_describe_range(&values[i], range);
-            return command_fail(TALLY_MODEL, "%s: its note %s is '%.64s', not %s", path, keys[i], text, range);
-        }
-        r->known[i] = true;
-    }
-    const tally_model_config *config = tally_model_get_config(model);
+    const char *text = tally_model_note(model, keys[field]);
+    if (text == NULL)
+        return TALLY_OK;
+    r->known[field] = value_parse(&values[field], text);
+    if (r->known[field])
+        return TALLY_OK;
+    char range[VALUE_TEXT_SIZE];
+    value_describe_range(&values[field], range);
+    return command_fail(TALLY_MODEL, "%s: its note %s is '%.64s', not %s", path, keys[field], text, range);
+}
+
+/* Of count: the model goes with its strings, as far as they are known. */
+static int check_strings(const recipe *r, const tally_model_config *config, const char *path) {
     if (r->known[RECIPE_LENGTH] && config->classes != r->length + 1)
         return command_fail(TALLY_MODEL, "%s: its note length is %llu, which makes %llu counts, but it has %zu classes",
                             path, (unsigned long long)r->length, (unsigned long long)r->length + 1, config->classes);
     if (config->inputs != 1)
         return command_fail(TALLY_MODEL, "%s: it takes %zu inputs a step, but a string has one bit a step", path,
                             config->inputs);
+    return TALLY_OK;
+}
+
+/* Of mnist and npy: it is known what is to be fed to the model, and goes with it. */
+static int check_files(const recipe *r, const tally_model_config *config, const char *path) {
+    static const recipe_field needed[] = {RECIPE_TIME_STEPS, RECIPE_INPUTS, RECIPE_CLASSES, RECIPE_MEAN,
+                                          RECIPE_DEVIATION};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!r->known[needed[i]])
+            return command_fail(TALLY_MODEL, "%s: it has no note %s, so it is not known what it takes", path,
+                                keys[needed[i]]);
+    if (r->inputs != config->inputs)
+        return command_fail(TALLY_MODEL, "%s: its note inputs is %llu, but it takes %zu inputs a step", path,
+                            (unsigned long long)r->inputs, config->inputs);
+    if (r->classes != config->classes)
+        return command_fail(TALLY_MODEL, "%s: its note classes is %llu, but it has %zu classes", path,
+                            (unsigned long long)r->classes, config->classes);
+    return TALLY_OK;
+}
+
+int recipe_load(recipe *r, const tally_model *model, const char *path) {
+    *r = recipe_defaults(RECIPE_COUNT);
+    int result = load_field(r, model, path, RECIPE_TASK);
+    for (int i = 0; i < RECIPE_FIELDS && result == TALLY_OK; i++)
+        if (i != RECIPE_TASK && recipe_has(r, (recipe_field)i))
+            result = load_field(r, model, path, (recipe_field)i);
+    if (result != TALLY_OK)
+        return result;
+    const tally_model_config *config = tally_model_get_config(model);
+    result = r->task == RECIPE_COUNT ? check_strings(r, config, path) : check_files(r, config, path);
+    if (result != TALLY_OK)
+        return result;
     return r->known[RECIPE_DIGEST] ? check_digest(r, model, path) : TALLY_OK;
 }
 
@@ -160,6 +237,8 @@ bool recipe_json(recipe *r, json_t *object) {
     value values[RECIPE_FIELDS];
     recipe_values(r, values);
     for (int i = 0; i < RECIPE_FIELDS; i++) {
+        if (!recipe_has(r, (recipe_field)i))
+            continue;
         const char *key = i == RECIPE_VERSION ? "version" : keys[i];
         if (json_object_set_new(object, key, r->known[i] ? value_json(&values[i]) : json_null()) != 0)
             return false;

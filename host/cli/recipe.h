@@ -14,12 +14,21 @@ enum {
     RECIPE_MAX_THREADS = 1024
 };
 
+typedef enum recipe_task { RECIPE_COUNT, RECIPE_MNIST, RECIPE_NPY, RECIPE_TASKS } recipe_task;
+
 typedef enum recipe_field {
     RECIPE_VERSION,
     RECIPE_TASK,
     RECIPE_LENGTH,
     RECIPE_TRAIN_SIZE,
     RECIPE_DRAW,
+    RECIPE_TIME_STEPS,
+    RECIPE_INPUTS,
+    RECIPE_CLASSES,
+    RECIPE_NORMALIZE,
+    RECIPE_MEAN,
+    RECIPE_DEVIATION,
+    RECIPE_HOLD_OUT,
     RECIPE_SEED,
     RECIPE_EPOCHS,
     RECIPE_KEPT_EPOCH,
@@ -41,11 +50,21 @@ typedef enum recipe_field {
     RECIPE_FIELDS
 } recipe_field;
 
+typedef enum recipe_normalize { RECIPE_STANDARD, RECIPE_NONE } recipe_normalize;
+
 typedef struct recipe {
     const char *version;
-    int task;
-    uint64_t length, train_size, seed;
+    int task; /* a recipe_task */
+    uint64_t train_size, seed;
+    /* Of count: */
+    uint64_t length;
     int draw; /* a tally_draw */
+    /* Of mnist and npy: */
+    uint64_t time_steps, inputs, classes;
+    int normalize; /* a recipe_normalize */
+    double mean, deviation;
+    double hold_out; /* the share that was, known if any was to be */
+    /* Of all: */
     uint64_t epochs, kept_epoch, steps, batch;
     double rate, beta1, beta2, epsilon;
     bool shuffle;
@@ -54,13 +73,16 @@ typedef struct recipe {
     int route; /* a tally_route */
     uint64_t threads;
     double train_seconds;
-    double loss; /* cross-entropy a string, mean over the kept epoch */
+    double loss; /* cross-entropy a sequence, mean over the kept epoch */
     const char *digest;
     bool known[RECIPE_FIELDS];
 } recipe;
 
-/* The defaults of training, nothing known yet. */
-recipe recipe_defaults(void);
+/* The defaults of training for a task, nothing known yet. */
+recipe recipe_defaults(recipe_task task);
+
+/* Whether a task has such a field. */
+bool recipe_has(const recipe *r, recipe_field field);
 
 /* Each field's text form and range. */
 void recipe_values(recipe *r, value values[RECIPE_FIELDS]);

@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "format.h"
+#include "task.h"
 
 size_t report_most_probable(const float *probabilities, size_t count) {
     size_t best = 0;
@@ -51,21 +52,41 @@ static void print_device(const report *r) {
         printf("Fallbacks    %s operations ran on the C path; --verbose names them\n", format_whole(fallbacks).text);
 }
 
-static void print_training(const report *r) {
+static const task_words *words(const report *r) {
+    return &task_get(r->recipe->task)->words;
+}
+
+/* What was trained on. */
+static void print_sequences(const report *r) {
+    const recipe *c = r->recipe;
+    if (c->task == RECIPE_COUNT)
+        printf("%s of the %s strings of %llu bits", format_whole(c->train_size).text,
+               format_whole((uint64_t)1 << c->length).text, (unsigned long long)c->length);
+    else
+        printf("%s %s of %llu %s of %llu inputs", format_whole(c->train_size).text, words(r)->many,
+               (unsigned long long)c->time_steps, words(r)->steps, (unsigned long long)c->inputs);
+}
+
+static void print_trained(const report *r) {
     const recipe *c = r->recipe;
     printf("Trained      ");
     if (c->known[RECIPE_EPOCHS])
         printf("%s epoch%s of ", format_whole(c->epochs).text, c->epochs == 1 ? "" : "s");
-    printf("%s of the %s strings of %llu bits", format_whole(c->train_size).text,
-           format_whole((uint64_t)1 << c->length).text, (unsigned long long)c->length);
+    print_sequences(r);
     if (c->known[RECIPE_TRAIN_SECONDS])
         printf(", in %.1f s", c->train_seconds);
     putchar('\n');
+}
+
+static void print_training(const report *r) {
+    const recipe *c = r->recipe;
+    if (c->known[RECIPE_TRAIN_SIZE])
+        print_trained(r);
     if (c->known[RECIPE_TRAIN_SECONDS] && recipe_sequences(c) > 0)
         printf("Speed        %.3f ms a step, %s sequences a second\n", 1000 * c->train_seconds / (double)c->steps,
                format_whole((uint64_t)((double)recipe_sequences(c) / c->train_seconds)).text);
     if (c->known[RECIPE_LOSS])
-        printf("Loss         %.6g a string in training, weights of epoch %s\n", c->loss,
+        printf("Loss         %.6g %s %s in training, weights of epoch %s\n", c->loss, words(r)->article, words(r)->one,
                format_whole(c->kept_epoch).text);
 }
 
@@ -75,18 +96,19 @@ static void print_error(const report *r) {
     if (!r->tested)
         printf("Test error   not known: the test was not run to its end\n");
     else if (r->test.tested == 0)
-        printf("Test error   none: every string was trained on, there is none left to test\n");
+        printf("Test error   none: every %s was trained on, there is none left to test\n", words(r)->one);
     else
-        printf("Test error   %s: mistakes in %s of %s strings, tested in %.1f s\n",
+        printf("Test error   %s: mistakes in %s of %s %s, tested in %.1f s\n",
                format_percent((double)r->test.mistakes / (double)r->test.tested).text,
-               format_whole(r->test.mistakes).text, format_whole(r->test.tested).text, r->test.seconds);
+               format_whole(r->test.mistakes).text, format_whole(r->test.tested).text, words(r)->many, r->test.seconds);
 }
 
-static void print_by_count(const report *r) {
-    printf("\ncount     strings  mistakes\n");
-    for (size_t count = 0; count <= r->recipe->length; count++)
-        printf("%5zu %11s %9s\n", count, format_whole(r->test.tested_of_class[count]).text,
-               format_whole(r->test.mistakes_of_class[count]).text);
+static void print_by_class(const report *r) {
+    printf("\n%s %11s %9s\n", r->recipe->task == RECIPE_COUNT ? "count" : "class", words(r)->many, "mistakes");
+    size_t classes = tally_model_get_config(r->model)->classes;
+    for (size_t i = 0; i < classes; i++)
+        printf("%5zu %11s %9s\n", i, format_whole(r->test.tested_of_class[i]).text,
+               format_whole(r->test.mistakes_of_class[i]).text);
 }
 
 static void print_example(const report *r) {
@@ -106,7 +128,7 @@ int report_print(const report *r) {
     if (r->file != NULL)
         printf("Model file   %s\n", r->file);
     if (r->tested && r->test.tested > 0 && !r->trained)
-        print_by_count(r);
+        print_by_class(r);
     if (r->example != NULL)
         print_example(r);
     return TALLY_OK;
@@ -120,12 +142,23 @@ static json_t *quotient(double above, double below) {
     return below > 0 ? json_real(above / below) : json_null();
 }
 
-static json_t *counts(const report *r, const size_t *numbers) {
+static json_t *by_class(const report *r, const size_t *numbers) {
     if (!r->tested)
         return json_null();
     json_t *array = json_array();
-    for (size_t count = 0; count <= r->recipe->length; count++)
-        if (json_array_append_new(array, json_integer((json_int_t)numbers[count])) != 0) {
+    size_t classes = tally_model_get_config(r->model)->classes;
+    for (size_t i = 0; i < classes; i++)
+        if (json_array_append_new(array, json_integer((json_int_t)numbers[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
+json_t *report_json_probabilities(const float *probabilities, size_t count) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        if (json_array_append_new(array, value_json_real((double)probabilities[i])) != 0) {
             json_decref(array);
             return NULL;
         }
@@ -136,16 +169,10 @@ static json_t *example(const report *r) {
     if (r->example == NULL)
         return json_null();
     size_t classes = tally_model_get_config(r->model)->classes;
-    json_t *array = json_array();
-    for (size_t i = 0; i < classes; i++)
-        if (json_array_append_new(array, value_json_real((double)r->probabilities[i])) != 0) {
-            json_decref(array);
-            return NULL;
-        }
     size_t answer = report_most_probable(r->probabilities, classes);
     return json_pack("{s:s, s:I, s:I, s:o, s:o}", "string", r->example, "ones", (json_int_t)ones(r->example), "count",
                      (json_int_t)answer, "probability", value_json_real((double)r->probabilities[answer]),
-                     "probabilities", array);
+                     "probabilities", report_json_probabilities(r->probabilities, classes));
 }
 
 /* What is known of the device that worked, over what the notes say of the one that trained. */
@@ -181,13 +208,16 @@ static bool set_speed(const recipe *c, json_t *object) {
 }
 
 static bool set_test(const report *r, json_t *object) {
+    bool count = r->recipe->task == RECIPE_COUNT;
     size_t tested = r->tested ? r->test.tested : 0, mistakes = r->tested ? r->test.mistakes : 0;
     return json_object_set_new(object, "mistakes", json_integer((json_int_t)mistakes)) == 0 &&
            json_object_set_new(object, "tested", json_integer((json_int_t)tested)) == 0 &&
            json_object_set_new(object, "error", quotient((double)mistakes, (double)tested)) == 0 &&
            json_object_set_new(object, "test_seconds", r->tested ? json_real(r->test.seconds) : json_null()) == 0 &&
-           json_object_set_new(object, "mistakes_by_count", counts(r, r->test.mistakes_of_class)) == 0 &&
-           json_object_set_new(object, "tested_by_count", counts(r, r->test.tested_of_class)) == 0;
+           json_object_set_new(object, count ? "mistakes_by_count" : "mistakes_by_class",
+                               by_class(r, r->test.mistakes_of_class)) == 0 &&
+           json_object_set_new(object, count ? "tested_by_count" : "tested_by_class",
+                               by_class(r, r->test.tested_of_class)) == 0;
 }
 
 int report_dump_json(json_t *object) {
@@ -203,13 +233,14 @@ int report_dump_json(json_t *object) {
 int report_print_json(const report *r) {
     json_t *object = json_object();
     json_int_t hidden = (json_int_t)tally_model_get_config(r->model)->hidden;
-    bool built = object != NULL && recipe_json(r->recipe, object) && set_device(r, object) &&
-                 (r->trained || set_trained_device(r->recipe, object)) && set_speed(r->recipe, object) &&
-                 set_test(r, object) && json_object_set_new(object, "hidden", json_integer(hidden)) == 0 &&
-                 json_object_set_new(object, "weights_sha256", value_json_text(r->digest)) == 0 &&
-                 json_object_set_new(object, r->trained ? "out" : "file", text_or_null(r->file)) == 0 &&
-                 (!r->trained || (json_object_set_new(object, "stopped", text_or_null(r->stopped)) == 0 &&
-                                  json_object_set_new(object, "example", example(r)) == 0));
+    bool built =
+        object != NULL && recipe_json(r->recipe, object) && set_device(r, object) &&
+        (r->trained || set_trained_device(r->recipe, object)) && set_speed(r->recipe, object) && set_test(r, object) &&
+        json_object_set_new(object, "hidden", json_integer(hidden)) == 0 &&
+        json_object_set_new(object, "weights_sha256", value_json_text(r->digest)) == 0 &&
+        json_object_set_new(object, r->trained ? "out" : "file", text_or_null(r->file)) == 0 &&
+        (!r->trained || (json_object_set_new(object, "stopped", text_or_null(r->stopped)) == 0 &&
+                         (r->recipe->task != RECIPE_COUNT || json_object_set_new(object, "example", example(r)) == 0)));
     if (!built) {
         json_decref(object);
         object = NULL;

@@ -15,7 +15,7 @@ typedef struct report {
     bool tested;            /* false: testing was not done to the end */
     const char *file;       /* where the model is; NULL: not saved */
     const char *stopped;    /* why before its time, or NULL */
-    const char *example;    /* one of the test strings, or NULL */
+    const char *example;    /* of count: one of the test strings, or NULL */
     const float *probabilities;
 } report;
 
@@ -28,6 +28,9 @@ int report_dump_json(json_t *object);
 
 /* The way the guide prints a softmax. */
 void report_print_probabilities(const float *probabilities, size_t count);
+
+/* Probabilities as an array; NULL without memory. */
+json_t *report_json_probabilities(const float *probabilities, size_t count);
 
 /* The first of the largest. */
 size_t report_most_probable(const float *probabilities, size_t count);

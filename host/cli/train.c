@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,42 +11,19 @@
 #include "progress.h"
 #include "report.h"
 #include "stop.h"
+#include "task.h"
 
 enum { MAX_HIDDEN = 4096 };
 
 typedef struct arguments {
+    const task *task;
+    task_choice choice;
     recipe recipe;
     uint64_t hidden;
     command_device device;
     const char *out;
     bool json, quiet;
 } arguments;
-
-static const command_help help = {
-    .command = "train",
-    .usage = "tally train count [OPTION...]",
-    .about = "Trains an LSTM to count the ones in strings of bits. Of all 2^length strings,\n"
-             "shuffled by the seed, the first ones are trained on; all others are tested at\n"
-             "the end and never trained on. The same options give the same weights, whatever\n"
-             "the number of threads.\n"
-             "\n"
-             "The model is kept only with --out. Ctrl-C stops after the step that is on, and\n"
-             "the model of the last whole epoch is saved; a second Ctrl-C ends at once. The\n"
-             "same is saved when a NaN or an infinity stops training.\n"
-             "\n"
-             "The JSON object has version, task, length, train_size, draw, seed (a string: it\n"
-             "may need 64 bits), epochs (done), kept_epoch, steps, batch, hidden,\n"
-             "learning_rate, beta1, beta2, epsilon, shuffle, keep, device, selector, backend,\n"
-             "route, threads, fallbacks (operations the C path did for the device),\n"
-             "train_seconds, ms_per_step, sequences_per_second, loss (cross-entropy a\n"
-             "string, mean over the kept epoch), mistakes, tested, error (mistakes / tested;\n"
-             "null if nothing was tested), test_seconds, mistakes_by_count, tested_by_count\n"
-             "(arrays by count, or null), weights_sha256, out (where the model is, or null),\n"
-             "stopped (why before its time, or null) and example.",
-    .examples = "  tally train count --out count.safetensors\n"
-                "  tally train count --draw even --keep best --seed 3 --json\n"
-                "  tally train count --length 12 --epochs 500 --device cpu --threads 1",
-};
 
 /* Fails now rather than when training is over: the file will be renamed into place, so its folder must take it. */
 static int check_out(const char *path) {
@@ -87,7 +65,7 @@ typedef struct training {
     const arguments *arguments;
     recipe *recipe;
     tally_model *model;
-    const tally_dataset *strings, *test_strings;
+    const task_data *data;
     progress progress;
     report report;
     int result;     /* the exit code */
@@ -95,7 +73,7 @@ typedef struct training {
     /* For the report. */
     char digest[65], example[RECIPE_MAX_LENGTH + 1];
     float probabilities[RECIPE_MAX_COUNTS];
-    size_t tested_of_class[RECIPE_MAX_COUNTS], mistakes_of_class[RECIPE_MAX_COUNTS];
+    size_t *tested_of_class, *mistakes_of_class;
 } training;
 
 /* What status, of training or of the test, means for the outcome. */
@@ -128,7 +106,8 @@ static void note_training(training *t, const tally_train_result *result) {
     r->loss = result->loss / (double)r->train_size;
     r->digest = t->digest;
     for (int i = 0; i < RECIPE_FIELDS; i++)
-        r->known[i] = true;
+        if (i != RECIPE_HOLD_OUT)
+            r->known[i] = recipe_has(r, (recipe_field)i);
     r->known[RECIPE_KEPT_EPOCH] = r->known[RECIPE_LOSS] = result->kept_epoch > 0;
 }
 
@@ -154,11 +133,14 @@ static void save(training *t) {
         fprintf(stderr, "the model of epoch %llu is in %s\n", (unsigned long long)t->recipe->kept_epoch, path);
 }
 
-/* The first test string through the model, for people to see. */
+/* Of count: the first test string through the model, for people to see. */
 static tally_status predict_example(training *t) {
+    const tally_dataset *strings = t->data->test;
+    if (t->recipe->task != RECIPE_COUNT || strings->size == 0)
+        return TALLY_OK;
     float x[RECIPE_MAX_LENGTH];
-    size_t first = 0, steps = t->test_strings->steps;
-    tally_status status = t->test_strings->read(t->test_strings, &first, 1, x, NULL);
+    size_t first = 0, steps = strings->steps;
+    tally_status status = strings->read(strings, &first, 1, x, NULL);
     if (status == TALLY_OK)
         status = tally_predict(t->model, x, 1, steps, NULL, t->probabilities);
     if (status != TALLY_OK)
@@ -173,12 +155,12 @@ static tally_status predict_example(training *t) {
 static tally_status test(training *t) {
     t->report.test.tested_of_class = t->tested_of_class;
     t->report.test.mistakes_of_class = t->mistakes_of_class;
-    progress_test(&t->progress, t->test_strings->size);
+    progress_test(&t->progress, &t->arguments->task->words, t->data->test->size);
     tally_observer observer = {.step = watch_test, .context = &t->progress};
-    tally_status status = tally_test(t->model, t->test_strings, 0, t->test_strings->size, &observer, &t->report.test);
+    tally_status status = tally_test(t->model, t->data->test, 0, t->data->test->size, &observer, &t->report.test);
     progress_end(&t->progress);
     t->report.tested = status == TALLY_OK;
-    return status == TALLY_OK && t->test_strings->size > 0 ? predict_example(t) : status;
+    return status == TALLY_OK ? predict_example(t) : status;
 }
 
 static int train(training *t) {
@@ -193,10 +175,10 @@ static int train(training *t) {
     };
     stop_catch();
     progress_start(&t->progress, t->arguments->quiet);
-    progress_train(&t->progress, t->model, t->strings, t->test_strings, &options);
+    progress_train(&t->progress, &t->arguments->task->words, t->model, t->data->train, t->data->test, &options);
     tally_train_result result;
     tally_observer observer = {.step = watch_training, .context = &t->progress};
-    tally_status status = tally_train(t->model, t->strings, &options, &observer, &result);
+    tally_status status = tally_train(t->model, t->data->train, &options, &observer, &result);
     progress_end(&t->progress);
     conclude(t, status);
     if (status != TALLY_OK && status != TALLY_STOPPED && status != TALLY_NUMBERS)
@@ -215,61 +197,48 @@ static int train(training *t) {
     return t->result != TALLY_OK ? t->result : printed;
 }
 
-static int train_on(arguments *a, tally_device *device) {
-    tally_count_options strings_options = recipe_strings(&a->recipe);
+static int train_on(arguments *a, const task_data *data, tally_device *device) {
     tally_model_config config = {
-        .inputs = 1, .hidden = (size_t)a->hidden, .classes = (size_t)a->recipe.length + 1, .layers = 1};
-    tally_count *strings = NULL;
-    tally_model *model = NULL;
-    tally_status status = tally_count_new(&strings_options, &strings);
+        .inputs = data->train->inputs, .hidden = (size_t)a->hidden, .classes = data->train->classes, .layers = 1};
+    training t = {.arguments = a, .recipe = &a->recipe, .data = data};
+    t.tested_of_class = calloc(config.classes, sizeof *t.tested_of_class);
+    t.mistakes_of_class = calloc(config.classes, sizeof *t.mistakes_of_class);
+    tally_status status = tally_model_new(device, &config, &t.model);
     if (status == TALLY_OK)
-        status = tally_model_new(device, &config, &model);
-    if (status == TALLY_OK)
-        status = tally_model_init(model, a->recipe.seed);
+        status = tally_model_init(t.model, a->recipe.seed);
+    t.report = (report){.recipe = t.recipe, .model = t.model, .trained = true, .digest = t.digest};
     int result;
-    if (status != TALLY_OK) {
+    if (status != TALLY_OK)
         result = command_fail_library(status);
-    } else {
-        training t = {.arguments = a,
-                      .recipe = &a->recipe,
-                      .model = model,
-                      .strings = tally_count_train(strings),
-                      .test_strings = tally_count_test(strings)};
-        t.report = (report){.recipe = t.recipe, .model = model, .trained = true, .digest = t.digest};
+    else if (t.tested_of_class == NULL || t.mistakes_of_class == NULL)
+        result = command_fail(TALLY_MEMORY, "no memory left for %zu classes", config.classes);
+    else
         result = train(&t);
-    }
-    tally_model_free(model);
-    tally_count_free(strings);
+    tally_model_free(t.model);
+    free(t.tested_of_class);
+    free(t.mistakes_of_class);
     return result;
 }
 
-/* The guide's number, but of short strings half, so that some are left to test. */
-static uint64_t default_train_size(uint64_t length) {
-    uint64_t half = (uint64_t)1 << (length - 1), usual = tally_count_defaults().train_size;
-    return half < usual ? half : usual;
+static int train_with(arguments *a, const task_data *data) {
+    tally_device *device;
+    int result = command_open_device(&a->device, &device);
+    if (result != TALLY_OK)
+        return result;
+    result = train_on(a, data, device);
+    command_close_device(device);
+    return result;
 }
 
-int command_train(int argc, char **argv) {
-    arguments a = {.recipe = recipe_defaults(), .hidden = 24, .device = {.selector = "auto"}};
-    value v[RECIPE_FIELDS];
-    recipe_values(&a.recipe, v);
-    uint64_t train_size = 0;
-    v[RECIPE_TRAIN_SIZE].whole = &train_size;
-    const option options[] = {
-        OPTION_DEVICE(a.device.selector),
-        OPTION_ROUTE(a.device.route),
-        {.name = "epochs", .argument = "N", .value = v[RECIPE_EPOCHS], .help = "passes over the training strings"},
-        {.name = "batch", .argument = "N", .value = v[RECIPE_BATCH], .help = "strings a training step"},
+/* Options that all tasks have; how many. */
+static size_t common_options(arguments *a, const value v[RECIPE_FIELDS], option *options) {
+    const option common[] = {
         {.name = "hidden",
          .argument = "N",
-         .value = value_whole(&a.hidden, 1, MAX_HIDDEN),
+         .value = value_whole(&a->hidden, 1, MAX_HIDDEN),
          .help = "units of the LSTM"},
-        {.name = "length", .argument = "N", .value = v[RECIPE_LENGTH], .help = "bits a string"},
-        {.name = "train-size",
-         .argument = "N",
-         .value = v[RECIPE_TRAIN_SIZE],
-         .help = "strings to train on, at most the 2^length there are",
-         .fallback = "10000, or half of all strings if that is less"},
+        {.name = "epochs", .argument = "N", .value = v[RECIPE_EPOCHS], .help = "passes over what is trained on"},
+        {.name = "batch", .argument = "N", .value = v[RECIPE_BATCH], .help = "sequences a training step"},
         {.name = "lr", .argument = "X", .value = v[RECIPE_RATE], .help = "learning rate of Adam"},
         {.name = "beta1", .argument = "X", .value = v[RECIPE_BETA1], .help = "Adam's decay of the gradient's mean"},
         {.name = "beta2", .argument = "X", .value = v[RECIPE_BETA2], .help = "Adam's decay of the gradient's square"},
@@ -277,51 +246,83 @@ int command_train(int argc, char **argv) {
         {.name = "seed",
          .argument = "N",
          .value = v[RECIPE_SEED],
-         .help = "of the strings' order, the first weights and --shuffle; a seed means the same everywhere"},
-        {.name = "draw",
-         .argument = "HOW",
-         .value = v[RECIPE_DRAW],
-         .help = "how training strings are taken from the shuffled ones, the first ones or evenly over the counts"},
-        {.name = "shuffle", .value = v[RECIPE_SHUFFLE], .help = "a new order of the training strings each epoch"},
+         .help = "of all that is random: which sequences are trained on where that is drawn, the first weights and the "
+                 "shuffling; a seed means the same everywhere"},
+        {.name = "shuffle", .value = v[RECIPE_SHUFFLE], .help = "a new order of what is trained on in each epoch"},
         {.name = "keep",
          .argument = "WHICH",
          .value = v[RECIPE_KEEP],
          .help = "weights of the last epoch, or of the one with the lowest training loss"},
-        OPTION_THREADS(a.device.threads),
+        OPTION_DEVICE(a->device.selector),
+        OPTION_ROUTE(a->device.route),
+        OPTION_THREADS(a->device.threads),
         {.name = "out",
          .argument = "FILE",
-         .value = value_text(&a.out),
+         .value = value_text(&a->out),
          .help = "save the model here, in safetensors form, for eval, predict and PyTorch",
          .fallback = ""},
-        OPTION_JSON(a.json),
-        OPTION_VERBOSE(a.device.verbose),
-        OPTION_QUIET(a.quiet),
-        {.name = NULL},
+        OPTION_JSON(a->json),
+        OPTION_VERBOSE(a->device.verbose),
+        OPTION_QUIET(a->quiet),
     };
+    size_t count = sizeof common / sizeof *common;
+    memcpy(options, common, sizeof common);
+    return count;
+}
+
+enum { MAX_COMMON = 32, MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + 1 };
+
+/* Of one task, or with NULL, of all; targets get a task's defaults, or those of count. */
+static void make_options(arguments *a, const task *chosen, option options[MAX_OPTIONS]) {
+    const task *defaults = chosen != NULL ? chosen : task_get(RECIPE_COUNT);
+    *a = (arguments){.task = defaults,
+                     .recipe = recipe_defaults(defaults->number),
+                     .hidden = defaults->hidden,
+                     .device = {.selector = "auto"}};
+    a->choice = (task_choice){.recipe = &a->recipe, .hold_out = NAN};
+    value v[RECIPE_FIELDS];
+    recipe_values(&a->recipe, v);
+    size_t count = 0;
+    for (int i = 0; i < RECIPE_TASKS; i++)
+        if (chosen == NULL || chosen == task_get(i))
+            count += task_get(i)->options(&a->choice, v, options + count);
+    count += common_options(a, v, options + count);
+    options[count] = (option){.name = NULL};
+}
+
+static int unknown_task(const char *name) {
+    const char *command = task_get(RECIPE_COUNT)->help.command;
+    return name == NULL ? command_misused(command, "which task? There is count, mnist and npy")
+                        : command_misused(command, "unknown task '%s'; there is count, mnist and npy", name);
+}
+
+int command_train(int argc, char **argv) {
+    arguments a;
+    option options[MAX_OPTIONS];
+    make_options(&a, NULL, options);
+    const char *named = options_first_operand(options, argc, argv);
+    const task *chosen = named != NULL ? task_find(named) : NULL;
+    if (named != NULL && chosen == NULL && !options_ask_help(argc, argv))
+        return unknown_task(named);
+    make_options(&a, chosen != NULL ? chosen : task_get(RECIPE_COUNT), options);
     int operands;
-    int parsed = options_parse(options, &help, argc, argv, &operands);
+    int parsed = options_parse(options, &a.task->help, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands == 0)
-        return command_misused(help.command, "which task? There is count");
-    if (strcmp(argv[0], "count") != 0)
-        return command_misused(help.command, "unknown task '%s'; there is count", argv[0]);
+        return unknown_task(NULL);
     if (operands > 1)
-        return command_misused(help.command, "'%s' is too much behind the task", argv[1]);
-    uint64_t length = a.recipe.length;
-    if (train_size > (uint64_t)1 << length)
-        return command_misused(help.command, "option --train-size: %llu is more than the %llu strings of %llu bits",
-                               (unsigned long long)train_size, 1ull << length, (unsigned long long)length);
-    a.recipe.train_size = train_size > 0 ? train_size : default_train_size(length);
+        return command_misused(a.task->help.command, "'%s' is too much behind the task", argv[1]);
+    int checked = a.task->check(&a.choice);
+    if (checked != TALLY_OK)
+        return checked;
     if (a.out != NULL && check_out(a.out) != TALLY_OK)
         return TALLY_IO;
-
-    tally_device *device;
     a.device.quiet = a.quiet;
-    int result = command_open_device(&a.device, &device);
-    if (result != TALLY_OK)
-        return result;
-    result = train_on(&a, device);
-    command_close_device(device);
+    task_data data = {.train = NULL};
+    int result = a.task->open(&a.choice, &data);
+    if (result == TALLY_OK)
+        result = train_with(&a, &data);
+    task_close(&data);
     return result;
 }

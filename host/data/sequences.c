@@ -3,6 +3,7 @@
 #include "core/size.h"
 #include "data/array.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,11 +329,11 @@ tally_normalization tally_sequences_measure(const tally_sequences *s) {
 }
 
 tally_status tally_sequences_normalize(tally_sequences *s, tally_normalization normalization) {
-    float mean = (float)normalization.mean, factor = (float)(1.0 / normalization.deviation);
-    if (!isfinite(mean) || !isfinite(factor) || !(factor > 0))
+    double deviation = normalization.deviation;
+    if (!isfinite((float)normalization.mean) || !(deviation >= (double)FLT_MIN && deviation <= (double)FLT_MAX))
         return tl_fail(TALLY_DATA, "%s: values cannot be normalized by a mean of %g and a deviation of %g", s->x_path,
-                       normalization.mean, normalization.deviation);
-    s->mean = mean;
-    s->factor = factor;
+                       normalization.mean, deviation);
+    s->mean = (float)normalization.mean;
+    s->factor = (float)(1.0 / deviation);
     return TALLY_OK;
 }

@@ -89,7 +89,7 @@ typedef struct tally_normalization {
  * deviation = sqrt(sum of (value - mean)^2 / count), each sum one chain of double additions. The same on every machine. */
 TALLY_API tally_normalization tally_sequences_measure(const tally_sequences *sequences);
 
-/* TALLY_DATA: 1 / deviation or mean is not a finite float32, as where all values are the same. */
+/* TALLY_DATA: mean is no finite float32, or deviation is not in FLT_MIN to FLT_MAX: it is 0 where all values are the same. */
 TALLY_API tally_status tally_sequences_normalize(tally_sequences *sequences, tally_normalization normalization);
 
 #ifdef __cplusplus

@@ -1,0 +1,98 @@
+#include "command.h"
+#include "tasks.h"
+
+static size_t count_options(task_choice *choice, const value values[RECIPE_FIELDS], option *options) {
+    value train_size = values[RECIPE_TRAIN_SIZE];
+    train_size.whole = &choice->train_size;
+    size_t n = 0;
+    options[n++] = (option){.name = "length", .argument = "N", .value = values[RECIPE_LENGTH], .help = "bits a string"};
+    options[n++] = (option){.name = "train-size",
+                            .argument = "N",
+                            .value = train_size,
+                            .help = "strings to train on, at most the 2^length there are",
+                            .fallback = "10000, or half of all strings if that is less"};
+    options[n++] = (option){
+        .name = "draw",
+        .argument = "HOW",
+        .value = values[RECIPE_DRAW],
+        .help = "how training strings are taken from the shuffled ones, the first ones or evenly over the counts"};
+    return n;
+}
+
+/* The guide's number, but of short strings half, so that some are left to test. */
+static uint64_t default_train_size(uint64_t length) {
+    uint64_t half = (uint64_t)1 << (length - 1), usual = tally_count_defaults().train_size;
+    return half < usual ? half : usual;
+}
+
+static int check_count(task_choice *choice) {
+    recipe *r = choice->recipe;
+    uint64_t length = r->length, train_size = choice->train_size;
+    if (train_size > (uint64_t)1 << length)
+        return command_misused("train", "option --train-size: %llu is more than the %llu strings of %llu bits",
+                               (unsigned long long)train_size, 1ull << length, (unsigned long long)length);
+    r->train_size = train_size > 0 ? train_size : default_train_size(length);
+    return TALLY_OK;
+}
+
+static int open_strings(const recipe *r, task_data *data) {
+    tally_count_options options = recipe_strings(r);
+    tally_status status = tally_count_new(&options, &data->strings);
+    if (status != TALLY_OK)
+        return command_fail_library(status);
+    data->train = tally_count_train(data->strings);
+    data->test = tally_count_test(data->strings);
+    return TALLY_OK;
+}
+
+static int open_count(const task_choice *choice, task_data *data) {
+    return open_strings(choice->recipe, data);
+}
+
+static int open_count_test(const recipe *r, const char *model, const task_files *files, task_data *data) {
+    if (files->folder != NULL || files->x != NULL || files->y != NULL || files->lengths != NULL)
+        return command_misused("eval", "%s counts ones: its strings are made from its notes, not read from files",
+                               model);
+    int result = recipe_need_strings(r, model);
+    return result == TALLY_OK ? open_strings(r, data) : result;
+}
+
+const task task_count = {
+    .number = RECIPE_COUNT,
+    .name = "count",
+    .words = {"a", "string", "strings", "bits"},
+    .hidden = 24,
+    .help =
+        {
+            .command = "train",
+            .usage = "tally train count [OPTION...]",
+            .about = "Trains an LSTM to count the ones in strings of bits. Of all 2^length strings,\n"
+                     "shuffled by the seed, the first ones are trained on; all others are tested at\n"
+                     "the end and never trained on. The same options give the same weights, whatever\n"
+                     "the number of threads.\n"
+                     "\n"
+                     "Other tasks have data from files and options of their own: see\n"
+                     "'tally train mnist --help' and 'tally train npy --help'.\n"
+                     "\n"
+                     "The model is kept only with --out. Ctrl-C stops after the step that is on, and\n"
+                     "the model of the last whole epoch is saved; a second Ctrl-C ends at once. The\n"
+                     "same is saved when a NaN or an infinity stops training.\n"
+                     "\n"
+                     "The JSON object has version, task, length, train_size, draw, seed (a string: it\n"
+                     "may need 64 bits), epochs (done), kept_epoch, steps, batch, hidden,\n"
+                     "learning_rate, beta1, beta2, epsilon, shuffle, keep, device, selector, backend,\n"
+                     "route, threads, fallbacks (operations the C path did for the device),\n"
+                     "train_seconds, ms_per_step, sequences_per_second, loss (cross-entropy a\n"
+                     "string, mean over the kept epoch), mistakes, tested, error (mistakes / tested;\n"
+                     "null if nothing was tested), test_seconds, mistakes_by_count, tested_by_count\n"
+                     "(arrays by count, or null), weights_sha256, out (where the model is, or null),\n"
+                     "stopped (why before its time, or null) and example.",
+            .examples = "  tally train count --out count.safetensors\n"
+                        "  tally train count --draw even --keep best --seed 3 --json\n"
+                        "  tally train count --length 12 --epochs 500 --device cpu --threads 1",
+        },
+    .options = count_options,
+    .check = check_count,
+    .open = open_count,
+    .open_test = open_count_test,
+};

@@ -1,0 +1,77 @@
+#include <stdlib.h>
+
+#include "command.h"
+#include "tasks.h"
+
+static size_t mnist_options(task_choice *choice, const value values[RECIPE_FIELDS], option *options) {
+    options[0] = (option){.name = "data",
+                          .argument = "DIR",
+                          .value = value_text(&choice->files.folder),
+                          .help = "the folder with the four files",
+                          .fallback = ""};
+    return 1 + task_file_options(choice, values, options + 1);
+}
+
+static int check_mnist(task_choice *choice) {
+    if (choice->files.folder == NULL)
+        return command_misused(task_mnist.help.command, "where are the images? Give --data DIR");
+    choice->recipe->shuffle = !choice->file_order;
+    return TALLY_OK;
+}
+
+static int open_mnist(const task_choice *choice, task_data *data) {
+    char *images = NULL, *test_images = NULL;
+    recipe *r = choice->recipe;
+    int result = task_open_mnist(choice->files.folder, "train", &data->sequences, &images);
+    if (result == TALLY_OK)
+        result = task_describe(r, data->sequences);
+    if (result == TALLY_OK)
+        result = task_open_mnist(choice->files.folder, "t10k", &data->test_sequences, &test_images);
+    if (result == TALLY_OK)
+        result = task_adopt(r, "those to train on have", test_images, data->test_sequences);
+    if (result == TALLY_OK) {
+        data->train = tally_sequences_kept(data->sequences);
+        data->test = tally_sequences_kept(data->test_sequences);
+    }
+    free(images);
+    free(test_images);
+    return result;
+}
+
+const task task_mnist = {
+    .number = RECIPE_MNIST,
+    .name = "mnist",
+    .words = {"an", "image", "images", "rows"},
+    .hidden = 128,
+    .help =
+        {
+            .command = "train mnist",
+            .usage = "tally train mnist --data DIR [OPTION...]",
+            .about = "Trains an LSTM to classify images, row by row: a row of pixels is a time step.\n"
+                     "DIR has the four files of MNIST, or of a data set in the same form, such as\n"
+                     "Fashion-MNIST, of any size of image and number of classes:\n"
+                     "\n"
+                     "  train-images-idx3-ubyte, train-labels-idx1-ubyte\n"
+                     "  t10k-images-idx3-ubyte,  t10k-labels-idx1-ubyte\n"
+                     "\n"
+                     "each as it is or packed by gzip, with .gz behind its name. Training is on the\n"
+                     "train files, the t10k files are tested at the end. Classes are the largest\n"
+                     "training label + 1. The same options give the same weights, whatever the\n"
+                     "number of threads.\n"
+                     "\n"
+                     "The model is kept only with --out, together with what was done to the values.\n"
+                     "Ctrl-C stops after the step that is on, and the model of the last whole epoch\n"
+                     "is saved; a second Ctrl-C ends at once. The same is saved when a NaN or an\n"
+                     "infinity stops training.\n"
+                     "\n"
+                     "The JSON object is that of 'tally train count --help', but without length,\n"
+                     "draw and example, with mistakes_by_class and tested_by_class, and with\n"
+                     "time_steps and inputs (of an image), classes, normalize, mean and deviation.",
+            .examples = "  tally train mnist --data mnist --out mnist.safetensors\n"
+                        "  tally train mnist --data fashion --epochs 20 --hidden 256 --keep best --json",
+        },
+    .options = mnist_options,
+    .check = check_mnist,
+    .open = open_mnist,
+    .open_test = task_open_test_files,
+};

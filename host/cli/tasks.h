@@ -1,0 +1,28 @@
+/* tasks.h: the tasks, and what those with data from files share. */
+#ifndef TALLY_CLI_TASKS_H
+#define TALLY_CLI_TASKS_H
+
+#include "task.h"
+
+extern const task task_count, task_mnist, task_npy;
+
+/* Each says on stderr what is wrong and returns the exit code, or TALLY_OK. */
+
+/* Opens the images and labels, or, with labels false, the images alone, of a part of MNIST: "train" or "t10k". *images is
+ * their path, which the caller frees, also after a failure. */
+int task_open_mnist(const char *folder, const char *part, tally_sequences **sequences, char **images);
+
+/* Puts into the recipe what sequences to train on are, measures them if they are to be normalized, and normalizes them. */
+int task_describe(recipe *r, tally_sequences *sequences);
+
+/* Sequences from path are made those that the recipe speaks of: their shape must be the one it knows, and their labels its
+ * classes; they are normalized as it says. whose: who has the recipe's shape, "the model takes". */
+int task_adopt(const recipe *r, const char *whose, const char *path, tally_sequences *sequences);
+
+/* Data to test a model of mnist or npy. */
+int task_open_test_files(const recipe *r, const char *model, const task_files *files, task_data *data);
+
+/* The options that both have; how many. */
+size_t task_file_options(task_choice *choice, const value values[RECIPE_FIELDS], option *options);
+
+#endif
