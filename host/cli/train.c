@@ -230,6 +230,8 @@ static int train_with(arguments *a, const task_data *data) {
     return result;
 }
 
+enum { MAX_COMMON = 32, MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + 1 };
+
 /* Options that all tasks have; how many. */
 static size_t common_options(arguments *a, const value v[RECIPE_FIELDS], option *options) {
     const option common[] = {
@@ -265,12 +267,10 @@ static size_t common_options(arguments *a, const value v[RECIPE_FIELDS], option 
         OPTION_VERBOSE(a->device.verbose),
         OPTION_QUIET(a->quiet),
     };
-    size_t count = sizeof common / sizeof *common;
+    _Static_assert(sizeof common <= MAX_COMMON * sizeof *common, "a table of options has room for them");
     memcpy(options, common, sizeof common);
-    return count;
+    return sizeof common / sizeof *common;
 }
-
-enum { MAX_COMMON = 32, MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + 1 };
 
 /* Of one task, or with NULL, of all; targets get a task's defaults, or those of count. */
 static void make_options(arguments *a, const task *chosen, option options[MAX_OPTIONS]) {
