@@ -2,6 +2,7 @@
 #ifndef TALLY_TESTS_DATA_FILE_H
 #define TALLY_TESTS_DATA_FILE_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <tally/data.h>
@@ -119,7 +120,10 @@ static inline tally_sequences *read_idx(const char *images, const char *labels) 
 
 /* All of a data set in order: x and labels, which the caller frees. */
 static inline float *read_all(const tally_dataset *data, int32_t *labels) {
-    float *x = calloc(data->size * data->steps * data->inputs + 1, sizeof *x);
+    size_t values = data->size * data->steps * data->inputs;
+    float *x = calloc(values + 1, sizeof *x);
+    for (size_t i = 0; i < values; i++)
+        x[i] = NAN;
     size_t *numbers = calloc(data->size + 1, sizeof *numbers);
     for (size_t i = 0; i < data->size; i++)
         numbers[i] = i;

@@ -39,6 +39,14 @@ static void test_idx(void **state) {
         free(x);
         tally_sequences_free(sequences);
     }
+    /* Each byte of a size counts. */
+    idx_start(8, 3, SIZES(1, 1, 0x010203));
+    for (int i = 0; i < 0x0101; i++)
+        put_zeros(0x0100);
+    put_zeros(0x0103);
+    tally_sequences *wide = read_idx(write_made(s, "wide"), NULL);
+    assert_int_equal(tally_sequences_kept(wide)->inputs, 0x010203);
+    tally_sequences_free(wide);
     /* Sequences in any order, and either output alone; without labels they are -1. */
     tally_sequences *sequences = read_idx(images[0], NULL);
     const tally_dataset *data = tally_sequences_kept(sequences);
@@ -70,6 +78,9 @@ static void test_wrong_idx(void **state) {
     made.count = 0;
     put("\1\0\10\3", 4);
     wrong_images(s, "not an IDX file: it begins with the bytes 01 00, not 00 00");
+    made.count = 0;
+    put("\0\2\10\3", 4);
+    wrong_images(s, "not an IDX file: it begins with the bytes 00 02, not 00 00");
     idx_start(0x0d, 3, SIZES(1, 1, 1));
     put_zeros(4);
     wrong_images(s, "of the IDX type 0x0d, they must be unsigned bytes, 0x08");
@@ -273,6 +284,8 @@ static void test_npy_headers(void **state) {
         {"{'descr': '\\u1'}", "no plain character at its byte 11"},
         {"{'descr': '|u1\n'}", "no plain character"},
         {"{'descr': 7}", "no string"},
+        {"{'descr': '0123456789012345678901234567890123456789012345678901234567890123456789'}",
+         "no plain character at its byte 74"},
         {"{'descr': '|u1' 'fortran_order': False}", "no comma"},
         {"{'fortran_order': 0}", "no True or False"},
         {"{'fortran_order': Falsehood}", "no comma"},
