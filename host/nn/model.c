@@ -269,9 +269,7 @@ tally_status tally_model_set(tally_model *model, size_t index, const float *valu
     return status ? status : tl_model_write(model, &model->weights, index, values);
 }
 
-tally_status tally_model_digest(const tally_model *model, char hex[65]) {
-    if (!model || !hex)
-        return tl_fail(TALLY_USAGE, "tally_model_digest: no model or no place for the digest given");
+tally_status tl_model_digest(const tally_model *model, const tally_tensor *flat, char hex[65]) {
     SHA2_CTX context;
     SHA256Init(&context);
     for (size_t index = 0; index < model->parameter_count; index++) {
@@ -279,7 +277,7 @@ tally_status tally_model_digest(const tally_model *model, char hex[65]) {
         float *values = malloc(count * sizeof *values);
         if (!values)
             return tl_fail(TALLY_MEMORY, "no memory left for %zu weights", count);
-        tally_status status = tally_model_get(model, index, values, count);
+        tally_status status = tl_model_read(model, flat, index, values);
         for (size_t i = 0; i < count && !status; i++) {
             uint32_t bits;
             memcpy(&bits, &values[i], sizeof bits);
@@ -293,4 +291,10 @@ tally_status tally_model_digest(const tally_model *model, char hex[65]) {
     }
     SHA256End(&context, hex);
     return TALLY_OK;
+}
+
+tally_status tally_model_digest(const tally_model *model, char hex[65]) {
+    if (!model || !hex)
+        return tl_fail(TALLY_USAGE, "tally_model_digest: no model or no place for the digest given");
+    return tl_model_digest(model, &model->weights, hex);
 }

@@ -67,6 +67,9 @@ tally_status tl_model_write(const tally_model *model, const tally_tensor *flat, 
 /* A zeroed tensor laid out like the weights. The caller frees it. */
 tally_status tl_model_flat_new(const tally_model *model, tally_tensor *flat);
 
+/* tally_model_digest of a flat tensor. */
+tally_status tl_model_digest(const tally_model *model, const tally_tensor *flat, char hex[65]);
+
 /* The name of the parameter that has this element of a flat tensor, and the element's number in it. */
 const char *tl_model_element(const tally_model *model, size_t element, size_t *number);
 

@@ -1,5 +1,6 @@
 #include "core/clock.h"
 #include "core/fail.h"
+#include "core/scalar_arith.h"
 #include "train/crew.h"
 
 #include <stdlib.h>
@@ -29,6 +30,11 @@ static tally_status test_slice(void *context, unsigned worker, size_t slice) {
     return status;
 }
 
+/* As training has it, by the shared log. */
+static double loss_of(float probability) {
+    return (double)fabsf(tl_s_log(probability < 1e-10f ? 1e-10f : probability));
+}
+
 static tally_status count_slice(void *context, unsigned worker, size_t slice) {
     test_run *run = context;
     const tl_hand *hand = &run->crew.hands[worker];
@@ -49,6 +55,8 @@ static tally_status count_slice(void *context, unsigned worker, size_t slice) {
             result->tested_of_class[label]++;
         if (result->mistakes_of_class)
             result->mistakes_of_class[label] += mistake;
+        if (result->loss) /* one chain in the order of the sequences */
+            *result->loss += loss_of(p[label]);
     }
     return TALLY_OK;
 }
@@ -82,6 +90,8 @@ tally_status tally_test(const tally_model *model, const tally_dataset *data, siz
         return tl_fail(TALLY_USAGE, "tally_test: %zu sequences from %zu on of %zu", count, first, data->size);
     result->tested = result->mistakes = 0;
     result->seconds = 0.0;
+    if (result->loss)
+        *result->loss = 0.0;
     for (size_t k = 0; k < data->classes; k++) {
         if (result->tested_of_class)
             result->tested_of_class[k] = 0;

@@ -1,12 +1,12 @@
 #include "core/clock.h"
 #include "core/fail.h"
 #include "core/philox.h"
-#include "train/crew.h"
+#include "train/schedule.h"
+#include "train/training.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <tally/train.h>
 
 tally_train_options tally_train_defaults(void) {
     return (tally_train_options){
@@ -18,25 +18,8 @@ tally_train_options tally_train_defaults(void) {
     };
 }
 
-typedef struct trainer {
-    tally_model *model;
-    const tally_dataset *data;
-    const tally_train_options *options;
-    tl_crew crew;
-    tally_tensor gradient; /* of the batch, flat like the weights; a lone worker's own */
-    tally_tensor merged;   /* its storage where there are more workers */
-    tally_tensor m, v;     /* flat, like the weights */
-    tally_tensor kept;     /* the weights that are the result so far */
-    tally_tensor faults;   /* I32 [1] */
-    size_t *order;         /* sequences in the order of this epoch */
-    const size_t *batch;   /* the part of it that is the batch */
-    size_t batch_size;
-    uint64_t step; /* the one that is on, from 1 */
-    float *losses; /* of the batch, one for each TALLY_SLICE_COLUMNS sequences */
-} trainer;
-
 static tally_status train_slice(void *context, unsigned worker, size_t slice) {
-    trainer *t = context;
+    tally_training *t = context;
     tl_hand *hand = &t->crew.hands[worker];
     size_t count = tl_crew_slice_size(&t->crew, t->batch_size, slice);
     const size_t *numbers = t->batch + slice * t->crew.slice_columns;
@@ -44,21 +27,33 @@ static tally_status train_slice(void *context, unsigned worker, size_t slice) {
     if (!status && (t->crew.workers > 1 || slice == 0))
         status = tally_fill(&hand->classifier.gradient, 0.0f);
     size_t first = slice * t->crew.slice_columns;
-    const tl_place place = {t->options->seed, t->step, first};
+    const tl_place place = {t->options.seed, t->at.step + 1, first};
     return status ? status : tl_slice_train(&hand->slice, &place, t->losses + tl_loss_sums(first));
 }
 
 /* Slices of several workers are added up in their order, as a lone worker adds them. */
 static tally_status merge_gradient(void *context, unsigned worker, size_t slice) {
-    trainer *t = context;
+    tally_training *t = context;
     if (t->crew.workers == 1)
         return TALLY_OK;
     const tally_tensor *gradient = &t->crew.hands[worker].classifier.gradient;
     return slice == 0 ? tally_copy(gradient, &t->gradient) : tally_add(gradient, &t->gradient);
 }
 
+/* Where the step is that is being done. */
+typedef struct where_text {
+    char text[96];
+} where_text;
+
+static where_text where(const tally_training *t) {
+    where_text shown;
+    snprintf(shown.text, sizeof shown.text, "step %zu (epoch %zu, batch %zu)", t->at.step, t->at.epoch + 1,
+             t->at.batch + 1);
+    return shown;
+}
+
 /* Names the first weight that is not finite. */
-static tally_status weight_fault(trainer *t, const tally_train_result *result, size_t batch) {
+static tally_status weight_fault(tally_training *t) {
     size_t count = tally_tensor_elements(&t->model->weights);
     float *values = malloc(count * sizeof *values);
     if (!values)
@@ -69,48 +64,80 @@ static tally_status weight_fault(trainer *t, const tally_train_result *result, s
         i++;
     if (!status && i < count) {
         const char *name = tl_model_element(t->model, i, &number);
-        status = tl_fail(TALLY_NUMBERS, "step %zu (epoch %zu, batch %zu): weight %s[%zu] became %g", result->steps,
-                         result->epochs + 1, batch + 1, name, number, (double)values[i]);
+        status = tl_fail(TALLY_NUMBERS, "%s: weight %s[%zu] became %g", where(t).text, name, number, (double)values[i]);
     } else if (!status) {
-        status = tl_fail(TALLY_NUMBERS, "step %zu: the device reports a weight that is not finite, but all are",
-                         result->steps);
+        status =
+            tl_fail(TALLY_NUMBERS, "%s: the device reports a weight that is not finite, but all are", where(t).text);
     }
     free(values);
     return status;
 }
 
-static tally_status train_step(trainer *t, size_t batch, tally_train_result *result, double *loss) {
-    size_t first = batch * t->options->batch, left = t->data->size - first;
+/* The gradient that Adam is to have: that of the batch, or where it is too long, one scaled to the length that it may have. */
+static tally_status clip(tally_training *t, const tally_tensor **gradient) {
+    *gradient = &t->gradient;
+    if (t->options.clip == 0)
+        return TALLY_OK;
+    tally_tensor flat;
+    float square = 0;
+    tally_status status =
+        tally_tensor_reshape(&t->gradient, 3, (size_t[]){1, 1, tally_tensor_elements(&t->gradient)}, &flat);
+    if (!status)
+        status = tally_fill(&t->square, 0.0f);
+    if (!status)
+        status = tally_accumulate(&flat, &flat, &t->square);
+    if (!status)
+        status = tally_tensor_read(&t->square, &square, 1);
+    if (status)
+        return status;
+    if (!isfinite(square))
+        return tl_fail(TALLY_NUMBERS, "%s: the square of the gradient's norm became %g", where(t).text, (double)square);
+    double norm = sqrt((double)square);
+    if (norm > t->at.epoch_norm)
+        t->at.epoch_norm = norm;
+    if (!(norm > t->options.clip))
+        return TALLY_OK;
+    *gradient = &t->clipped;
+    status = tally_fill(&t->factor, (float)(t->options.clip / norm));
+    return status ? status : tally_apply(TALLY_PRODUCT, &t->gradient, &t->factor, NULL, &t->clipped);
+}
+
+static tally_status train_step(tally_training *t, double rate, double *loss) {
+    size_t first = t->at.batch * t->options.batch, left = t->data->size - first;
     t->batch = t->order + first;
-    t->batch_size = left < t->options->batch ? left : t->options->batch;
-    t->step = result->steps + 1;
+    t->batch_size = left < t->options.batch ? left : t->options.batch;
     size_t slices = tl_crew_slices(&t->crew, t->batch_size);
     tally_status status = tl_slices_run(t->crew.slices, slices, train_slice, merge_gradient, t);
     if (status)
         return status;
-    result->steps++;
+    t->at.step++;
     *loss = 0.0;
     for (size_t s = 0; s < tl_loss_sums(t->batch_size); s++)
         *loss += (double)t->losses[s];
     if (!isfinite(*loss))
-        return tl_fail(TALLY_NUMBERS, "step %zu (epoch %zu, batch %zu): the loss became %g", result->steps,
-                       result->epochs + 1, batch + 1, *loss);
-    status = tally_adam(&t->options->adam, result->steps, &t->gradient, &t->model->weights, &t->m, &t->v, &t->faults);
+        return tl_fail(TALLY_NUMBERS, "%s: the loss became %g", where(t).text, *loss);
+    const tally_tensor *gradient;
+    status = clip(t, &gradient);
+    if (status)
+        return status;
+    tally_adam_options adam = t->options.adam;
+    adam.rate = rate;
+    status = tally_adam(&adam, t->at.step, gradient, &t->model->weights, &t->m, &t->v, &t->faults);
     int32_t faults = 0;
     if (!status)
         status = tally_tensor_read(&t->faults, &faults, 1);
-    return !status && faults ? weight_fault(t, result, batch) : status;
+    return !status && faults ? weight_fault(t) : status;
 }
 
-static void set_order(trainer *t, size_t epoch) {
+/* Of the epoch that is next or under way. */
+static void set_order(tally_training *t) {
     size_t count = t->data->size;
-    if (epoch == 0 || t->options->shuffle)
-        for (size_t i = 0; i < count; i++)
-            t->order[i] = i;
-    if (!t->options->shuffle)
+    for (size_t i = 0; i < count; i++)
+        t->order[i] = i;
+    if (!t->options.shuffle)
         return;
     tl_random random;
-    tl_random_start(&random, t->options->seed, TL_STREAM_EPOCH, (uint32_t)epoch);
+    tl_random_start(&random, t->options.seed, TL_STREAM_EPOCH, (uint32_t)t->at.epoch);
     for (size_t i = count - 1; i > 0; i--) {
         size_t j = tl_random_below(&random, (uint32_t)i + 1), moved = t->order[i];
         t->order[i] = t->order[j];
@@ -118,58 +145,166 @@ static void set_order(trainer *t, size_t epoch) {
     }
 }
 
-/* After a whole epoch: its weights are kept if they are to be. */
-static tally_status end_epoch(trainer *t, double loss, tally_train_result *result) {
-    result->epochs++;
-    if (t->options->keep == TALLY_KEEP_BEST && result->kept_epoch > 0 && !(loss < result->loss))
+static tally_status validate(tally_training *t, tl_score *score) {
+    score->valid_loss = NAN;
+    if (!t->valid)
         return TALLY_OK;
-    result->kept_epoch = result->epochs;
-    result->loss = loss;
-    return tally_copy(&t->model->weights, &t->kept);
+    tally_test_result result = {.loss = &score->valid_loss};
+    tally_status status = tally_test(t->model, t->valid, 0, t->valid->size, NULL, &result);
+    score->valid_mistakes = result.mistakes;
+    return status;
 }
 
-static tally_status train_epochs(trainer *t, const tally_observer *observer, tally_train_result *result) {
-    size_t batches = t->data->size / t->options->batch + (t->data->size % t->options->batch != 0);
-    while (result->epochs < t->options->epochs) {
-        double epoch_loss = 0.0;
-        set_order(t, result->epochs);
-        for (size_t batch = 0; batch < batches; batch++) {
-            double start = tl_seconds(), loss = 0.0;
-            tally_status status = train_step(t, batch, result, &loss);
-            epoch_loss += loss;
-            bool last = batch + 1 == batches;
-            if (!status && last)
-                status = end_epoch(t, epoch_loss, result);
-            result->seconds += tl_seconds() - start;
-            if (status)
-                return status;
-            tally_progress progress = {.epoch = result->epochs,
-                                       .step = result->steps,
-                                       .steps_an_epoch = batches,
-                                       .epoch_done = last,
-                                       .step_loss = loss,
-                                       .epoch_loss = epoch_loss,
-                                       .seconds = result->seconds};
-            if (observer && observer->step && !observer->step(observer->context, &progress))
-                return tl_fail(TALLY_STOPPED, "stopped after %zu whole epochs of %zu", result->epochs,
-                               t->options->epochs);
-        }
+static bool is_better(const tally_training *t, const tl_score *score) {
+    const tl_score *best = &t->at.best;
+    if (best->epoch == 0)
+        return true;
+    if (!t->valid)
+        return score->loss < best->loss;
+    return score->valid_mistakes < best->valid_mistakes ||
+           (score->valid_mistakes == best->valid_mistakes && score->valid_loss < best->valid_loss);
+}
+
+/* After a whole epoch: its weights are kept if they are to be. */
+static tally_status end_epoch(tally_training *t, tl_score *score) {
+    t->at.epoch++;
+    *score = (tl_score){.epoch = t->at.epoch, .loss = t->at.epoch_loss};
+    tally_status status = validate(t, score);
+    if (status)
+        return status;
+    bool better = is_better(t, score);
+    if (better)
+        t->at.best = *score;
+    if (t->options.keep == TALLY_KEEP_BEST && !better)
+        return TALLY_OK;
+    t->at.kept = *score;
+    return tally_copy(&t->model->weights, &t->aside);
+}
+
+/* *go is what the observer says. */
+static tally_status step_and_tell(tally_training *t, const tally_observer *observer, bool *go) {
+    double start = tl_seconds(), loss = 0.0;
+    double rate = tl_learning_rate(&t->options, t->batches, t->at.epoch, t->at.step);
+    tally_status status = train_step(t, rate, &loss);
+    t->at.seconds += tl_seconds() - start;
+    if (status)
+        return status;
+    t->at.epoch_loss += loss;
+    t->at.batch++;
+    tl_score score = {.valid_loss = NAN};
+    bool last = t->at.batch == t->batches;
+    if (last)
+        status = end_epoch(t, &score);
+    if (status)
+        return status;
+    tally_progress progress = {.epoch = t->at.epoch,
+                               .step = t->at.step,
+                               .steps_an_epoch = t->batches,
+                               .epoch_done = last,
+                               .step_loss = loss,
+                               .epoch_loss = t->at.epoch_loss,
+                               .rate = rate,
+                               .norm = t->options.clip > 0 ? t->at.epoch_norm : NAN,
+                               .valid_loss = score.valid_loss,
+                               .valid_mistakes = score.valid_mistakes,
+                               .seconds = t->at.seconds};
+    if (last) {
+        t->at.batch = 0;
+        t->at.epoch_loss = t->at.epoch_norm = 0.0;
+    }
+    *go = !observer || !observer->step || observer->step(observer->context, &progress);
+    return TALLY_OK;
+}
+
+static bool is_over(const tally_training *t) {
+    return t->at.epoch >= t->options.epochs ||
+           (t->options.patience > 0 && t->at.epoch - t->at.best.epoch >= t->options.patience);
+}
+
+static tally_status train_epochs(tally_training *t, const tally_observer *observer) {
+    bool go = true;
+    set_order(t);
+    while (!is_over(t)) {
+        tally_status status = step_and_tell(t, observer, &go);
+        if (status)
+            return status;
+        if (!go)
+            return tl_fail(TALLY_STOPPED, "stopped after %zu whole epochs of %zu", t->at.epoch, t->options.epochs);
+        if (t->at.batch == 0 && t->options.shuffle)
+            set_order(t);
     }
     return TALLY_OK;
 }
 
-static tally_status trainer_start(trainer *t) {
-    size_t one = 1, batch = t->options->batch < t->data->size ? t->options->batch : t->data->size;
+/* The model gets what is aside, and the other way round. */
+static void exchange(tally_training *t) {
+    tally_tensor weights = t->model->weights;
+    t->model->weights = t->aside;
+    t->aside = weights;
+    t->on = !t->on;
+}
+
+tally_status tally_training_run(tally_training *t, const tally_observer *observer) {
+    if (!t || t->faulty)
+        return tl_fail(TALLY_USAGE, t ? "tally_training_run: numbers that are not finite have ended this run"
+                                      : "tally_training_run: no run given");
+    exchange(t);
+    tally_status status = train_epochs(t, observer);
+    t->faulty = status == TALLY_NUMBERS;
+    exchange(t);
+    return status;
+}
+
+const tally_tensor *tl_training_kept(const tally_training *t) {
+    return t->on ? &t->aside : &t->model->weights;
+}
+
+const tally_tensor *tl_training_present(const tally_training *t) {
+    return t->on ? &t->model->weights : &t->aside;
+}
+
+tally_train_result tally_training_result(const tally_training *t) {
+    return (tally_train_result){.epochs = t->at.epoch,
+                                .steps = t->at.step,
+                                .kept_epoch = t->at.kept.epoch,
+                                .loss = t->at.kept.loss,
+                                .valid_loss = t->at.kept.valid_loss,
+                                .valid_mistakes = t->at.kept.valid_mistakes,
+                                .best_epoch = t->at.best.epoch,
+                                .seconds = t->at.seconds};
+}
+
+const tally_train_options *tally_training_options(const tally_training *t) {
+    return &t->options;
+}
+
+tally_status tally_training_digest(const tally_training *t, char hex[65]) {
+    if (!t || !hex)
+        return tl_fail(TALLY_USAGE, "tally_training_digest: no run or no place for the digest given");
+    return tl_model_digest(t->model, tl_training_kept(t), hex);
+}
+
+static tally_status make_clipping(tally_training *t) {
+    tally_status status = tl_model_flat_new(t->model, &t->clipped);
+    if (!status)
+        status = tl_model_flat_new(t->model, &t->factor);
+    return status ? status : tally_tensor_new(t->model->device, TALLY_F32, 2, (size_t[]){1, 1}, &t->square);
+}
+
+static tally_status make_tensors(tally_training *t) {
+    size_t one = 1, batch = t->options.batch < t->data->size ? t->options.batch : t->data->size;
     tally_status status = tl_crew_new(
-        t->model, &(tl_classifier_options){t->data->steps, batch, true, t->data->lengths != NULL, t->options->dropout},
+        t->model, &(tl_classifier_options){t->data->steps, batch, true, t->data->lengths != NULL, t->options.dropout},
         &t->crew);
-    tally_tensor *flats[] = {&t->merged, &t->m, &t->v, &t->kept};
+    tally_tensor *flats[] = {&t->merged, &t->m, &t->v, &t->aside};
     for (size_t i = 0; i < sizeof flats / sizeof *flats && !status; i++)
         status = tl_model_flat_new(t->model, flats[i]);
     if (!status)
         status = tally_tensor_new(t->model->device, TALLY_I32, 1, &one, &t->faults);
+    if (!status && t->options.clip > 0)
+        status = make_clipping(t);
     if (!status)
-        status = tally_copy(&t->model->weights, &t->kept);
+        status = tally_copy(&t->model->weights, &t->aside);
     if (status)
         return status;
     t->gradient = t->crew.workers == 1 ? t->crew.hands[0].classifier.gradient : t->merged;
@@ -180,39 +315,77 @@ static tally_status trainer_start(trainer *t) {
                : tl_fail(TALLY_MEMORY, "no memory left for the order of %zu sequences", t->data->size);
 }
 
-static void trainer_end(trainer *t) {
+/* what: the function that asks, for the error. */
+static tally_status check_arguments(const char *what, const tally_model *model, const tally_dataset *data,
+                                    const tally_dataset *valid, const tally_train_options *options) {
+    tally_status status = tl_check_data(what, model, data);
+    if (!status && valid)
+        status = tl_check_data(what, model, valid);
+    if (status)
+        return status;
+    if (!options || options->epochs < 1 || options->batch < 1 || data->size < 1 || data->size > UINT32_MAX ||
+        (valid && valid->size < 1))
+        return tl_fail(TALLY_USAGE, "%s: epochs, batch and sequences must be at least 1", what);
+    if (!(options->dropout >= 0 && options->dropout < 1))
+        return tl_fail(TALLY_USAGE, "%s: a dropout of %g is not in [0, 1)", what, options->dropout);
+    if (!isfinite(options->clip) || options->clip < 0)
+        return tl_fail(TALLY_USAGE, "%s: a norm of %g to clip to: it must be finite and not negative", what,
+                       options->clip);
+    if ((unsigned)options->keep > TALLY_KEEP_BEST || (unsigned)options->decay > TALLY_DECAY_STEP)
+        return tl_fail(TALLY_USAGE, "%s: there is no such way to keep weights, or to let the rate fall", what);
+    return TALLY_OK;
+}
+
+static tally_status start(const char *what, tally_model *model, const tally_dataset *data, const tally_dataset *valid,
+                          const tally_train_options *options, tally_training **training) {
+    *training = NULL;
+    tally_status status = check_arguments(what, model, data, valid, options);
+    if (status)
+        return status;
+    tally_training *t = calloc(1, sizeof *t);
+    if (!t)
+        return tl_fail(TALLY_MEMORY, "no memory left for a run of training");
+    *t = (tally_training){.model = model, .data = data, .valid = valid, .options = *options};
+    t->batches = data->size / options->batch + (data->size % options->batch != 0);
+    t->at.kept.loss = t->at.kept.valid_loss = NAN;
+    status = make_tensors(t);
+    if (status)
+        tally_training_free(t);
+    else
+        *training = t;
+    return status;
+}
+
+tally_status tally_training_new(tally_model *model, const tally_dataset *data, const tally_dataset *valid,
+                                const tally_train_options *options, tally_training **training) {
+    return training ? start("tally_training_new", model, data, valid, options, training)
+                    : tl_fail(TALLY_USAGE, "tally_training_new: no place for the run given");
+}
+
+void tally_training_free(tally_training *t) {
+    if (!t)
+        return;
     if (t->crew.hands)
         tl_crew_free(&t->crew);
-    tally_tensor *tensors[] = {&t->merged, &t->m, &t->v, &t->kept, &t->faults};
+    tally_tensor *tensors[] = {&t->merged, &t->m, &t->v, &t->aside, &t->faults, &t->clipped, &t->factor, &t->square};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         tally_tensor_free(tensors[i]);
     free(t->order);
     free(t->losses);
+    free(t);
 }
 
 tally_status tally_train(tally_model *model, const tally_dataset *data, const tally_train_options *options,
                          const tally_observer *observer, tally_train_result *result) {
-    tally_train_result unused;
-    if (!result)
-        result = &unused;
-    *result = (tally_train_result){.loss = NAN};
-    tally_status status = tl_check_data("tally_train", model, data);
+    tally_training *training;
+    if (result)
+        *result = (tally_train_result){.loss = NAN, .valid_loss = NAN};
+    tally_status status = start("tally_train", model, data, NULL, options, &training);
     if (status)
         return status;
-    if (!options || options->epochs < 1 || options->batch < 1 || data->size < 1 || data->size > UINT32_MAX)
-        return tl_fail(TALLY_USAGE, "tally_train: epochs, batch and sequences must be at least 1");
-    if (!(options->dropout >= 0 && options->dropout < 1))
-        return tl_fail(TALLY_USAGE, "tally_train: a dropout of %g is not in [0, 1)", options->dropout);
-    trainer t = {.model = model, .data = data, .options = options};
-    status = trainer_start(&t);
-    if (!status) {
-        status = train_epochs(&t, observer, result);
-        if (!status || status == TALLY_STOPPED || status == TALLY_NUMBERS) {
-            tally_status restored = tally_copy(&t.kept, &model->weights);
-            if (restored)
-                status = restored;
-        }
-    }
-    trainer_end(&t);
+    status = tally_training_run(training, observer);
+    if (result)
+        *result = tally_training_result(training);
+    tally_training_free(training);
     return status;
 }
