@@ -15,7 +15,8 @@ enum {
     TL_STREAM_EPOCH = 3,
     TL_STREAM_PARITY = 4,
     TL_STREAM_DROPOUT = 5,
-    TL_STREAM_HOLD_OUT = 6
+    TL_STREAM_HOLD_OUT = 6,
+    TL_STREAM_VALID = 7
 };
 
 typedef struct tl_random {

@@ -2,21 +2,16 @@
 
 #include "core/fail.h"
 #include "core/size.h"
-#include "nn/model.h"
+#include "store/model_file.h"
 #include "store/printable.h"
-#include "store/safetensors.h"
 
 #include <math.h>
+#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A model file's tensors beside the parameters they are, in the order of these. */
-typedef struct parts {
-    tl_parameter parameters[TL_MAX_PARAMETERS];
-    const tl_saved_tensor *found[TL_MAX_PARAMETERS];
-    size_t count;
-} parts;
+static const char *const prefixes[TL_EXTRAS] = {"adam.m.", "adam.v.", "train."};
 
 enum { F32_BYTES = 4 };
 
@@ -36,11 +31,35 @@ static float get_f32(const unsigned char *bytes) {
     return value;
 }
 
-static tally_status make_metadata(const tally_model *model, const char *path, json_t **metadata) {
+float tl_saved_f32(const tl_saved_tensor *tensor, size_t element) {
+    return get_f32(tensor->data + element * F32_BYTES);
+}
+
+static tl_state_digest digest_state(const char *note, const unsigned char *const *parts, const size_t *bytes,
+                                    size_t count) {
+    tl_state_digest digest;
+    SHA2_CTX context;
+    SHA256Init(&context);
+    SHA256Update(&context, (const uint8_t *)note, strlen(note));
+    for (size_t i = 0; i < count; i++)
+        SHA256Update(&context, parts[i], bytes[i]);
+    SHA256End(&context, digest.hex);
+    return digest;
+}
+
+static bool is_of_state(const char *key) {
+    return strcmp(key, TALLY_TRAINING_NOTE) == 0 || strcmp(key, TL_TRAINING_DIGEST) == 0;
+}
+
+/* state, digest: NULL for none. What was noted of an earlier state is not of this file. */
+static tally_status make_metadata(const tally_model *model, const tl_model_state *state, const tl_state_digest *digest,
+                                  const char *path, json_t **metadata) {
     *metadata = json_object();
     bool failed = !*metadata;
     for (size_t i = 0; i < model->note_count && !failed; i++) {
         json_error_t error;
+        if (is_of_state(model->notes[i].key))
+            continue;
         json_t *note = json_pack_ex(&error, 0, "{s:s}", model->notes[i].key, model->notes[i].value);
         if (!note && json_error_code(&error) == json_error_invalid_utf8)
             return tl_fail(TALLY_USAGE, "cannot write %s: the note %s is not valid UTF-8", path,
@@ -48,51 +67,89 @@ static tally_status make_metadata(const tally_model *model, const char *path, js
         failed = !note || json_object_update(*metadata, note) != 0;
         json_decref(note);
     }
+    if (state && !failed)
+        failed = json_object_set_new(*metadata, TALLY_TRAINING_NOTE, json_string(state->note)) != 0 ||
+                 json_object_set_new(*metadata, TL_TRAINING_DIGEST, json_string(digest->hex)) != 0;
     /* What tools that read PyTorch's files look for. */
     if (failed || json_object_set_new(*metadata, "format", json_string("pt")) != 0)
         return tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
     return TALLY_OK;
 }
 
-/* The parameter's bytes into data. */
-static tally_status save_parameter(const tally_model *model, size_t index, const char *path, unsigned char *data) {
-    const tl_parameter *parameter = &model->parameters[index];
-    float *values = calloc(parameter->elements, sizeof *values);
+/* A file that is being put together: its tensors, in the order of their data. */
+typedef struct draft {
+    const char *path;
+    size_t count, bytes;
+    tl_saved_tensor *tensors;
+    char (*names)[64]; /* of extra tensors */
+    unsigned char *data;
+} draft;
+
+/* A parameter of a flat tensor, named after it behind a prefix. */
+static tally_status add_tensor(draft *d, const tally_model *model, const tally_tensor *flat, size_t index,
+                               const char *prefix) {
+    const tl_parameter *p = &model->parameters[index];
+    unsigned char *data = d->data + d->bytes;
+    char *name = d->names[d->count];
+    snprintf(name, sizeof d->names[0], "%s%s", prefix, p->name);
+    float *values = calloc(p->elements, sizeof *values);
     if (!values)
-        return tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
-    tally_status status = tally_model_get(model, index, values, parameter->elements);
-    for (size_t i = 0; i < parameter->elements && !status; i++) {
+        return tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", d->path);
+    tally_status status = tl_model_read(model, flat, index, values);
+    for (size_t i = 0; i < p->elements && !status; i++) {
         if (!isfinite(values[i]))
-            status = tl_fail(TALLY_NUMBERS, "cannot write %s: element %zu of %s is %g", path, i, parameter->name,
-                             (double)values[i]);
+            status =
+                tl_fail(TALLY_NUMBERS, "cannot write %s: element %zu of %s is %g", d->path, i, name, (double)values[i]);
         put_f32(data + i * F32_BYTES, values[i]);
     }
     free(values);
+    d->tensors[d->count++] = (tl_saved_tensor){name, "F32", (size_t)p->ndim, p->shape, data, p->elements * F32_BYTES};
+    d->bytes += p->elements * F32_BYTES;
+    return status;
+}
+
+static tally_status add_flat(draft *d, const tally_model *model, const tally_tensor *flat, const char *prefix) {
+    tally_status status = TALLY_OK;
+    for (size_t i = 0; i < model->parameter_count && flat && !status; i++)
+        status = add_tensor(d, model, flat, i, prefix);
+    return status;
+}
+
+tally_status tl_model_file_write(const tally_model *model, const tally_tensor *weights, const tl_model_state *state,
+                                 const char *path) {
+    size_t bytes = 0, most = model->parameter_count * (state ? 1 + TL_EXTRAS : 1);
+    for (size_t i = 0; i < model->parameter_count; i++)
+        bytes += model->parameters[i].elements * F32_BYTES; /* fits: the model is in memory, and so is a state */
+    draft d = {.path = path};
+    json_t *metadata = NULL;
+    d.tensors = calloc(most, sizeof *d.tensors);
+    d.names = calloc(most, sizeof *d.names);
+    d.data = malloc(state ? (1 + TL_EXTRAS) * bytes : bytes);
+    tally_status status =
+        d.tensors && d.names && d.data ? TALLY_OK : tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
+    if (!status)
+        status = add_flat(&d, model, weights, "");
+    for (int extra = 0; extra < TL_EXTRAS && state && !status; extra++)
+        status = add_flat(&d, model, state->flats[extra], prefixes[extra]);
+    if (!status) {
+        const unsigned char *behind = d.data + bytes;
+        size_t rest = d.bytes - bytes;
+        tl_state_digest digest = digest_state(state ? state->note : "", &behind, &rest, 1);
+        status = make_metadata(model, state, &digest, path, &metadata);
+    }
+    if (!status)
+        status = tl_safetensors_write(path, d.tensors, d.count, metadata);
+    json_decref(metadata);
+    free(d.tensors);
+    free(d.names);
+    free(d.data);
     return status;
 }
 
 tally_status tally_model_save(const tally_model *model, const char *path) {
     if (!model || !path)
         return tl_fail(TALLY_USAGE, "tally_model_save: no model or no path given");
-    tl_saved_tensor tensors[TL_MAX_PARAMETERS];
-    size_t bytes = 0;
-    for (size_t i = 0; i < model->parameter_count; i++)
-        bytes += model->parameters[i].elements * F32_BYTES; /* fits: the model is in memory */
-    json_t *metadata = NULL;
-    unsigned char *data = malloc(bytes), *next = data;
-    tally_status status =
-        data ? make_metadata(model, path, &metadata) : tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
-    for (size_t i = 0; i < model->parameter_count && !status; i++) {
-        const tl_parameter *p = &model->parameters[i];
-        status = save_parameter(model, i, path, next);
-        tensors[i] = (tl_saved_tensor){p->name, "F32", (size_t)p->ndim, p->shape, next, p->elements * F32_BYTES};
-        next += tensors[i].bytes;
-    }
-    if (!status)
-        status = tl_safetensors_write(path, tensors, model->parameter_count, metadata);
-    json_decref(metadata);
-    free(data);
-    return status;
+    return tl_model_file_write(model, &model->weights, NULL, path);
 }
 
 /* The layer that a name ends with, _l and its number; false for another ending. */
@@ -124,31 +181,43 @@ static tally_status count_layers(const char *path, const tl_safetensors *file, s
     return TALLY_OK;
 }
 
-/* All of the parts, none missing and nothing else. Their shapes are not known yet. */
-static tally_status find_parts(const char *path, const tl_safetensors *file, parts *p) {
+/* Where a tensor of such a name belongs; NULL if nowhere. */
+static const tl_saved_tensor **place_of(tl_model_file *m, const char *name) {
+    const tl_saved_tensor **row = m->found;
+    for (int extra = 0; extra < TL_EXTRAS; extra++)
+        if (strncmp(name, prefixes[extra], strlen(prefixes[extra])) == 0) {
+            row = m->extra[extra];
+            name += strlen(prefixes[extra]);
+            break;
+        }
+    for (size_t part = 0; part < m->count; part++)
+        if (strcmp(m->parameters[part].name, name) == 0)
+            return &row[part];
+    return NULL;
+}
+
+/* All of the parts, none missing and nothing else but extra ones. Their shapes are not known yet. */
+static tally_status find_parts(const char *path, tl_model_file *m) {
     tally_model_config names = {0};
-    tally_status status = count_layers(path, file, &names.layers);
+    tally_status status = count_layers(path, &m->file, &names.layers);
     if (status)
         return status;
-    memset(p, 0, sizeof *p);
-    p->count = tl_model_list(&names, p->parameters);
-    for (size_t i = 0; i < file->count; i++) {
-        size_t part = 0;
-        while (part < p->count && strcmp(p->parameters[part].name, file->tensors[i].name) != 0)
-            part++;
-        if (part == p->count)
+    m->count = tl_model_list(&names, m->parameters);
+    for (size_t i = 0; i < m->file.count; i++) {
+        const tl_saved_tensor **place = place_of(m, m->file.tensors[i].name);
+        if (!place)
             return tl_fail(TALLY_MODEL, "%s: tensor %s is not part of a model", path,
-                           tl_printable(file->tensors[i].name).text);
-        p->found[part] = &file->tensors[i];
+                           tl_printable(m->file.tensors[i].name).text);
+        *place = &m->file.tensors[i];
     }
-    for (size_t part = 0; part < p->count; part++)
-        if (!p->found[part])
+    for (size_t part = 0; part < m->count; part++)
+        if (!m->found[part])
             return tl_fail(TALLY_MODEL, "%s: there is no tensor %s, which a model needs", path,
-                           p->parameters[part].name);
+                           m->parameters[part].name);
     return TALLY_OK;
 }
 
-static const tl_saved_tensor *tensor_of(const parts *p, tl_role role, size_t layer) {
+static const tl_saved_tensor *tensor_of(const tl_model_file *p, tl_role role, size_t layer) {
     size_t i = 0;
     while (p->parameters[i].role != role || p->parameters[i].layer != layer)
         i++;
@@ -177,7 +246,7 @@ static shape_text show_shape(const size_t *shape, size_t ndim) {
 }
 
 /* The cell whose weights have as many rows as weight_hh; the LSTM if there is none, and its shape will be found wrong. */
-static tally_cell cell_of(const parts *p) {
+static tally_cell cell_of(const tl_model_file *p) {
     const tl_saved_tensor *first = tensor_of(p, TL_WEIGHT_HH, 0);
     for (int cell = 0; cell < TALLY_CELLS && first->ndim == 2 && first->shape[1] > 0; cell++)
         if (first->shape[0] % first->shape[1] == 0 &&
@@ -197,7 +266,7 @@ static const char *shape_name(tally_cell cell, const tl_parameter *p) {
 }
 
 /* Of one type, and of as many dimensions as they must be. */
-static tally_status check_types(const char *path, const parts *p) {
+static tally_status check_types(const char *path, const tl_model_file *p) {
     for (size_t i = 0; i < p->count; i++) {
         const tl_saved_tensor *found = p->found[i];
         if (strcmp(found->dtype, "F32") != 0)
@@ -209,7 +278,7 @@ static tally_status check_types(const char *path, const parts *p) {
     return TALLY_OK;
 }
 
-static tally_status check_shapes(const char *path, parts *p, tally_model_config *config) {
+static tally_status check_shapes(const char *path, tl_model_file *p) {
     tally_status status = check_types(path, p);
     if (status)
         return status;
@@ -231,8 +300,8 @@ static tally_status check_shapes(const char *path, parts *p, tally_model_config 
                            other->name, show_shape(other->shape, 2).text, first->name,
                            show_shape(first->shape, 2).text);
     }
-    *config = (tally_model_config){inputs, hidden, classes, layers, cell};
-    tl_model_list(config, p->parameters);
+    p->config = (tally_model_config){inputs, hidden, classes, layers, cell};
+    tl_model_list(&p->config, p->parameters);
     for (size_t i = 0; i < p->count; i++) {
         const tl_parameter *expected = &p->parameters[i];
         size_t ndim = (size_t)expected->ndim;
@@ -244,20 +313,27 @@ static tally_status check_shapes(const char *path, parts *p, tally_model_config 
     return TALLY_OK;
 }
 
-static tally_status check_numbers(const char *path, const parts *p) {
-    for (size_t part = 0; part < p->count; part++)
-        for (size_t i = 0; i < p->found[part]->bytes / F32_BYTES; i++) {
-            float value = get_f32(p->found[part]->data + i * F32_BYTES);
-            if (!isfinite(value))
-                return tl_fail(TALLY_MODEL, "%s: element %zu of tensor %s is %g", path, i, p->found[part]->name,
-                               (double)value);
-        }
+static tally_status check_finite(const char *path, const tl_saved_tensor *tensor) {
+    for (size_t i = 0; i < tensor->bytes / F32_BYTES; i++) {
+        float value = tl_saved_f32(tensor, i);
+        if (!isfinite(value))
+            return tl_fail(TALLY_MODEL, "%s: element %zu of tensor %s is %g", path, i, tensor->name, (double)value);
+    }
+    return TALLY_OK;
+}
+
+static tally_status check_numbers(const char *path, const tl_model_file *p) {
+    for (size_t part = 0; part < p->count; part++) {
+        tally_status status = check_finite(path, p->found[part]);
+        if (status)
+            return status;
+    }
     for (size_t part = 0; part < p->count; part++) {
         if (p->parameters[part].role != TL_BIAS_IH)
             continue;
         const tl_saved_tensor *ih = p->found[part], *hh = tensor_of(p, TL_BIAS_HH, p->parameters[part].layer);
         for (size_t i = 0; i < ih->bytes / F32_BYTES; i++) {
-            float sum = get_f32(ih->data + i * F32_BYTES) + get_f32(hh->data + i * F32_BYTES);
+            float sum = tl_saved_f32(ih, i) + tl_saved_f32(hh, i);
             if (!isfinite(sum))
                 return tl_fail(TALLY_MODEL, "%s: the sum of %s and %s is %g at element %zu", path, ih->name, hh->name,
                                (double)sum, i);
@@ -266,38 +342,93 @@ static tally_status check_numbers(const char *path, const parts *p) {
     return TALLY_OK;
 }
 
-static tally_status set_parameter(tally_model *model, size_t index, const tl_saved_tensor *tensor) {
+static tally_status check_extra(const char *path, const tl_model_file *p) {
+    for (int extra = 0; extra < TL_EXTRAS; extra++)
+        for (size_t part = 0; part < p->count; part++) {
+            const tl_saved_tensor *found = p->extra[extra][part], *like = p->found[part];
+            if (!found)
+                continue;
+            if (strcmp(found->dtype, "F32") != 0)
+                return tl_fail(TALLY_MODEL, "%s: tensor %s has dtype %s, expected F32", path, found->name,
+                               found->dtype);
+            if (found->ndim != like->ndim || memcmp(found->shape, like->shape, like->ndim * sizeof like->shape[0]) != 0)
+                return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s", path, found->name,
+                               show_shape(found->shape, found->ndim).text, show_shape(like->shape, like->ndim).text);
+            tally_status status = check_finite(path, found);
+            if (status)
+                return status;
+        }
+    return TALLY_OK;
+}
+
+tally_status tl_model_file_read(const char *path, tl_model_file *m) {
+    memset(m, 0, sizeof *m);
+    tally_status status = tl_safetensors_read(path, &m->file);
+    if (status)
+        return status;
+    status = find_parts(path, m);
+    if (!status)
+        status = check_shapes(path, m);
+    if (!status)
+        status = check_numbers(path, m);
+    if (!status)
+        status = check_extra(path, m);
+    if (status)
+        tl_model_file_free(m);
+    return status;
+}
+
+void tl_model_file_free(tl_model_file *m) {
+    tl_safetensors_free(&m->file);
+}
+
+const char *tl_model_file_note(const tl_model_file *m, const char *key) {
+    return json_string_value(json_object_get(m->file.metadata, key));
+}
+
+tl_state_digest tl_model_file_state_digest(const tl_model_file *m) {
+    const char *note = tl_model_file_note(m, TALLY_TRAINING_NOTE);
+    const unsigned char *parts[TL_EXTRAS * TL_MAX_PARAMETERS];
+    size_t bytes[TL_EXTRAS * TL_MAX_PARAMETERS], count = 0;
+    for (int extra = 0; extra < TL_EXTRAS; extra++)
+        for (size_t part = 0; part < m->count; part++)
+            if (m->extra[extra][part]) {
+                parts[count] = m->extra[extra][part]->data;
+                bytes[count++] = m->extra[extra][part]->bytes;
+            }
+    return digest_state(note ? note : "", parts, bytes, count);
+}
+
+static tally_status take_parameter(const tl_saved_tensor *tensor, const tally_model *model, const tally_tensor *flat,
+                                   size_t index) {
     size_t count = tensor->bytes / F32_BYTES;
     float *values = calloc(count, sizeof *values);
     if (!values)
         return tl_fail(TALLY_MEMORY, "no memory left for %zu weights", count);
     for (size_t i = 0; i < count; i++)
-        values[i] = get_f32(tensor->data + i * F32_BYTES);
-    tally_status status = tally_model_set(model, index, values, count);
+        values[i] = tl_saved_f32(tensor, i);
+    tally_status status = tl_model_write(model, flat, index, values);
     free(values);
     return status;
 }
 
-static tally_status build_model(tally_device *device, const char *path, const tl_safetensors *file,
-                                tally_model **model) {
-    parts p;
-    tally_model_config config;
-    tally_status status = find_parts(path, file, &p);
-    if (!status)
-        status = check_shapes(path, &p, &config);
-    if (!status)
-        status = check_numbers(path, &p);
-    if (status)
-        return status;
-    status = tally_model_new(device, &config, model);
+/* From the last on: bias_hh is added to bias_ih, which must be there. */
+tally_status tl_model_file_take(const tl_saved_tensor *const *tensors, const tally_model *model,
+                                const tally_tensor *flat) {
+    tally_status status = TALLY_OK;
+    for (size_t part = model->parameter_count; part-- > 0 && !status;)
+        status = take_parameter(tensors[part], model, flat, part);
+    return status;
+}
+
+static tally_status build_model(tally_device *device, const char *path, const tl_model_file *m, tally_model **model) {
+    tally_status status = tally_model_new(device, &m->config, model);
     if (status)
         return tl_fail_within(status == TALLY_USAGE ? TALLY_MODEL : status, "%s: ", path);
-    /* From the last on: bias_hh is added to bias_ih, which must be there. */
-    for (size_t part = p.count; part-- > 0 && !status;)
-        status = set_parameter(*model, part, p.found[part]);
+    status = tl_model_file_take(m->found, *model, &(*model)->weights);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)file->metadata, key, value) {
+    json_object_foreach((json_t *)m->file.metadata, key, value) {
         if (!status)
             status = tally_model_set_note(*model, key, json_string_value(value));
     }
@@ -308,12 +439,12 @@ tally_status tally_model_load(tally_device *device, const char *path, tally_mode
     if (!device || !path || !model)
         return tl_fail(TALLY_USAGE, "tally_model_load: no device, no path or no place for the model given");
     *model = NULL;
-    tl_safetensors file;
-    tally_status status = tl_safetensors_read(path, &file);
+    tl_model_file file;
+    tally_status status = tl_model_file_read(path, &file);
     if (status)
         return status;
     status = build_model(device, path, &file, model);
-    tl_safetensors_free(&file);
+    tl_model_file_free(&file);
     if (status) {
         tally_model_free(*model);
         *model = NULL;

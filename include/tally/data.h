@@ -92,6 +92,16 @@ TALLY_API tally_normalization tally_sequences_measure(const tally_sequences *seq
 /* TALLY_DATA: mean is no finite float32, or deviation is not in FLT_MIN to FLT_MAX: it is 0 where all values are the same. */
 TALLY_API tally_status tally_sequences_normalize(tally_sequences *sequences, tally_normalization normalization);
 
+/* A data set in two parts: share * size of its sequences, rounded to the nearest whole number, chosen at random by the seed (selection
+ * sampling over Philox 4x32-10: the same everywhere) to validate on, and the others to train on. Both in the order of the whole, which
+ * they borrow from. TALLY_USAGE: share is not above 0 and below 1, or one part would have no sequence. The caller frees it. */
+typedef struct tally_split tally_split;
+TALLY_API tally_status tally_split_new(const tally_dataset *whole, double share, uint64_t seed, tally_split **split);
+TALLY_API void tally_split_free(tally_split *split);
+/* Both borrow from split. */
+TALLY_API const tally_dataset *tally_split_train(const tally_split *split);
+TALLY_API const tally_dataset *tally_split_valid(const tally_split *split);
+
 #ifdef __cplusplus
 }
 #endif

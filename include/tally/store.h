@@ -6,7 +6,7 @@
 #ifndef TALLY_STORE_H
 #define TALLY_STORE_H
 
-#include <tally/nn.h>
+#include <tally/train.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,8 +20,26 @@ TALLY_API tally_status tally_model_save(const tally_model *model, const char *pa
 /* Checks every rule of the format before anything is taken from the file. TALLY_IO: cannot be read. TALLY_MODEL: is not
  * a model file, and why. The names say how many layers there are, the shape of
  * rnn.weight_hh_l0 which cell: a ReLU RNN cannot be told from the tanh RNN that it is taken for. Biases are as tally_model_set has them. The caller
- * frees the model. */
+ * frees the model.
+ * What tally_training_save left there beside the model is checked, too, and not needed for it. */
 TALLY_API tally_status tally_model_load(tally_device *device, const char *path, tally_model **model);
+
+/* The note of a file that a run of training can go on from: JSON, the library's own. tally_model_save leaves it out. */
+#define TALLY_TRAINING_NOTE "tally.training"
+
+/* Saves the kept weights as tally_model_save does, with the model's notes; and beside them, unless weights_only, the run's state:
+ * Adam's moments as adam.m.NAME and adam.v.NAME, the present weights as train.NAME where they are not the kept ones, NAME being each
+ * parameter's, and the rest, with options, in the note TALLY_TRAINING_NOTE. TALLY_NUMBERS, with a state, if there is a number in it
+ * that is not finite, or such a number has ended the run. */
+TALLY_API tally_status tally_training_save(const tally_training *training, const char *path, bool weights_only);
+
+/* A run that goes on where the one was that was saved in path, on any device, to the same weights. The model, of the file's sizes, gets
+ * the kept weights; data and valid must be those of that run. options: NULL for that run's; or those, but epochs and patience may be
+ * others: they say where it ends. TALLY_USAGE: another option differs, or sizes do. TALLY_IO: cannot be read. TALLY_MODEL: has no such
+ * state, or a wrong one, and why. The rest is as tally_training_new has it. */
+TALLY_API tally_status tally_training_resume(tally_model *model, const tally_dataset *data, const tally_dataset *valid,
+                                             const tally_train_options *options, const char *path,
+                                             tally_training **training);
 
 #ifdef __cplusplus
 }
