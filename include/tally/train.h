@@ -82,7 +82,8 @@ typedef struct tally_train_result {
 TALLY_API tally_status tally_train(tally_model *model, const tally_dataset *data, const tally_train_options *options,
                                    const tally_observer *observer, tally_train_result *result);
 
-/* The same as an object, which can be stopped, go on, and be kept in a file in between (tally/store.h). It borrows the model and the
+/* The same as an object, which can be stopped, go on, and be kept in a file in between (tally/store.h). It begins with the weights
+ * that the model has now. It borrows the model and the
  * data; options are copied. valid: sequences to validate on after each epoch, never trained on, or NULL. The caller frees it, before the
  * model. */
 typedef struct tally_training tally_training;

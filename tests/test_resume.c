@@ -1,0 +1,782 @@
+/* Runs of training that are stopped, saved and go on: the same weights as without. The device is TALLY_TEST_DEVICE, cpu if that is not set;
+ * the other one is always cpu. */
+#include "store/model_file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <math.h>
+#include <sys/stat.h>
+#include <tally/tally.h>
+
+#include "scratch.h"
+
+enum { EPOCHS = 5, BATCHES = 3, STEPS = EPOCHS * BATCHES, TRAINED = 241, VALID = 60 };
+
+static tally_device *devices[2]; /* under test, and the C path's */
+static tally_count *strings;
+static tally_split *split;
+
+static void check(tally_status status) {
+    if (status)
+        fail_msg("%s", tally_error_text());
+}
+
+static void assert_error(const char *part) {
+    if (!strstr(tally_error_text(), part))
+        fail_msg("\"%s\" does not have \"%s\"", tally_error_text(), part);
+}
+
+/* 9 bits, 7 hidden; 301 strings, of which 60 may be validated on, in batches that do not come out even. */
+static int start_all(void **state) {
+    (void)state;
+    const char *name = getenv("TALLY_TEST_DEVICE");
+    const tally_device_options exact = {.route = TALLY_ROUTE_EXACT};
+    const tally_count_options data = {.length = 9, .train_size = TRAINED + VALID, .seed = 5, .draw = TALLY_DRAW_RANDOM};
+    tally_status status = tally_device_open(name ? name : "cpu", &exact, &devices[0]);
+    if (!status)
+        status = tally_device_open("cpu", &exact, &devices[1]);
+    if (!status)
+        status = tally_count_new(&data, &strings);
+    if (!status)
+        status = tally_split_new(tally_count_train(strings), 0.2, 5, &split);
+    if (status)
+        print_error("%s\n", tally_error_text());
+    return (int)status;
+}
+
+static int end_all(void **state) {
+    (void)state;
+    tally_split_free(split);
+    tally_count_free(strings);
+    tally_device_close(devices[1]);
+    tally_device_close(devices[0]);
+    return 0;
+}
+
+typedef struct plan {
+    const char *name;
+    bool validates;
+    size_t layers;
+    tally_train_options options;
+} plan;
+
+/* Where the best epoch is kept, the rate is too large, so that the loss goes up and down and that epoch is not the last. */
+#define PLAN(X) .epochs = EPOCHS, .seed = 9, .adam = {.rate = X, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}
+static const plan plans[] = {
+    {"plain", false, 1, {PLAN(0.02), .batch = 120}},
+    {"shuffled", false, 1, {PLAN(0.02), .batch = 120, .shuffle = true}},
+    {"cosine", false, 1, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_COSINE}},
+    {"step", false, 1, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_STEP}},
+    {"clipped", false, 1, {PLAN(0.02), .batch = 120, .clip = 30}},
+    {"best", false, 1, {PLAN(1.0), .batch = 120, .keep = TALLY_KEEP_BEST}},
+    {"validated", true, 1, {PLAN(2.0), .batch = 100, .keep = TALLY_KEEP_BEST}},
+    {"all",
+     true,
+     2,
+     {PLAN(10.0), .batch = 100, .shuffle = true, .keep = TALLY_KEEP_BEST, .decay = TALLY_DECAY_COSINE, .clip = 30,
+      .patience = 4}},
+};
+enum { PLANS = sizeof plans / sizeof *plans };
+
+typedef struct run {
+    tally_model *model;
+    tally_training *training;
+} run;
+
+static const tally_dataset *data_of(const plan *p) {
+    static tally_dataset first;
+    if (p->validates)
+        return tally_split_train(split);
+    first = *tally_count_train(strings);
+    return &first;
+}
+
+static const tally_dataset *valid_of(const plan *p) {
+    return p->validates ? tally_split_valid(split) : NULL;
+}
+
+static tally_model *model_of(const plan *p, int device) {
+    const tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = p->layers};
+    tally_model *model;
+    check(tally_model_new(devices[device], &config, &model));
+    return model;
+}
+
+static run begin(const plan *p, int device) {
+    run r = {.model = model_of(p, device)};
+    check(tally_model_init(r.model, 5));
+    check(tally_training_new(r.model, data_of(p), valid_of(p), &p->options, &r.training));
+    return r;
+}
+
+static run go_on(const plan *p, int device, const char *path) {
+    run r = {.model = model_of(p, device)};
+    check(tally_training_resume(r.model, data_of(p), valid_of(p), NULL, path, &r.training));
+    return r;
+}
+
+static void end(run *r) {
+    tally_training_free(r->training);
+    tally_model_free(r->model);
+}
+
+typedef struct watch {
+    size_t stop; /* at this step; 0: never */
+    tally_training *training;
+    const char *path; /* saved there at that step, or NULL */
+    size_t steps;
+} watch;
+
+static bool look(void *context, const tally_progress *now) {
+    watch *w = context;
+    w->steps++;
+    if (now->step == w->stop && w->path)
+        check(tally_training_save(w->training, w->path, false));
+    return now->step != w->stop;
+}
+
+static tally_status go(run *r, watch *w) {
+    w->training = r->training;
+    return tally_training_run(r->training, &(tally_observer){look, w});
+}
+
+typedef struct outcome {
+    char digest[65];
+    tally_train_result result;
+} outcome;
+
+static outcome end_of(run *r) {
+    outcome o = {.result = tally_training_result(r->training)};
+    char kept[65];
+    check(tally_model_digest(r->model, o.digest));
+    check(tally_training_digest(r->training, kept));
+    assert_string_equal(o.digest, kept);
+    end(r);
+    return o;
+}
+
+static outcome straight(const plan *p, int device) {
+    run r = begin(p, device);
+    watch w = {.stop = 0};
+    check(go(&r, &w));
+    return end_of(&r);
+}
+
+static bool same_number(double a, double b) {
+    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
+}
+
+static void assert_same(const plan *p, size_t step, const outcome *got, const outcome *want) {
+    const tally_train_result *a = &got->result, *b = &want->result;
+    if (strcmp(got->digest, want->digest) != 0 || a->epochs != b->epochs || a->steps != b->steps ||
+        a->kept_epoch != b->kept_epoch || a->best_epoch != b->best_epoch || !same_number(a->loss, b->loss) ||
+        !same_number(a->valid_loss, b->valid_loss) || a->valid_mistakes != b->valid_mistakes)
+        fail_msg(
+            "%s, stopped after step %zu: %s, %zu epochs, the %zuth kept, loss %.17g, valid %.17g; without: %s, %zu, "
+            "%zu, %.17g, %.17g",
+            p->name, step, got->digest, a->epochs, a->kept_epoch, a->loss, a->valid_loss, want->digest, b->epochs,
+            b->kept_epoch, b->loss, b->valid_loss);
+}
+
+/* Stopped after each step there is, saved, and gone on with: on the device under test, from it on the C path, and from there on it. */
+static void a_stopped_run_ends_as_one_that_was_not(void **state) {
+    const char *path = scratch_path(*state, "run.safetensors");
+    bool same = strcmp(tally_device_get_info(devices[0])->backend, "cpu") == 0;
+    int ways = same ? 1 : 3;
+    for (size_t i = 0; i < PLANS; i++) {
+        const plan *p = &plans[i];
+        outcome want = straight(p, 0), there = straight(p, 1);
+        assert_same(p, 0, &there, &want);
+        size_t stride = same || i + 1 == PLANS ? 1 : 4; /* what is the device's own is little */
+        for (size_t step = 1; step < want.result.steps; step += stride)
+            for (int way = 0; way < ways; way++) {
+                int first = way == 2, second = way == 1;
+                run r = begin(p, first);
+                watch stopped = {.stop = step}, rest = {.stop = 0};
+                assert_int_equal(go(&r, &stopped), TALLY_STOPPED);
+                check(tally_training_save(r.training, path, false));
+                end(&r);
+                r = go_on(p, second, path);
+                assert_int_equal(tally_training_result(r.training).steps, step);
+                check(go(&r, &rest));
+                assert_int_equal(rest.steps, want.result.steps - step);
+                outcome got = end_of(&r);
+                assert_same(p, step, &got, &want);
+            }
+    }
+}
+
+/* The plans show what they are for: patience ends one early, the best epoch is not the last, clipping and decay change the result. */
+static void the_plans_differ(void **state) {
+    (void)state;
+    outcome all[PLANS];
+    for (size_t i = 0; i < PLANS; i++) {
+        all[i] = straight(&plans[i], 1);
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(all[i].digest, all[k].digest);
+        if (plans[i].options.keep == TALLY_KEEP_BEST)
+            assert_in_range(all[i].result.kept_epoch, 1, all[i].result.epochs - 1);
+    }
+}
+
+/* Saved by the observer, and by turns after each single step. */
+static void saving_in_between_is_the_same(void **state) {
+    scratch *s = *state;
+    for (size_t i = 0; i < PLANS; i++) {
+        const plan *p = &plans[i];
+        outcome want = straight(p, 0);
+        char first[PATH_MAX];
+        snprintf(first, sizeof first, "%s", scratch_path(s, "observer.safetensors"));
+        const char *second = scratch_path(s, "after.safetensors");
+        run r = begin(p, 0);
+        for (size_t step = 1; step < want.result.steps; step++) {
+            watch w = {.stop = step, .path = first};
+            assert_int_equal(go(&r, &w), TALLY_STOPPED);
+            check(tally_training_save(r.training, second, false));
+            struct stat info;
+            assert_int_equal(stat(first, &info), 0);
+            char *bytes = calloc(1, (size_t)info.st_size);
+            FILE *file = fopen(first, "rb");
+            assert_true(bytes && file);
+            assert_int_equal(fread(bytes, 1, (size_t)info.st_size, file), info.st_size);
+            fclose(file);
+            assert_file_holds(second, bytes, (size_t)info.st_size);
+            free(bytes);
+            if (step % 2)
+                continue; /* in the same process */
+            end(&r);
+            r = go_on(p, 0, first);
+        }
+        watch rest = {.stop = 0};
+        check(go(&r, &rest));
+        outcome got = end_of(&r);
+        assert_same(p, 0, &got, &want);
+    }
+}
+
+/* A run that is over can be made longer, and by patience shorter; one that does not become longer is over at once. */
+static void where_it_ends_may_change(void **state) {
+    const char *path = scratch_path(*state, "run.safetensors");
+    plan p = plans[1];
+    outcome want = straight(&p, 0);
+    p.options.epochs = 2;
+    run r = begin(&p, 0);
+    watch w = {.stop = 0};
+    check(go(&r, &w));
+    check(tally_training_save(r.training, path, false));
+    end(&r);
+    r = go_on(&p, 0, path);
+    w.steps = 0;
+    check(go(&r, &w));
+    assert_int_equal(w.steps, 0);
+    outcome over = end_of(&r);
+    assert_int_equal(over.result.epochs, 2);
+    r.model = model_of(&p, 0);
+    check(tally_training_resume(r.model, data_of(&p), NULL, &plans[1].options, path, &r.training));
+    check(go(&r, &w));
+    outcome got = end_of(&r);
+    assert_same(&p, 6, &got, &want);
+}
+
+/* Its epochs have no better one behind the best, and before it never as many without a better one. */
+static void patience_ends_a_run(void **state) {
+    (void)state;
+    plan p = plans[6];
+    p.options.epochs = 200;
+    p.options.patience = 3;
+    outcome got = straight(&p, 0);
+    assert_in_range(got.result.epochs, 4, 199);
+    assert_int_equal(got.result.epochs, got.result.best_epoch + 3);
+    assert_int_equal(got.result.kept_epoch, got.result.best_epoch);
+    p.options.epochs = got.result.epochs;
+    p.options.patience = 0;
+    outcome whole = straight(&p, 0);
+    assert_same(&p, 0, &got, &whole);
+    p.options.epochs = got.result.best_epoch;
+    p.options.keep = TALLY_KEEP_LAST;
+    outcome best = straight(&p, 0);
+    assert_string_equal(best.digest, got.digest);
+}
+
+typedef struct epochs {
+    size_t mistakes[64];
+    double losses[64], valid_losses[64];
+    tally_model *model;
+    const tally_dataset *valid;
+} epochs;
+
+/* What it is told of the sequences held out is what a test of them says; the loss is the sum of their negative logarithms. */
+static bool validate_again(void *context, const tally_progress *now) {
+    epochs *e = context;
+    assert_true(isnan(now->valid_loss) == !now->epoch_done);
+    if (!now->epoch_done)
+        return true;
+    double loss = -1, want = 0;
+    tally_test_result again = {.loss = &loss};
+    check(tally_test(e->model, e->valid, 0, e->valid->size, NULL, &again));
+    assert_int_equal(again.mistakes, now->valid_mistakes);
+    assert_true(loss == now->valid_loss);
+    for (size_t n = 0; n < e->valid->size; n++) {
+        float x[9], p[10];
+        int32_t label;
+        check(e->valid->read(e->valid, &n, 1, x, &label));
+        check(tally_predict(e->model, x, 1, 9, p));
+        want -= log(fmax((double)p[label], 1e-10));
+    }
+    /* A log is off by 2 units of 2^-24 at most, relatively, of which none is below 0; the sum in double by far less. */
+    assert_true(fabs(loss - want) <= 2 * 0x1p-24 * want);
+    e->mistakes[now->epoch - 1] = now->valid_mistakes;
+    e->losses[now->epoch - 1] = now->epoch_loss;
+    e->valid_losses[now->epoch - 1] = now->valid_loss;
+    return true;
+}
+
+static void the_best_epoch_makes_the_fewest_mistakes(void **state) {
+    (void)state;
+    plan p = plans[6];
+    p.options.epochs = 40;
+    run r = begin(&p, 0);
+    epochs e = {.model = r.model, .valid = valid_of(&p)};
+    check(tally_training_run(r.training, &(tally_observer){validate_again, &e}));
+    size_t best = 0, lowest = 0;
+    for (size_t i = 1; i < 40; i++) {
+        if (e.mistakes[i] < e.mistakes[best] ||
+            (e.mistakes[i] == e.mistakes[best] && e.valid_losses[i] < e.valid_losses[best]))
+            best = i;
+        lowest = e.losses[i] < e.losses[lowest] ? i : lowest;
+    }
+    tally_train_result result = tally_training_result(r.training);
+    assert_int_equal(result.kept_epoch, best + 1);
+    assert_int_equal(result.best_epoch, best + 1);
+    assert_int_equal(result.valid_mistakes, e.mistakes[best]);
+    assert_true(result.valid_loss == e.valid_losses[best] && result.loss == e.losses[best]);
+    assert_true(lowest != best); /* else the training loss would say the same */
+    end(&r);
+}
+
+/* Sequences that are asked for are noted. */
+static bool asked_for[TRAINED + VALID];
+
+static tally_status note_and_read(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
+                                  int32_t *labels) {
+    const tally_dataset *of = data->context;
+    for (size_t i = 0; i < count; i++)
+        asked_for[numbers[i]] = true;
+    return of->read(of, numbers, count, x, labels);
+}
+
+static void what_is_held_out_is_never_trained_on(void **state) {
+    (void)state;
+    plan p = plans[7];
+    tally_dataset noted = *tally_count_train(strings);
+    tally_split *parts;
+    noted.context = tally_count_train(strings);
+    noted.read = note_and_read;
+    check(tally_split_new(&noted, 0.2, 5, &parts));
+    tally_model *model = model_of(&p, 1);
+    tally_training *training;
+    check(tally_training_new(model, tally_split_train(parts), NULL, &p.options, &training));
+    check(tally_training_run(training, NULL));
+    size_t asked = 0;
+    for (size_t i = 0; i < TRAINED + VALID; i++)
+        asked += asked_for[i];
+    assert_int_equal(asked, TRAINED);
+    for (size_t n = 0; n < VALID; n++) /* each of the others is one of those */
+        check(tally_split_valid(parts)->read(tally_split_valid(parts), &n, 1, NULL, (int32_t[1]){0}));
+    for (size_t i = 0; i < TRAINED + VALID; i++)
+        assert_true(asked_for[i]);
+    tally_training_free(training);
+    tally_model_free(model);
+    tally_split_free(parts);
+}
+
+/* With beta1 0, Adam's m is the step's gradient: as a flat tensor, in the order of the parameters without bias_hh. */
+static size_t first_gradient(double clip, int device, const char *path, float *values, double *norm) {
+    plan p = {.layers = 1, .options = {PLAN(0.02), .batch = 120, .clip = clip}};
+    p.options.adam.beta1 = 0;
+    run r = begin(&p, device);
+    watch w = {.stop = 1};
+    assert_int_equal(go(&r, &w), TALLY_STOPPED);
+    check(tally_training_save(r.training, path, false));
+    end(&r);
+    static tl_model_file file;
+    check(tl_model_file_read(path, &file));
+    size_t count = 0;
+    for (size_t part = 0; part < file.count; part++)
+        for (size_t i = 0; i < file.extra[TL_EXTRA_M][part]->bytes / 4 && file.parameters[part].role != TL_BIAS_HH; i++)
+            values[count++] = tl_saved_f32(file.extra[TL_EXTRA_M][part], i);
+    json_t *note = json_loads(tl_model_file_note(&file, TALLY_TRAINING_NOTE), 0, NULL);
+    *norm = json_real_value(json_object_get(note, "epoch_norm"));
+    json_decref(note);
+    tl_model_file_free(&file);
+    return count;
+}
+
+/* tally_accumulate's order, as tally/tensor.h states it. */
+static float sum_of_squares(const float *values, size_t count) {
+    float sum = 0;
+    for (size_t slice = 0; slice < count; slice += 64) {
+        float lanes[16] = {0};
+        for (size_t i = slice; i < count && i < slice + 64; i++)
+            lanes[i % 16] = fmaf(values[i], values[i], lanes[i % 16]);
+        for (size_t half = 8; half > 0; half /= 2)
+            for (size_t i = 0; i < half; i++)
+                lanes[i] += lanes[i + half];
+        sum += lanes[0];
+    }
+    return sum;
+}
+
+static void a_long_gradient_is_scaled_to_the_bit(void **state) {
+    const char *path = scratch_path(*state, "gradient.safetensors");
+    enum { MOST = 1024 };
+    for (int device = 0; device < 2; device++) {
+        float whole[MOST], clipped[MOST];
+        double norm, unused;
+        size_t count = first_gradient(1e30, device, path, whole, &norm);
+        assert_true(norm == sqrt((double)sum_of_squares(whole, count)));
+        assert_true(norm > 1);
+        const double clips[] = {norm / 3, nextafter(norm, 0), norm};
+        for (size_t c = 0; c < 3; c++) {
+            float factor = clips[c] < norm ? (float)(clips[c] / norm) : 1.0f;
+            assert_int_equal(first_gradient(clips[c], device, path, clipped, &unused), count);
+            assert_true(unused == norm);
+            for (size_t i = 0; i < count; i++) {
+                float want = whole[i] * factor;
+                assert_memory_equal(&clipped[i], &want, sizeof want);
+            }
+        }
+        assert_int_equal(first_gradient(0, device, path, clipped, &unused), count);
+        assert_memory_equal(clipped, whole, count * sizeof *whole);
+    }
+}
+
+static void a_norm_that_is_not_finite_stops_it(void **state) {
+    scratch *s = *state;
+    plan p = {.layers = 1, .options = {PLAN(0.02), .batch = 120, .clip = 1}};
+    float huge[7 * 10];
+    for (size_t i = 0; i < 70; i++)
+        huge[i] = i % 2 ? 1e30f : -1e30f; /* of the head: its gradient goes into the layer times that */
+    run r = {.model = model_of(&p, 0)};
+    check(tally_model_init(r.model, 5));
+    check(tally_model_set(r.model, 1, huge, 70));
+    check(tally_training_new(r.model, data_of(&p), NULL, &p.options, &r.training));
+    watch w = {.stop = 0};
+    assert_int_equal(go(&r, &w), TALLY_NUMBERS);
+    assert_error("step 1 (epoch 1, batch 1): the square of the gradient's norm became inf");
+    const char *path = scratch_path(s, "faulty.safetensors");
+    assert_int_equal(tally_training_save(r.training, path, false), TALLY_NUMBERS);
+    assert_error("a number that is not finite has ended the run");
+    assert_int_equal(scratch_entries(s), 0);
+    check(tally_training_save(r.training, path, true));
+    assert_int_equal(go(&r, &w), TALLY_USAGE);
+    assert_error("numbers that are not finite have ended this run");
+    end(&r);
+}
+
+/* For whom only the model matters, the file is the model's. */
+static void the_file_is_a_model(void **state) {
+    scratch *s = *state;
+    const plan *p = &plans[7];
+    char path[PATH_MAX], digest[65], loaded[65];
+    snprintf(path, sizeof path, "%s", scratch_path(s, "run.safetensors"));
+    run r = begin(p, 0);
+    check(tally_model_set_note(r.model, "task", "count"));
+    watch w = {.stop = STEPS - 1};
+    assert_int_equal(go(&r, &w), TALLY_STOPPED);
+    check(tally_model_digest(r.model, digest));
+    for (int weights_only = 0; weights_only < 2; weights_only++) {
+        check(tally_training_save(r.training, path, weights_only));
+        tally_model *model;
+        check(tally_model_load(devices[1], path, &model));
+        check(tally_model_digest(model, loaded));
+        assert_string_equal(loaded, digest);
+        assert_string_equal(tally_model_note(model, "task"), "count");
+        assert_true((tally_model_note(model, TALLY_TRAINING_NOTE) == NULL) == weights_only);
+        const char *again = scratch_path(s, "again.safetensors");
+        check(tally_model_save(model, again));
+        tl_safetensors file;
+        check(tl_safetensors_read(again, &file));
+        assert_int_equal(file.count, tally_model_parameters(model));
+        assert_null(json_object_get(file.metadata, TALLY_TRAINING_NOTE));
+        assert_null(json_object_get(file.metadata, TL_TRAINING_DIGEST));
+        tl_safetensors_free(&file);
+        tally_model_free(model);
+    }
+    end(&r);
+}
+
+/* Saves plan 7 after a step. */
+static void save_at(size_t step, const char *path, bool weights_only) {
+    run r = begin(&plans[7], 1);
+    watch w = {.stop = step};
+    assert_int_equal(go(&r, &w), TALLY_STOPPED);
+    check(tally_training_save(r.training, path, weights_only));
+    end(&r);
+}
+
+static void refuse(tally_status status, const char *path, const tally_dataset *data, const tally_train_options *options,
+                   const char *text) {
+    tally_model *model = model_of(&plans[7], 1);
+    tally_training *training;
+    assert_int_equal(tally_training_resume(model, data, valid_of(&plans[7]), options, path, &training), status);
+    assert_null(training);
+    assert_error(text);
+    tally_model_free(model);
+}
+
+static void what_would_change_the_result_is_refused(void **state) {
+    const char *path = scratch_path(*state, "run.safetensors");
+    const plan *p = &plans[7];
+    save_at(4, path, false);
+    static const char *const texts[] = {
+        "its run of training has batch 100 and cannot go on with 99",
+        "has rate 10.0 and cannot go on with 0.5",
+        "has beta1 0.90",
+        "has beta2 0.999",
+        "has epsilon 1e-",
+        "has shuffle true and cannot go on with false",
+        "has seed \"9\" and cannot go on with \"18446744073709551615\"",
+        "has keep 1 and cannot go on with 0",
+        "has decay 1 and cannot go on with 0",
+        "has clip 30.0 and cannot go on with 0.0",
+    };
+    for (int change = 0; change < 10; change++) {
+        tally_train_options options = p->options;
+        if (change == 0)
+            options.batch = 99;
+        else if (change == 1)
+            options.adam.rate = 0.5;
+        else if (change == 2)
+            options.adam.beta1 = 0.5;
+        else if (change == 3)
+            options.adam.beta2 = 0.5;
+        else if (change == 4)
+            options.adam.epsilon = 0.5;
+        else if (change == 5)
+            options.shuffle = false;
+        else if (change == 6)
+            options.seed = UINT64_MAX;
+        else if (change == 7)
+            options.keep = TALLY_KEEP_LAST;
+        else if (change == 8)
+            options.decay = TALLY_DECAY_NONE;
+        else
+            options.clip = 0;
+        refuse(TALLY_USAGE, path, data_of(p), &options, texts[change]);
+    }
+    refuse(TALLY_USAGE, path, tally_count_train(strings), NULL, "has sequences 241 and cannot go on with 301");
+    tally_model *model = model_of(&plans[0], 1);
+    tally_training *training;
+    assert_int_equal(tally_training_resume(model, data_of(p), valid_of(p), NULL, path, &training), TALLY_USAGE);
+    assert_error("it has another model's sizes");
+    tally_model_free(model);
+    model = model_of(p, 1);
+    assert_int_equal(tally_training_resume(model, data_of(p), NULL, NULL, path, &training), TALLY_USAGE);
+    assert_error("has valid_sequences 60 and cannot go on with 0");
+    tally_model_free(model);
+}
+
+static void a_file_without_a_state_is_refused(void **state) {
+    const char *path = scratch_path(*state, "run.safetensors");
+    save_at(4, path, true);
+    refuse(TALLY_MODEL, path, data_of(&plans[7]), NULL, "run.safetensors: it has no state of training to go on from");
+    refuse(TALLY_IO, "/nowhere/file", data_of(&plans[7]), NULL, "/nowhere/file");
+}
+
+/* The file with a change to its tensors or to its note, and with the digest that goes with it unless that is to be wrong. */
+typedef struct changes {
+    size_t without;   /* a tensor of this number is left out; SIZE_MAX: none */
+    const char *key;  /* of the note; NULL: none */
+    json_t *value;    /* for it; NULL: taken away */
+    const char *text; /* instead of the note */
+    size_t tensor;    /* whose first value is set; SIZE_MAX: none */
+    float number;
+    bool stale;       /* the digest is not mended */
+    const char *name; /* of tensor */
+} changes;
+
+static void write_changed(const char *from, const char *to, const changes *c) {
+    tl_safetensors file;
+    check(tl_safetensors_read(from, &file));
+    json_t *metadata = json_deep_copy(file.metadata);
+    json_t *note = json_loads(json_string_value(json_object_get(metadata, TALLY_TRAINING_NOTE)), 0, NULL);
+    if (c->key && c->value)
+        json_object_set_new(note, c->key, c->value);
+    else if (c->key)
+        json_object_del(note, c->key);
+    char *text = json_dumps(note, JSON_COMPACT);
+    json_object_set_new(metadata, TALLY_TRAINING_NOTE, json_string(c->text ? c->text : text));
+    if (c->tensor != SIZE_MAX) {
+        memcpy((unsigned char *)(uintptr_t)file.tensors[c->tensor].data, &c->number, sizeof c->number);
+        if (c->name)
+            file.tensors[c->tensor].name = c->name;
+    }
+    if (c->without != SIZE_MAX)
+        memmove(&file.tensors[c->without], &file.tensors[c->without + 1],
+                (--file.count - c->without) * sizeof *file.tensors);
+    static tl_model_file read;
+    check(tl_safetensors_write(to, file.tensors, file.count, metadata));
+    if (!c->stale && tl_model_file_read(to, &read) == TALLY_OK) {
+        json_object_set_new(metadata, TL_TRAINING_DIGEST, json_string(tl_model_file_state_digest(&read).hex));
+        tl_model_file_free(&read);
+        check(tl_safetensors_write(to, file.tensors, file.count, metadata));
+    }
+    free(text);
+    json_decref(note);
+    json_decref(metadata);
+    tl_safetensors_free(&file);
+}
+
+static void damaged_files_are_refused(void **state) {
+    scratch *s = *state;
+    char whole[PATH_MAX];
+    snprintf(whole, sizeof whole, "%s", scratch_path(s, "whole.safetensors"));
+    const char *path = scratch_path(s, "changed.safetensors");
+    save_at(4, whole, false);
+    enum { PARTS = 10, M = PARTS, V = 2 * PARTS, PRESENT = 3 * PARTS, NONE = -1 };
+    const struct {
+        int without;
+        const char *key;
+        json_t *value;
+        const char *text;
+        int tensor;
+        float number;
+        bool stale;
+        const char *name, *error;
+    } cases[] = {
+        {NONE, NULL, NULL, NULL, M, 7, true, NULL, "its state of training is damaged: it has SHA-256 "},
+        {NONE, "steps_done", json_integer(5), NULL, NONE, 0, true, NULL, "its state of training is damaged"},
+        {NONE, NULL, NULL, NULL, M, NAN, false, NULL, "element 0 of tensor adam.m.head.bias is nan"},
+        {NONE, NULL, NULL, NULL, PRESENT, INFINITY, false, NULL, "element 0 of tensor train.head.bias is inf"},
+        {NONE, NULL, NULL, NULL, V, -1, false, NULL, "element 0 of tensor adam.v.head.bias is -1, but it is a mean"},
+        {NONE, NULL, NULL, NULL, M, 0, false, "adam.m.other", "tensor adam.m.other is not part of a model"},
+        {NONE, NULL, NULL, NULL, M, 0, false, "adam.x.head.bias", "tensor adam.x.head.bias is not part of a model"},
+        {M + 1, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor adam.m.head.weight, which its state"},
+        {V + 9, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor adam.v.rnn.weight_ih_l1, which its state"},
+        {PRESENT, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor train.head.bias, which its state"},
+        {NONE, NULL, NULL, "[", NONE, 0, false, NULL, "its note tally.training is not JSON"},
+        {NONE, NULL, NULL, "[]", NONE, 0, false, NULL, "its note tally.training has no version"},
+        {NONE, "version", json_integer(2), NULL, NONE, 0, false, NULL, "has version 2, expected 1"},
+        {NONE, "best_loss", NULL, NULL, NONE, 0, false, NULL, "has no best_loss"},
+        {NONE, "best_loss", json_true(), NULL, NONE, 0, false, NULL, "has a wrong best_loss"},
+        {NONE, "batch", json_real(1), NULL, NONE, 0, false, NULL, "has a wrong batch"},
+        {NONE, "epochs_done", json_integer(-1), NULL, NONE, 0, false, NULL, "has a wrong epochs_done"},
+        {NONE, "seed", json_string("9x"), NULL, NONE, 0, false, NULL, "has a wrong seed"},
+        {NONE, "seed", json_integer(9), NULL, NONE, 0, false, NULL, "has a wrong seed"},
+        {NONE, "shuffle", json_integer(1), NULL, NONE, 0, false, NULL, "has a wrong shuffle"},
+        {NONE, "keep", json_string("best"), NULL, NONE, 0, false, NULL, "has a wrong keep"},
+        {NONE, "steps_done", json_integer(5), NULL, NONE, 0, false, NULL,
+         "says epoch 1, batch 1 of 3, step 5, best epoch 1, which cannot be"},
+        {NONE, "batches_done", json_integer(4), NULL, NONE, 0, false, NULL, "which cannot be"},
+        {NONE, "best_epoch", json_integer(2), NULL, NONE, 0, false, NULL, "which cannot be"},
+        {NONE, "kept_epoch", json_integer(0), NULL, NONE, 0, false, NULL, "which cannot be"},
+        {NONE, "epochs_done", json_integer(INT64_MAX), NULL, NONE, 0, false, NULL, "which cannot be"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const changes c = {.without = cases[i].without == NONE ? SIZE_MAX : (size_t)cases[i].without,
+                           .key = cases[i].key,
+                           .value = cases[i].value,
+                           .text = cases[i].text,
+                           .tensor = cases[i].tensor == NONE ? SIZE_MAX : (size_t)cases[i].tensor,
+                           .number = cases[i].number,
+                           .stale = cases[i].stale,
+                           .name = cases[i].name};
+        write_changed(whole, path, &c);
+        refuse(TALLY_MODEL, path, data_of(&plans[7]), NULL, cases[i].error);
+    }
+    /* And nothing but the change was wrong. */
+    const changes none = {.without = SIZE_MAX, .tensor = SIZE_MAX};
+    write_changed(whole, path, &none);
+    run r = go_on(&plans[7], 1, path);
+    end(&r);
+}
+
+/* A file that is cut anywhere, or has one byte changed in its data, is never taken. */
+static void no_cut_or_changed_file_is_taken(void **state) {
+    scratch *s = *state;
+    char whole[PATH_MAX];
+    snprintf(whole, sizeof whole, "%s", scratch_path(s, "whole.safetensors"));
+    const char *path = scratch_path(s, "cut.safetensors");
+    save_at(4, whole, false);
+    struct stat info;
+    assert_int_equal(stat(whole, &info), 0);
+    size_t size = (size_t)info.st_size;
+    unsigned char *bytes = calloc(1, size);
+    FILE *file = fopen(whole, "rb");
+    assert_true(bytes && file);
+    assert_int_equal(fread(bytes, 1, size, file), size);
+    fclose(file);
+    tally_model *model = model_of(&plans[7], 1);
+    for (size_t at = 0; at < size; at += 997) {
+        tally_training *training;
+        put_file(path, bytes, at);
+        tally_status status =
+            tally_training_resume(model, data_of(&plans[7]), valid_of(&plans[7]), NULL, path, &training);
+        assert_int_equal(status, TALLY_MODEL);
+    }
+    /* The state is behind the model's own tensors, three times as much as they are. */
+    for (size_t at = size - 1; at > size - (size - 4096) * 2 / 3; at -= 1009) {
+        tally_training *training;
+        bytes[at] ^= 1;
+        put_file(path, bytes, size);
+        bytes[at] ^= 1;
+        tally_status status =
+            tally_training_resume(model, data_of(&plans[7]), valid_of(&plans[7]), NULL, path, &training);
+        assert_int_equal(status, TALLY_MODEL);
+    }
+    tally_model_free(model);
+    free(bytes);
+}
+
+static void options_that_cannot_be(void **state) {
+    (void)state;
+    tally_training *training;
+    tally_model *model = model_of(&plans[0], 1);
+    tally_train_options options = plans[0].options;
+    const double norms[] = {-1, NAN, INFINITY};
+    for (size_t i = 0; i < 3; i++) {
+        options.clip = norms[i];
+        assert_int_equal(tally_training_new(model, data_of(&plans[0]), NULL, &options, &training), TALLY_USAGE);
+        assert_error("to clip to: it must be finite and not negative");
+    }
+    options = plans[0].options;
+    options.decay = (tally_decay)3;
+    assert_int_equal(tally_training_new(model, data_of(&plans[0]), NULL, &options, &training), TALLY_USAGE);
+    assert_error("there is no such way");
+    options = plans[0].options;
+    options.keep = (tally_keep)2;
+    assert_int_equal(tally_training_new(model, data_of(&plans[0]), NULL, &options, &training), TALLY_USAGE);
+    tally_dataset empty = *data_of(&plans[0]);
+    empty.size = 0;
+    options = plans[0].options;
+    assert_int_equal(tally_training_new(model, data_of(&plans[0]), &empty, &options, &training), TALLY_USAGE);
+    assert_error("sequences must be at least 1");
+    tally_model_free(model);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_stopped_run_ends_as_one_that_was_not),
+        TEST(the_plans_differ),
+        TEST(saving_in_between_is_the_same),
+        TEST(where_it_ends_may_change),
+        TEST(patience_ends_a_run),
+        TEST(the_best_epoch_makes_the_fewest_mistakes),
+        TEST(what_is_held_out_is_never_trained_on),
+        TEST(a_long_gradient_is_scaled_to_the_bit),
+        TEST(a_norm_that_is_not_finite_stops_it),
+        TEST(the_file_is_a_model),
+        TEST(what_would_change_the_result_is_refused),
+        TEST(a_file_without_a_state_is_refused),
+        TEST(damaged_files_are_refused),
+        TEST(no_cut_or_changed_file_is_taken),
+        TEST(options_that_cannot_be),
+    };
+    return cmocka_run_group_tests_name("resume", tests, start_all, end_all);
+}
