@@ -60,24 +60,26 @@ typedef struct plan {
     const char *name;
     bool validates;
     size_t layers;
+    tally_cell cell;
     tally_train_options options;
 } plan;
 
 /* Where the best epoch is kept, the rate is too large, so that the loss goes up and down and that epoch is not the last. */
 #define PLAN(X) .epochs = EPOCHS, .seed = 9, .adam = {.rate = X, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}
 static const plan plans[] = {
-    {"plain", false, 1, {PLAN(0.02), .batch = 120}},
-    {"shuffled", false, 1, {PLAN(0.02), .batch = 120, .shuffle = true}},
-    {"cosine", false, 1, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_COSINE}},
-    {"step", false, 1, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_STEP}},
-    {"clipped", false, 1, {PLAN(0.02), .batch = 120, .clip = 30}},
-    {"best", false, 1, {PLAN(1.0), .batch = 120, .keep = TALLY_KEEP_BEST}},
-    {"validated", true, 1, {PLAN(2.0), .batch = 100, .keep = TALLY_KEEP_BEST}},
+    {"plain", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120}},
+    {"shuffled", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .shuffle = true}},
+    {"cosine", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_COSINE}},
+    {"step", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_STEP}},
+    {"clipped", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .clip = 30}},
+    {"best", false, 1, TALLY_LSTM, {PLAN(1.0), .batch = 120, .keep = TALLY_KEEP_BEST}},
+    {"validated", true, 1, TALLY_LSTM, {PLAN(2.0), .batch = 100, .keep = TALLY_KEEP_BEST}},
     {"all",
      true,
      2,
+     TALLY_GRU,
      {PLAN(10.0), .batch = 100, .shuffle = true, .keep = TALLY_KEEP_BEST, .decay = TALLY_DECAY_COSINE, .clip = 30,
-      .patience = 4}},
+      .patience = 4, .dropout = 0.3}},
 };
 enum { PLANS = sizeof plans / sizeof *plans };
 
@@ -99,7 +101,7 @@ static const tally_dataset *valid_of(const plan *p) {
 }
 
 static tally_model *model_of(const plan *p, int device) {
-    const tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = p->layers};
+    const tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = p->layers, .cell = p->cell};
     tally_model *model;
     check(tally_model_new(devices[device], &config, &model));
     return model;
@@ -323,7 +325,7 @@ static bool validate_again(void *context, const tally_progress *now) {
         float x[9], p[10];
         int32_t label;
         check(e->valid->read(e->valid, &n, 1, x, &label));
-        check(tally_predict(e->model, x, 1, 9, p));
+        check(tally_predict(e->model, x, 1, 9, NULL, p));
         want -= log(fmax((double)p[label], 1e-10));
     }
     /* A log is off by 2 units of 2^-24 at most, relatively, of which none is below 0; the sum in double by far less. */
@@ -338,6 +340,7 @@ static void the_best_epoch_makes_the_fewest_mistakes(void **state) {
     (void)state;
     plan p = plans[6];
     p.options.epochs = 40;
+    p.options.adam.rate = 1.0;
     run r = begin(&p, 0);
     epochs e = {.model = r.model, .valid = valid_of(&p)};
     check(tally_training_run(r.training, &(tally_observer){validate_again, &e}));
@@ -543,8 +546,9 @@ static void what_would_change_the_result_is_refused(void **state) {
         "has keep 1 and cannot go on with 0",
         "has decay 1 and cannot go on with 0",
         "has clip 30.0 and cannot go on with 0.0",
+        "has dropout 0.29999999999999999 and cannot go on with 0.0",
     };
-    for (int change = 0; change < 10; change++) {
+    for (int change = 0; change < 11; change++) {
         tally_train_options options = p->options;
         if (change == 0)
             options.batch = 99;
@@ -564,8 +568,10 @@ static void what_would_change_the_result_is_refused(void **state) {
             options.keep = TALLY_KEEP_LAST;
         else if (change == 8)
             options.decay = TALLY_DECAY_NONE;
-        else
+        else if (change == 9)
             options.clip = 0;
+        else
+            options.dropout = 0;
         refuse(TALLY_USAGE, path, data_of(p), &options, texts[change]);
     }
     refuse(TALLY_USAGE, path, tally_count_train(strings), NULL, "has sequences 241 and cannot go on with 301");
