@@ -73,9 +73,10 @@ class Help(Case):
         text = " ".join(self.passes(tally("train", "--help")).split())
         for option, default in {"device": "auto", "epochs": "5000", "batch": "1000", "hidden": "24", "length": "20",
                                 "lr": "0.001", "beta1": "0.9", "beta2": "0.999", "epsilon": "1e-08", "seed": "1",
-                                "draw": "random", "keep": "last", "threads": "all processors"}.items():
+                                "draw": "random", "keep": "last", "valid": "0", "patience": "0", "lr-decay": "none",
+                                "clip": "0", "save-every": "0", "threads": "all processors"}.items():
             self.assertRegex(text, rf"--{option} [A-Z]+ [^()]*(\([^)]*\)[^()]*)*\(default: {default}\)")
-        for option in ("train-size", "shuffle", "out", "json", "verbose", "quiet"):
+        for option in ("train-size", "shuffle", "out", "resume", "weights-only", "log", "json", "verbose", "quiet"):
             self.assertIn(f"--{option} ", text)
 
     def test_version(self):
@@ -161,15 +162,19 @@ class Train(Case):
 
         header, data = read_model(name)
         notes = header.pop("__metadata__")
-        weights = b"".join(data[slice(*header[key]["data_offsets"])] for key in sorted(header))
+        weights = b"".join(data[slice(*header[key]["data_offsets"])] for key in sorted(header)
+                           if key.startswith(("head.", "rnn.")))
         self.assertEqual(hashlib.sha256(weights).hexdigest(), r["weights_sha256"])
         self.assertEqual((notes.pop("tally.version"), notes.pop("format")), (r["version"], "pt"))
+        self.assertEqual(json.loads(notes.pop("tally.training"))["epochs_done"], 30)
+        self.assertRegex(notes.pop("tally.training_sha256"), "^[0-9a-f]{64}$")
         for key, text in notes.items():
             value = r[key]
             read = text if isinstance(value, str) else json.loads(text)
             self.assertEqual(read, value, key)
         self.assertEqual(set(notes), {"task", "length", "train_size", "draw", "seed", "epochs", "kept_epoch", "steps",
                                       "batch", "learning_rate", "beta1", "beta2", "epsilon", "shuffle", "keep",
+                                      "epochs_wanted", "patience", "lr_decay", "clip", "valid", "valid_size",
                                       "device", "backend", "route", "threads", "train_seconds", "loss",
                                       "weights_sha256"})
 
@@ -575,10 +580,10 @@ class Stopping(Case):
         self.assertEqual(stopped["weights_sha256"], whole["weights_sha256"])
         self.assertEqual(stopped["loss"], whole["loss"])
 
-    def test_before_the_first_epoch_there_is_nothing_to_save(self):
+    def test_before_the_first_epoch_there_are_no_weights_to_save(self):
         name = path("none.safetensors")
         outcome = self.stop(start("train", "count", "--device", "cpu", "--train-size", "1000000", "--batch", "16",
-                                  "--hidden", "64", "--json", "--out", name))
+                                  "--hidden", "64", "--json", "--weights-only", "--out", name))
         self.assertEqual(outcome.code, 130)
         r = json.loads(outcome.out)
         self.assertEqual((r["epochs"], r["kept_epoch"], r["out"]), (0, None, None))

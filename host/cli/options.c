@@ -120,6 +120,21 @@ const char *options_first_operand(const option *options, int argc, char **argv) 
     return NULL;
 }
 
+const char *options_value(const option *options, int argc, char **argv, const char *name) {
+    const char *last = NULL;
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        size_t length = strcspn(argv[i], "=");
+        const option *o = length > 2 && strncmp(argv[i], "--", 2) == 0 ? find(options, argv[i] + 2, length - 2) : NULL;
+        if (o == NULL || o->argument == NULL)
+            continue;
+        bool apart = argv[i][length] != '=', there = i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0;
+        const char *given = !apart ? argv[i] + length + 1 : there ? argv[++i] : NULL;
+        if (strcmp(o->name, name) == 0)
+            last = given;
+    }
+    return last;
+}
+
 int options_parse(const option *options, const command_help *help, int argc, char **argv, int *operands) {
     if (options_ask_help(argc, argv)) {
         print_help(options, help);

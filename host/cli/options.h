@@ -29,6 +29,9 @@ bool options_ask_help(int argc, char **argv);
 /* The first operand there is, NULL if none, or behind an unknown option: before it is known which of several tables is meant; options has all of them. */
 const char *options_first_operand(const option *options, int argc, char **argv);
 
+/* The value of an option with an argument, as it stands there last; NULL if it is not there: before options are parsed. */
+const char *options_value(const option *options, int argc, char **argv, const char *name);
+
 /* The exit codes, as every help text ends. */
 void options_print_exit_codes(void);
 

@@ -23,18 +23,28 @@ void progress_start(progress *p, bool quiet) {
     }
 }
 
+static size_t tenths_of(const progress *p, size_t epoch) {
+    return (size_t)(10.0 * (double)epoch / (double)p->epochs);
+}
+
 void progress_train(progress *p, const task_words *words, const tally_model *model, const tally_dataset *train,
-                    const tally_dataset *test, const tally_train_options *options) {
+                    const tally_dataset *test, const tally_train_options *options, const tally_train_result *done) {
     p->words = words;
     p->model = model;
     p->test = test;
     p->epochs = options->epochs;
     p->train_size = train->size;
     p->batch = options->batch;
+    p->first_step = done->steps;
+    p->tenths = tenths_of(p, done->epochs);
     p->started = command_seconds();
-    if (p->kind == PROGRESS_LINES)
-        fprintf(stderr, "training on %s %s of %zu %s for %s epochs\n", format_whole(train->size).text, words->many,
-                train->steps, words->steps, format_whole(options->epochs).text);
+    if (p->kind != PROGRESS_LINES)
+        return;
+    char before[64] = "";
+    if (done->steps > 0)
+        snprintf(before, sizeof before, ", %s of them done", format_whole(done->epochs).text);
+    fprintf(stderr, "training on %s %s of %zu %s for %s epochs%s\n", format_whole(train->size).text, words->many,
+            train->steps, words->steps, format_whole(options->epochs).text, before);
 }
 
 static void take_sample(progress *p, size_t epoch) {
@@ -128,7 +138,7 @@ static train_state train_state_now(progress *p, const tally_progress *now) {
     double all_steps = (double)p->epochs * (double)now->steps_an_epoch;
     double elapsed = command_seconds() - p->started;
     return (train_state){.share = (double)now->step / all_steps,
-                         .left = elapsed * (all_steps - (double)now->step) / (double)now->step,
+                         .left = elapsed * (all_steps - (double)now->step) / (double)(now->step - p->first_step),
                          .rate = now->seconds > 0 ? all_strings / now->seconds : 0,
                          .loss = now->epoch_loss / strings};
 }
@@ -159,7 +169,7 @@ static void say_train(progress *p, const tally_progress *now) {
 
 void progress_train_step(progress *p, const tally_progress *now) {
     if (p->kind == PROGRESS_LINES && now->epoch_done) {
-        size_t tenths = (size_t)(10.0 * (double)now->epoch / (double)p->epochs);
+        size_t tenths = tenths_of(p, now->epoch);
         if (tenths == p->tenths)
             return;
         p->tenths = tenths;

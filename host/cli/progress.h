@@ -16,6 +16,7 @@ typedef struct progress {
     const tally_dataset *test;
     const task_words *words; /* of training and testing: what sequences are called */
     size_t epochs, train_size, batch;
+    size_t first_step;    /* steps done before this run */
     size_t tests;         /* sequences to test */
     const char *device;   /* whose parity is checked: its selector */
     const char *route;    /* and its route */
@@ -36,9 +37,9 @@ typedef struct progress {
 /* quiet: nothing at all. */
 void progress_start(progress *p, bool quiet);
 
-/* From here on it is the training of a model. */
+/* From here on it is the training of a model; done: what was done of it before. */
 void progress_train(progress *p, const task_words *words, const tally_model *model, const tally_dataset *train,
-                    const tally_dataset *test, const tally_train_options *options);
+                    const tally_dataset *test, const tally_train_options *options, const tally_train_result *done);
 void progress_train_step(progress *p, const tally_progress *now);
 
 /* From here on it is a test of so many sequences. */

@@ -9,6 +9,8 @@ static const char *const tasks[] = {
     [RECIPE_COUNT] = "count", [RECIPE_MNIST] = "mnist", [RECIPE_NPY] = "npy", [RECIPE_TASKS] = NULL};
 static const char *const draws[] = {[TALLY_DRAW_RANDOM] = "random", [TALLY_DRAW_EVEN] = "even", NULL};
 static const char *const keeps[] = {[TALLY_KEEP_LAST] = "last", [TALLY_KEEP_BEST] = "best", NULL};
+static const char *const decays[] = {
+    [TALLY_DECAY_NONE] = "none", [TALLY_DECAY_COSINE] = "cosine", [TALLY_DECAY_STEP] = "step", NULL};
 static const char *const normalizes[] = {[RECIPE_STANDARD] = "standard", [RECIPE_NONE] = "none", NULL};
 
 static const char *const keys[RECIPE_FIELDS] = {
@@ -26,6 +28,7 @@ static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_HOLD_OUT] = "hold_out",
     [RECIPE_SEED] = "seed",
     [RECIPE_EPOCHS] = "epochs",
+    [RECIPE_EPOCHS_WANTED] = "epochs_wanted",
     [RECIPE_KEPT_EPOCH] = "kept_epoch",
     [RECIPE_STEPS] = "steps",
     [RECIPE_BATCH] = "batch",
@@ -35,6 +38,13 @@ static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_EPSILON] = "epsilon",
     [RECIPE_SHUFFLE] = "shuffle",
     [RECIPE_KEEP] = "keep",
+    [RECIPE_PATIENCE] = "patience",
+    [RECIPE_DECAY] = "lr_decay",
+    [RECIPE_CLIP] = "clip",
+    [RECIPE_VALID] = "valid",
+    [RECIPE_VALID_SIZE] = "valid_size",
+    [RECIPE_VALID_LOSS] = "valid_loss",
+    [RECIPE_VALID_MISTAKES] = "valid_mistakes",
     [RECIPE_DEVICE] = "device",
     [RECIPE_BACKEND] = "backend",
     [RECIPE_ROUTE] = "route",
@@ -43,6 +53,10 @@ static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_LOSS] = "loss",
     [RECIPE_DIGEST] = "weights_sha256",
 };
+
+const char *recipe_key(recipe_field field) {
+    return keys[field];
+}
 
 bool recipe_has(const recipe *r, recipe_field field) {
     switch (field) {
@@ -72,7 +86,7 @@ recipe recipe_defaults(recipe_task task) {
         .train_size = strings.train_size,
         .seed = strings.seed,
         .draw = (int)strings.draw,
-        .epochs = train.epochs,
+        .epochs_wanted = train.epochs,
         .batch = train.batch,
         .rate = train.adam.rate,
         .beta1 = train.adam.beta1,
@@ -80,11 +94,14 @@ recipe recipe_defaults(recipe_task task) {
         .epsilon = train.adam.epsilon,
         .shuffle = train.shuffle,
         .keep = (int)train.keep,
+        .patience = train.patience,
+        .decay = (int)train.decay,
+        .clip = train.clip,
         .deviation = 1,
         .hold_out = 0.1,
     };
     if (task != RECIPE_COUNT) {
-        r.epochs = 12;
+        r.epochs_wanted = 12;
         r.batch = 128;
         r.shuffle = true;
     }
@@ -106,7 +123,8 @@ void recipe_values(recipe *r, value values[RECIPE_FIELDS]) {
     values[RECIPE_DEVIATION] = value_real(&r->deviation, (double)FLT_MIN, (double)FLT_MAX);
     values[RECIPE_HOLD_OUT] = value_fraction(&r->hold_out);
     values[RECIPE_SEED] = value_whole(&r->seed, 0, UINT64_MAX);
-    values[RECIPE_EPOCHS] = value_whole(&r->epochs, 1, RECIPE_MAX_EPOCHS);
+    values[RECIPE_EPOCHS] = value_whole(&r->epochs, 0, RECIPE_MAX_EPOCHS);
+    values[RECIPE_EPOCHS_WANTED] = value_whole(&r->epochs_wanted, 1, RECIPE_MAX_EPOCHS);
     values[RECIPE_KEPT_EPOCH] = value_whole(&r->kept_epoch, 1, RECIPE_MAX_EPOCHS);
     values[RECIPE_STEPS] = value_whole(&r->steps, 1, INT64_MAX);
     values[RECIPE_BATCH] = value_whole(&r->batch, 1, RECIPE_MAX_BATCH);
@@ -116,6 +134,13 @@ void recipe_values(recipe *r, value values[RECIPE_FIELDS]) {
     values[RECIPE_EPSILON] = value_real(&r->epsilon, 0, (double)FLT_MAX);
     values[RECIPE_SHUFFLE] = value_flag(&r->shuffle);
     values[RECIPE_KEEP] = value_choice(&r->keep, keeps);
+    values[RECIPE_PATIENCE] = value_whole(&r->patience, 0, RECIPE_MAX_EPOCHS);
+    values[RECIPE_DECAY] = value_choice(&r->decay, decays);
+    values[RECIPE_CLIP] = value_real(&r->clip, 0, DBL_MAX);
+    values[RECIPE_VALID] = value_fraction(&r->valid);
+    values[RECIPE_VALID_SIZE] = value_whole(&r->valid_size, 0, UINT32_MAX);
+    values[RECIPE_VALID_LOSS] = value_real(&r->valid_loss, 0, DBL_MAX);
+    values[RECIPE_VALID_MISTAKES] = value_whole(&r->valid_mistakes, 0, UINT32_MAX);
     values[RECIPE_DEVICE] = value_text(&r->device);
     values[RECIPE_BACKEND] = value_text(&r->backend);
     values[RECIPE_ROUTE] = value_choice(&r->route, command_routes);
@@ -249,7 +274,8 @@ bool recipe_json(recipe *r, json_t *object) {
 uint64_t recipe_sequences(const recipe *r) {
     if (!r->known[RECIPE_STEPS] || !r->known[RECIPE_BATCH] || !r->known[RECIPE_TRAIN_SIZE])
         return 0;
-    uint64_t steps_an_epoch = (r->train_size + r->batch - 1) / r->batch;
+    uint64_t trained = r->train_size - (r->valid_size < r->train_size ? r->valid_size : 0);
+    uint64_t steps_an_epoch = (trained + r->batch - 1) / r->batch;
     /* Only the last batch of an epoch is smaller. */
-    return r->steps / steps_an_epoch * r->train_size + r->steps % steps_an_epoch * r->batch;
+    return r->steps / steps_an_epoch * trained + r->steps % steps_an_epoch * r->batch;
 }

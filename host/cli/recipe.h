@@ -31,6 +31,7 @@ typedef enum recipe_field {
     RECIPE_HOLD_OUT,
     RECIPE_SEED,
     RECIPE_EPOCHS,
+    RECIPE_EPOCHS_WANTED,
     RECIPE_KEPT_EPOCH,
     RECIPE_STEPS,
     RECIPE_BATCH,
@@ -40,6 +41,13 @@ typedef enum recipe_field {
     RECIPE_EPSILON,
     RECIPE_SHUFFLE,
     RECIPE_KEEP,
+    RECIPE_PATIENCE,
+    RECIPE_DECAY,
+    RECIPE_CLIP,
+    RECIPE_VALID,
+    RECIPE_VALID_SIZE,
+    RECIPE_VALID_LOSS,
+    RECIPE_VALID_MISTAKES,
     RECIPE_DEVICE,
     RECIPE_BACKEND,
     RECIPE_ROUTE,
@@ -65,10 +73,16 @@ typedef struct recipe {
     double mean, deviation;
     double hold_out; /* the share that was, known if any was to be */
     /* Of all: */
-    uint64_t epochs, kept_epoch, steps, batch;
+    uint64_t epochs, epochs_wanted, kept_epoch, steps, batch; /* epochs: done */
     double rate, beta1, beta2, epsilon;
     bool shuffle;
     int keep; /* a tally_keep */
+    uint64_t patience;
+    int decay; /* a tally_decay */
+    double clip;
+    double valid; /* the share of train_size that is validated on */
+    uint64_t valid_size, valid_mistakes;
+    double valid_loss; /* as loss */
     const char *device, *backend;
     int route; /* a tally_route */
     uint64_t threads;
@@ -83,6 +97,9 @@ recipe recipe_defaults(recipe_task task);
 
 /* Whether a task has such a field. */
 bool recipe_has(const recipe *r, recipe_field field);
+
+/* Its name in the notes. */
+const char *recipe_key(recipe_field field);
 
 /* Each field's text form and range. */
 void recipe_values(recipe *r, value values[RECIPE_FIELDS]);

@@ -88,6 +88,12 @@ static void print_training(const report *r) {
     if (c->known[RECIPE_LOSS])
         printf("Loss         %.6g %s %s in training, weights of epoch %s\n", c->loss, words(r)->article, words(r)->one,
                format_whole(c->kept_epoch).text);
+    if (c->known[RECIPE_VALID_LOSS])
+        printf("Validation   mistakes in %s of %s %s, loss %.6g %s %s\n", format_whole(c->valid_mistakes).text,
+               format_whole(c->valid_size).text, words(r)->many, c->valid_loss, words(r)->article, words(r)->one);
+    if (r->trained && r->stopped == NULL && c->epochs < c->epochs_wanted)
+        printf("Ended        after %s of %s epochs, by patience\n", format_whole(c->epochs).text,
+               format_whole(c->epochs_wanted).text);
 }
 
 static void print_error(const report *r) {

@@ -7,9 +7,12 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "epoch_log.h"
 #include "options.h"
 #include "progress.h"
 #include "report.h"
+#include "resume.h"
+#include "schedule.h"
 #include "stop.h"
 #include "task.h"
 
@@ -22,6 +25,8 @@ typedef struct arguments {
     uint64_t hidden;
     command_device device;
     const char *out;
+    schedule schedule;
+    resume resume; /* of schedule.resume */
     bool json, quiet;
 } arguments;
 
@@ -51,11 +56,6 @@ static int check_out(const char *path) {
     return result;
 }
 
-static bool watch_training(void *context, const tally_progress *now) {
-    progress_train_step(context, now);
-    return stop_signal() == 0;
-}
-
 static bool watch_test(void *context, const tally_progress *now) {
     progress_test_step(context, now);
     return stop_signal() == 0;
@@ -66,6 +66,9 @@ typedef struct training {
     recipe *recipe;
     tally_model *model;
     const task_data *data;
+    const tally_dataset *train, *valid; /* parts of what is to be trained on; valid is NULL if none is held out */
+    tally_training *run;
+    epoch_log log;
     progress progress;
     report report;
     int result;     /* the exit code */
@@ -90,38 +93,57 @@ static void conclude(training *t, tally_status status) {
     t->report.stopped = t->why;
 }
 
-static void note_training(training *t, const tally_train_result *result) {
+static tally_status note_training(training *t) {
     recipe *r = t->recipe;
+    const tally_train_result result = tally_training_result(t->run);
     const tally_device *device = tally_model_device(t->model);
     const tally_device_info *info = tally_device_get_info(device);
     r->version = tally_version();
-    r->epochs = result->epochs;
-    r->kept_epoch = result->kept_epoch;
-    r->steps = result->steps;
+    r->epochs = result.epochs;
+    r->kept_epoch = result.kept_epoch;
+    r->steps = result.steps;
     r->device = info->name;
     r->backend = info->backend;
     r->route = (int)tally_device_route(device);
     r->threads = tally_device_workers(device);
-    r->train_seconds = result->seconds;
-    r->loss = result->loss / (double)r->train_size;
+    r->train_seconds = result.seconds;
+    r->loss = result.loss / (double)t->train->size;
+    r->valid_size = t->valid != NULL ? t->valid->size : 0;
+    r->valid_loss = result.valid_loss / (double)r->valid_size;
+    r->valid_mistakes = result.valid_mistakes;
     r->digest = t->digest;
     for (int i = 0; i < RECIPE_FIELDS; i++)
         if (i != RECIPE_HOLD_OUT)
             r->known[i] = recipe_has(r, (recipe_field)i);
-    r->known[RECIPE_KEPT_EPOCH] = r->known[RECIPE_LOSS] = result->kept_epoch > 0;
+    r->known[RECIPE_KEPT_EPOCH] = r->known[RECIPE_LOSS] = result.kept_epoch > 0;
+    r->known[RECIPE_VALID_LOSS] = r->known[RECIPE_VALID_MISTAKES] = isfinite(r->valid_loss);
+    return tally_training_digest(t->run, t->digest);
 }
 
-static void save(training *t) {
+/* With the run's state unless that is not wanted, or cannot be saved. */
+static tally_status save_file(training *t, bool *weights_only) {
     const char *path = t->arguments->out;
+    tally_status status = recipe_store(t->recipe, t->model);
+    if (status == TALLY_OK)
+        status = tally_training_save(t->run, path, *weights_only);
+    if (status != TALLY_NUMBERS || *weights_only)
+        return status;
+    fprintf(stderr, "%s: without the state of training\n", tally_error_text());
+    *weights_only = true;
+    return tally_training_save(t->run, path, true);
+}
+
+/* faulty: numbers that are not finite have ended the run. */
+static void save(training *t, bool faulty) {
+    const char *path = t->arguments->out;
+    bool weights_only = t->arguments->schedule.weights_only || faulty;
     if (path == NULL)
         return;
-    if (t->recipe->kept_epoch == 0) {
+    if (t->recipe->kept_epoch == 0 && weights_only) {
         fprintf(stderr, "no model saved: not one epoch was whole\n");
         return;
     }
-    tally_status status = recipe_store(t->recipe, t->model);
-    if (status == TALLY_OK)
-        status = tally_model_save(t->model, path);
+    tally_status status = save_file(t, &weights_only);
     if (status != TALLY_OK) {
         int failed = command_fail_library(status);
         if (t->result == TALLY_OK)
@@ -129,8 +151,34 @@ static void save(training *t) {
         return;
     }
     t->report.file = path;
-    if (t->report.stopped != NULL)
-        fprintf(stderr, "the model of epoch %llu is in %s\n", (unsigned long long)t->recipe->kept_epoch, path);
+    if (t->report.stopped == NULL)
+        return;
+    if (t->recipe->kept_epoch == 0)
+        fprintf(stderr, "not one epoch was whole: the first weights are in %s", path);
+    else
+        fprintf(stderr, "the model of epoch %llu is in %s", (unsigned long long)t->recipe->kept_epoch, path);
+    fprintf(stderr, weights_only ? "\n" : "; 'tally train --resume' goes on from it\n");
+}
+
+/* A file that cannot be written does not end training: the next one may be, and only what is in memory can still be saved. */
+static void save_meanwhile(training *t) {
+    bool weights_only = t->arguments->schedule.weights_only;
+    tally_status status = note_training(t);
+    if (status == TALLY_OK)
+        status = save_file(t, &weights_only);
+    if (status != TALLY_OK)
+        command_fail_library(status);
+}
+
+static bool watch_training(void *context, const tally_progress *now) {
+    training *t = context;
+    uint64_t every = t->arguments->schedule.save_every;
+    progress_train_step(&t->progress, now);
+    if (now->epoch_done)
+        epoch_log_write(&t->log, now);
+    if (now->epoch_done && every > 0 && now->epoch % every == 0)
+        save_meanwhile(t);
+    return stop_signal() == 0;
 }
 
 /* Of count: the first test string through the model, for people to see. */
@@ -163,32 +211,45 @@ static tally_status test(training *t) {
     return status == TALLY_OK ? predict_example(t) : status;
 }
 
-static int train(training *t) {
+static tally_status start_run(training *t) {
     const recipe *r = t->recipe;
-    tally_train_options options = {
-        .epochs = (size_t)r->epochs,
+    const tally_train_options options = {
+        .epochs = (size_t)r->epochs_wanted,
         .batch = (size_t)r->batch,
         .adam = {.rate = r->rate, .beta1 = r->beta1, .beta2 = r->beta2, .epsilon = r->epsilon},
         .shuffle = r->shuffle,
         .seed = r->seed,
         .keep = (tally_keep)r->keep,
+        .patience = (size_t)r->patience,
+        .decay = (tally_decay)r->decay,
+        .clip = r->clip,
     };
+    const char *from = t->arguments->schedule.resume;
+    return from != NULL ? tally_training_resume(t->model, t->train, t->valid, &options, from, &t->run)
+                        : tally_training_new(t->model, t->train, t->valid, &options, &t->run);
+}
+
+static int train(training *t) {
+    tally_status status = start_run(t);
+    if (status != TALLY_OK)
+        return command_fail_library(status);
     stop_catch();
+    tally_train_result before = tally_training_result(t->run);
     progress_start(&t->progress, t->arguments->quiet);
-    progress_train(&t->progress, &t->arguments->task->words, t->model, t->data->train, t->data->test, &options);
-    tally_train_result result;
-    tally_observer observer = {.step = watch_training, .context = &t->progress};
-    tally_status status = tally_train(t->model, t->data->train, &options, &observer, &result);
+    progress_train(&t->progress, &t->arguments->task->words, t->model, t->train, t->data->test,
+                   tally_training_options(t->run), &before);
+    tally_observer observer = {.step = watch_training, .context = t};
+    status = tally_training_run(t->run, &observer);
     progress_end(&t->progress);
     conclude(t, status);
     if (status != TALLY_OK && status != TALLY_STOPPED && status != TALLY_NUMBERS)
         return t->result;
 
-    status = tally_model_digest(t->model, t->digest);
+    bool faulty = status == TALLY_NUMBERS;
+    status = note_training(t);
     if (status != TALLY_OK)
         return command_fail_library(status);
-    note_training(t, &result);
-    save(t); /* before the test, so that nothing there can lose it */
+    save(t, faulty); /* before the test, so that nothing there can lose it */
     if (t->report.stopped == NULL)
         conclude(t, test(t));
     if (t->arguments->device.verbose)
@@ -197,24 +258,47 @@ static int train(training *t) {
     return t->result != TALLY_OK ? t->result : printed;
 }
 
-static int train_on(arguments *a, const task_data *data, tally_device *device) {
+static tally_status make_model(training *t, tally_device *device) {
+    const arguments *a = t->arguments;
+    if (a->schedule.resume != NULL)
+        return tally_model_load(device, a->schedule.resume, &t->model);
     tally_model_config config = {
-        .inputs = data->train->inputs, .hidden = (size_t)a->hidden, .classes = data->train->classes, .layers = 1};
-    training t = {.arguments = a, .recipe = &a->recipe, .data = data};
-    t.tested_of_class = calloc(config.classes, sizeof *t.tested_of_class);
-    t.mistakes_of_class = calloc(config.classes, sizeof *t.mistakes_of_class);
-    tally_status status = tally_model_new(device, &config, &t.model);
-    if (status == TALLY_OK)
-        status = tally_model_init(t.model, a->recipe.seed);
+        .inputs = t->data->train->inputs, .hidden = (size_t)a->hidden, .classes = t->data->train->classes, .layers = 1};
+    tally_status status = tally_model_new(device, &config, &t->model);
+    return status == TALLY_OK ? tally_model_init(t->model, a->recipe.seed) : status;
+}
+
+static int train_on(arguments *a, const task_data *data, tally_device *device) {
+    size_t classes = data->train->classes;
+    training t = {.arguments = a, .recipe = &a->recipe, .data = data, .train = data->train};
+    tally_split *split = NULL;
+    t.tested_of_class = calloc(classes, sizeof *t.tested_of_class);
+    t.mistakes_of_class = calloc(classes, sizeof *t.mistakes_of_class);
+    tally_status status = make_model(&t, device);
+    if (status == TALLY_OK && a->recipe.valid > 0)
+        status = tally_split_new(data->train, a->recipe.valid, a->recipe.seed, &split);
+    if (split != NULL) {
+        t.train = tally_split_train(split);
+        t.valid = tally_split_valid(split);
+    }
     t.report = (report){.recipe = t.recipe, .model = t.model, .trained = true, .digest = t.digest};
     int result;
     if (status != TALLY_OK)
         result = command_fail_library(status);
     else if (t.tested_of_class == NULL || t.mistakes_of_class == NULL)
-        result = command_fail(TALLY_MEMORY, "no memory left for %zu classes", config.classes);
+        result = command_fail(TALLY_MEMORY, "no memory left for %zu classes", classes);
     else
+        result = epoch_log_open(&t.log, a->schedule.log, a->schedule.resume != NULL);
+    if (result == TALLY_OK) {
+        t.log.trained = t.train->size;
+        t.log.valid = t.valid != NULL ? t.valid->size : 0;
         result = train(&t);
+        int closed = epoch_log_close(&t.log);
+        result = result != TALLY_OK ? result : closed;
+    }
+    tally_training_free(t.run);
     tally_model_free(t.model);
+    tally_split_free(split);
     free(t.tested_of_class);
     free(t.mistakes_of_class);
     return result;
@@ -230,7 +314,8 @@ static int train_with(arguments *a, const task_data *data) {
     return result;
 }
 
-enum { MAX_COMMON = 32, MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + 1 };
+enum { MAX_COMMON = 32, MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + SCHEDULE_OPTIONS + 1 };
+_Static_assert((int)MAX_OPTIONS <= (int)RESUME_MAX_OPTIONS, "a table of values has room for all options");
 
 /* Options that all tasks have; how many. */
 static size_t common_options(arguments *a, const value v[RECIPE_FIELDS], option *options) {
@@ -239,7 +324,10 @@ static size_t common_options(arguments *a, const value v[RECIPE_FIELDS], option 
          .argument = "N",
          .value = value_whole(&a->hidden, 1, MAX_HIDDEN),
          .help = "units of the LSTM"},
-        {.name = "epochs", .argument = "N", .value = v[RECIPE_EPOCHS], .help = "passes over what is trained on"},
+        {.name = "epochs",
+         .argument = "N",
+         .value = v[RECIPE_EPOCHS_WANTED],
+         .help = "passes over what is trained on, with --resume counted from the very beginning"},
         {.name = "batch", .argument = "N", .value = v[RECIPE_BATCH], .help = "sequences a training step"},
         {.name = "lr", .argument = "X", .value = v[RECIPE_RATE], .help = "learning rate of Adam"},
         {.name = "beta1", .argument = "X", .value = v[RECIPE_BETA1], .help = "Adam's decay of the gradient's mean"},
@@ -254,15 +342,17 @@ static size_t common_options(arguments *a, const value v[RECIPE_FIELDS], option 
         {.name = "keep",
          .argument = "WHICH",
          .value = v[RECIPE_KEEP],
-         .help = "weights of the last epoch, or of the one with the lowest training loss"},
+         .help =
+             "weights of the last epoch, or of the best one: the fewest mistakes, and of as many the lowest loss, on "
+             "what --valid holds out, else the lowest training loss"},
         OPTION_DEVICE(a->device.selector),
         OPTION_ROUTE(a->device.route),
         OPTION_THREADS(a->device.threads),
         {.name = "out",
          .argument = "FILE",
          .value = value_text(&a->out),
-         .help = "save the model here, in safetensors form, for eval, predict and PyTorch",
-         .fallback = ""},
+         .help = "save the model here, in safetensors form, for eval, predict, PyTorch and --resume",
+         .fallback = "with --resume that file"},
         OPTION_JSON(a->json),
         OPTION_VERBOSE(a->device.verbose),
         OPTION_QUIET(a->quiet),
@@ -287,6 +377,7 @@ static void make_options(arguments *a, const task *chosen, option options[MAX_OP
         if (chosen == NULL || chosen == task_get(i))
             count += task_get(i)->options(&a->choice, v, options + count);
     count += common_options(a, v, options + count);
+    count += schedule_options(&a->schedule, v, options + count);
     options[count] = (option){.name = NULL};
 }
 
@@ -296,23 +387,79 @@ static int unknown_task(const char *name) {
                         : command_misused(command, "unknown task '%s'; there is count, mnist and npy", name);
 }
 
+/* The task that the command line names, or that of the file to go on from; NULL, said on stderr, if it is none. */
+static int choose_task(arguments *a, const option *options, int argc, char **argv, const task **chosen) {
+    const char *named = options_first_operand(options, argc, argv);
+    const char *from = options_value(options, argc, argv, "resume");
+    bool help = options_ask_help(argc, argv);
+    *chosen = named != NULL ? task_find(named) : NULL;
+    if (named != NULL && *chosen == NULL && !help)
+        return unknown_task(named);
+    if (from != NULL && !help) {
+        int result = resume_read(&a->resume, from);
+        if (result != TALLY_OK)
+            return result;
+        const task *theirs = task_get(a->resume.recipe.task);
+        if (*chosen != NULL && *chosen != theirs)
+            return command_misused(theirs->help.command, "the run in %s is of the task %s, not %s", from, theirs->name,
+                                   named);
+        *chosen = theirs;
+    }
+    return TALLY_OK;
+}
+
+/* What the file says stands for what the command line does not say. */
+static void adopt(arguments *a) {
+    const recipe *r = &a->resume.recipe;
+    a->recipe = *r;
+    a->hidden = a->resume.hidden;
+    a->choice.train_size = r->train_size;
+    a->choice.hold_out = r->known[RECIPE_HOLD_OUT] ? r->hold_out : NAN;
+    a->choice.file_order = !r->shuffle;
+    a->device.route = r->route;
+}
+
+static int parse(arguments *a, option options[MAX_OPTIONS], int argc, char **argv, int *operands) {
+    const task *chosen;
+    make_options(a, NULL, options);
+    int result = choose_task(a, options, argc, argv, &chosen);
+    if (result != TALLY_OK)
+        return result;
+    const resume from = a->resume;
+    make_options(a, chosen != NULL ? chosen : task_get(RECIPE_COUNT), options);
+    if (from.path == NULL)
+        return options_parse(options, &a->task->help, argc, argv, operands);
+    resume_values values;
+    a->resume = from;
+    adopt(a);
+    resume_remember(&values, options);
+    result = options_parse(options, &a->task->help, argc, argv, operands);
+    if (a->device.route == TALLY_ROUTE_AUTO)
+        a->device.route = from.recipe.route;
+    if (a->out == NULL)
+        a->out = from.path;
+    if (result == TALLY_OK)
+        result = resume_check_options(&a->resume, &values, options, a->task->help.command);
+    if (result == TALLY_OK && a->recipe.epochs_wanted < from.recipe.epochs)
+        result = command_misused(a->task->help.command, "option --epochs: %llu, but the run in %s has done %llu",
+                                 (unsigned long long)a->recipe.epochs_wanted, from.path,
+                                 (unsigned long long)from.recipe.epochs);
+    return result;
+}
+
 int command_train(int argc, char **argv) {
     arguments a;
     option options[MAX_OPTIONS];
-    make_options(&a, NULL, options);
-    const char *named = options_first_operand(options, argc, argv);
-    const task *chosen = named != NULL ? task_find(named) : NULL;
-    if (named != NULL && chosen == NULL && !options_ask_help(argc, argv))
-        return unknown_task(named);
-    make_options(&a, chosen != NULL ? chosen : task_get(RECIPE_COUNT), options);
     int operands;
-    int parsed = options_parse(options, &a.task->help, argc, argv, &operands);
+    int parsed = parse(&a, options, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
-    if (operands == 0)
+    if (operands == 0 && a.schedule.resume == NULL)
         return unknown_task(NULL);
     if (operands > 1)
         return command_misused(a.task->help.command, "'%s' is too much behind the task", argv[1]);
+    if (a.schedule.save_every > 0 && a.out == NULL)
+        return command_misused(a.task->help.command, "option --save-every: where to? Give --out FILE");
     int checked = a.task->check(&a.choice);
     if (checked != TALLY_OK)
         return checked;
@@ -321,6 +468,8 @@ int command_train(int argc, char **argv) {
     a.device.quiet = a.quiet;
     task_data data = {.train = NULL};
     int result = a.task->open(&a.choice, &data);
+    if (result == TALLY_OK && a.schedule.resume != NULL)
+        result = resume_check_data(&a.resume, &a.recipe);
     if (result == TALLY_OK)
         result = train_with(&a, &data);
     task_close(&data);

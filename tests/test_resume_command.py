@@ -1,0 +1,453 @@
+"""tally train --resume, and how a run goes, from outside. TALLY names the program, FIXTURES a folder with mnist in it."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import struct
+import time
+import unittest
+
+from command_case import (DATA, IO, MODEL, SANITIZED, SECONDS, USAGE, Case, environment, finish, folder, path, start,
+                          tally)
+
+MNIST = os.path.join(os.environ["FIXTURES"], "mnist")
+SEED = int(os.environ.get("TALLY_TEST_SEED", time.time()))
+# Learns in a blink.
+SMALL = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--batch", "64", "--train-size", "200",
+         "--lr", "0.01", "--quiet")
+# All that a run has to remember; some 400 steps an epoch.
+RICH = ("train", "count", "--device", "cpu", "--length", "13", "--hidden", "8", "--batch", "8", "--train-size", "4000",
+        "--shuffle", "--valid", "0.2", "--keep", "best", "--clip", "5", "--lr-decay", "cosine", "--epochs", "6", "--lr",
+        "0.05", "--quiet")
+KILLS = 50
+
+
+def read_file(name):
+    """The header, the notes and the data of a whole safetensors file."""
+    with open(name, "rb") as file:
+        size, = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+        data = file.read()
+    notes = header.pop("__metadata__")
+    assert max(end for _, end in (t["data_offsets"] for t in header.values())) == len(data), name
+    return header, notes, data
+
+
+def state(name):
+    return json.loads(read_file(name)[1]["tally.training"])
+
+
+class Stopped(Case):
+    def check_until_the_end(self, name, *more, **kwargs):
+        """Goes on with the run in name, interrupted now and then; its last JSON object, and where the file was then."""
+        places = []
+        for wait in (0.05, 0.3, 0.15, 0.4, None):
+            places.append(state(name))
+            process = start("train", "--resume", name, "--quiet", "--json", *more, **kwargs)
+            if wait is not None:
+                time.sleep(wait)
+                process.send_signal(signal.SIGINT)
+            outcome = finish(process)
+            if outcome.code == 0:
+                return json.loads(outcome.out), places
+            # An interrupt before it is caught ends it at once, and leaves the file as it was.
+            self.assertIn(outcome.code, (130, -signal.SIGINT), outcome.err)
+            if outcome.code == 130:
+                self.assertIn(f"is in {name}; 'tally train --resume' goes on from it", outcome.err)
+        raise AssertionError("it was not interrupted the last time")
+
+    def same(self, got, want):
+        for key in ("weights_sha256", "epochs", "epochs_wanted", "steps", "kept_epoch", "loss", "valid_loss",
+                    "valid_mistakes", "valid_size", "mistakes", "tested", "seed", "batch", "shuffle", "keep", "clip",
+                    "lr_decay", "patience", "valid", "learning_rate", "route", "stopped"):
+            self.assertEqual(got[key], want[key], key)
+
+    def test_by_ctrl_c_in_the_middle_of_an_epoch(self):
+        name = path("rich.safetensors")
+        want = self.passes_json(*RICH)
+        self.assertLess(want["kept_epoch"], 6)  # else the present weights need not be there
+        whole = start(*RICH, "--out", name)
+        while not signal_is_caught(whole):
+            time.sleep(0.001)
+        time.sleep(0.1)
+        whole.send_signal(signal.SIGINT)
+        self.assertEqual(finish(whole).code, 130)
+        got, places = self.check_until_the_end(name)
+        self.same(got, want)
+        self.assertTrue(any(place["batches_done"] > 0 for place in places), places)
+
+    def test_before_the_first_epoch(self):
+        # An epoch takes minutes, a few steps no time.
+        long = ("train", "count", "--device", "cpu", "--length", "20", "--train-size", "1000000", "--batch", "16",
+                "--hidden", "16", "--json")
+        name = path("first.safetensors")
+        for more, there in ((), True), (("--weights-only",), False):
+            if os.path.exists(name):
+                os.remove(name)
+            process = start(*long, *more, "--out", name)
+            self.assertIn(b"training on", process.stderr.readline())
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            outcome = finish(process)
+            self.assertEqual(outcome.code, 130)
+            r = json.loads(outcome.out)
+            self.assertEqual((r["epochs"], r["kept_epoch"], r["loss"], os.path.exists(name)), (0, None, None, there))
+            if there:
+                self.assertEqual(r["out"], name)
+                self.assertIn(f"not one epoch was whole: the first weights are in {name}; 'tally train", outcome.err)
+                self.assertEqual((state(name)["epochs_done"], state(name)["steps_done"]), (0, r["steps"]))
+                process = start("train", "--resume", name, "--device", "cpu")
+                self.assertIn(b"for 5,000 epochs, 0 of them done\n", process.stderr.readline())
+                process.kill()
+                finish(process)
+            else:
+                self.assertIn("no model saved: not one epoch was whole", outcome.err)
+
+    def test_at_the_end_of_an_epoch_and_made_longer(self):
+        for more in (), ("--shuffle", "--lr-decay", "step", "--clip", "9", "--valid", "0.1", "--keep", "best"):
+            name = path("longer.safetensors")
+            # With a decay the rate depends on how many epochs are wanted, so those are the same here: patience ends it.
+            want = self.passes_json(*SMALL, *more, "--epochs", "12")
+            if more:
+                process = start(*SMALL, *more, "--epochs", "12", "--save-every", "5", "--out", name)
+                finish(process)
+                cut = self.passes_json("train", "--resume", name, "--device", "cpu")
+            else:
+                self.passes_json(*SMALL, "--epochs", "5", "--out", name)
+                self.assertEqual(state(name)["epochs"], 5)
+                cut = self.passes_json("train", "--resume", name, "--device", "cpu", "--epochs", "12")
+            self.same(cut, want)
+            self.assertEqual(cut["out"], name)
+            self.assertEqual(read_file(name)[1]["epochs"], "12")
+            again = self.passes_json("train", "--resume", name)
+            self.same(again, want)
+
+    def test_what_is_said_again_and_what_may_be_others(self):
+        name, other = path("again.safetensors"), path("other.safetensors")
+        want = self.passes_json(*SMALL, "--epochs", "9")
+        self.passes_json(*SMALL, "--epochs", "4", "--out", name)
+        before = open(name, "rb").read()
+        got = self.passes_json(*SMALL, "--epochs", "9", "--resume", name, "--out", other, "--threads", "2",
+                               "--save-every", "3", "--patience", "50", "--weights-only", "--route", "auto")
+        got["patience"] = 0
+        self.same(got, want)
+        self.assertEqual(open(name, "rb").read(), before)
+        self.assertNotIn("tally.training", read_file(other)[1])
+
+    def test_a_run_that_patience_ends(self):
+        name = path("patience.safetensors")
+        r = self.passes_json(*SMALL, "--epochs", "500", "--lr", "1", "--valid", "0.2", "--patience", "3", "--keep", "best",
+                             "--out", name)
+        self.assertEqual(r["epochs"], r["kept_epoch"] + 3)
+        self.assertLess(r["epochs"], 500)
+        again = self.passes(tally("train", "--resume", name, "--device", "cpu", "--quiet"))
+        self.assertIn(f"Ended        after {r['epochs']} of 500 epochs, by patience\n", again)
+        self.assertIn(f"Validation   mistakes in {r['valid_mistakes']} of 40 strings, loss ", again)
+        longer = self.passes_json("train", "--resume", name, "--device", "cpu", "--patience", "20")
+        self.assertGreater(longer["epochs"], r["epochs"])
+
+    @unittest.skipIf(SANITIZED, "drivers leak")
+    def test_begun_on_one_device_and_resumed_on_another(self):
+        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
+        devices = [d["selector"] for d in self.passes_json("devices", env=env)["devices"]
+                   if "Portable Computing" in d["platform"]]
+        if not devices:
+            self.skipTest("no PoCL here")
+        want = self.passes_json(*RICH)
+        name = path("device.safetensors")
+        for first, second in ("cpu", devices[0]), (devices[0], "cpu"), (devices[0], devices[0]):
+            process = start(*RICH, "--device", first, "--route", "exact", "--out", name, env=env)
+            while not signal_is_caught(process):
+                time.sleep(0.001)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(finish(process).code, 130)
+            got = self.passes_json("train", "--resume", name, "--device", second, env=env)
+            self.same(got, want)
+
+    @unittest.skipIf(SANITIZED, "drivers leak")
+    def test_the_route_is_that_of_the_file(self):
+        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
+        devices = [d["selector"] for d in self.passes_json("devices", env=env)["devices"]
+                   if "Portable Computing" in d["platform"]]
+        if not devices:
+            self.skipTest("no PoCL here")
+        name = path("route.safetensors")
+        begun = self.passes_json(*SMALL, "--device", devices[0], "--route", "clblast", "--epochs", "3", "--out", name, env=env)
+        self.assertEqual(begun["route"], "clblast")
+        self.fails(USAGE, f"option --route: exact, but the run in {name} was begun with clblast",
+                   args=("train", "--resume", name, "--device", devices[0], "--route", "exact"), env=env)
+        self.fails(USAGE, "the cpu device has the exact route only", args=("train", "--resume", name, "--device", "cpu"))
+        straight = self.passes_json(*SMALL, "--device", devices[0], "--route", "clblast", "--epochs", "5", env=env)
+        again = self.passes_json("train", "--resume", name, "--device", devices[0], "--epochs", "5", env=env)
+        self.assertEqual((again["route"], again["weights_sha256"]), ("clblast", straight["weights_sha256"]))
+
+
+def signal_is_caught(process):
+    with open(f"/proc/{process.pid}/status") as status:
+        caught = next((line for line in status if line.startswith("SigCgt:")), "SigCgt: 0")
+    return int(caught.split()[1], 16) >> (signal.SIGINT - 1) & 1 == 1
+
+
+class Killed(Case):
+    def test_the_file_is_whole_and_the_run_goes_on(self):
+        """Each kill is at a random moment of a run that saves after each epoch, and so mostly while it saves."""
+        print(f"kills: TALLY_TEST_SEED={SEED}")
+        draw = random.Random(SEED)
+        args = ("train", "count", "--device", "cpu", "--threads", "1", "--length", "6", "--hidden", "4", "--batch", "8",
+                "--train-size", "32", "--epochs", "12", "--shuffle", "--keep", "best", "--valid", "0.25", "--lr", "0.1",
+                "--quiet")
+        name, copy = path("killed.safetensors"), path("copy.safetensors")
+        saving = ("--save-every", "1", "--out", name)
+        began = time.monotonic()
+        want = self.passes_json(*args, *saving)
+        whole = time.monotonic() - began
+        os.remove(name)
+        there, unfinished = 0, 0
+        for kill in range(KILLS):
+            again = os.path.exists(name)
+            process = start("train", "--resume", name, "--device", "cpu", "--threads", "1", "--quiet", "--save-every", "1") \
+                if again else start(*args, *saving)
+            time.sleep(draw.uniform(0, whole))
+            process.kill()
+            finish(process)
+            if not os.path.exists(name):
+                self.assertFalse(again, f"kill {kill}: the file is gone")
+                continue
+            there += 1
+            unfinished += state(name)["epochs_done"] < 12
+            shutil.copyfile(name, copy)
+            got = self.passes_json("train", "--resume", copy, "--device", "cpu", "--threads", "1")
+            for key in ("weights_sha256", "steps", "kept_epoch", "loss", "valid_loss", "valid_mistakes"):
+                self.assertEqual(got[key], want[key], f"kill {kill}: {key}")
+            if state(name)["epochs_done"] == 12:
+                os.remove(name)
+        # Else these were no kills of runs that had saved something.
+        self.assertGreater(there, KILLS // 4)
+        self.assertGreater(unfinished, KILLS // 8)
+
+
+class Refused(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.file = path("refused.safetensors")
+        outcome = tally(*SMALL, "--epochs", "4", "--seed", "3", "--out", cls.file)
+        assert outcome.code == 0, outcome.err
+
+    def refused(self, code, *texts, args=()):
+        self.fails(code, *texts, args=("train", "--resume", self.file, *args))
+
+    def test_options_that_would_change_the_result(self):
+        for option, value, was in (("batch", "32", "64"), ("hidden", "9", "8"), ("length", "9", "8"),
+                                   ("train-size", "100", "200"), ("lr", "0.1", "0.01"), ("beta1", "0.5", "0.9"),
+                                   ("beta2", "0.5", "0.999"), ("epsilon", "1e-3", "1e-08"), ("seed", "1", "3"),
+                                   ("draw", "even", "random"), ("keep", "best", "last"), ("valid", "0.1", "0"),
+                                   ("lr-decay", "cosine", "none"), ("clip", "1", "0")):
+            value_shown = {"1e-3": "0.001"}.get(value, value)
+            self.refused(USAGE, f"tally train: option --{option}: {value_shown}, but the run in {self.file} was begun "
+                                f"with {was}\n", "Try: tally train --help", args=(f"--{option}", value))
+        self.refused(USAGE, f"option --shuffle: the run in {self.file} was begun without it", args=("--shuffle",))
+        self.refused(USAGE, f"option --epochs: 3, but the run in {self.file} has done 4", args=("--epochs", "3"))
+        self.refused(USAGE, f"the run in {self.file} is of the task count, not mnist", args=("mnist",))
+        self.refused(USAGE, "'count' is too much behind the task", args=("count", "count"))
+        self.fails(USAGE, "option --resume needs a value", args=("train", "count", "--resume"))
+        self.fails(USAGE, "option --resume needs a value", args=("train", "count", "--resume", "--json"))
+
+    def test_options_of_a_run(self):
+        self.fails(USAGE, "option --save-every: where to? Give --out FILE", args=("train", "count", "--save-every", "2"))
+        for option, value, text in (("valid", "1", "from 0 to below 1"), ("valid", "-0.1", "from 0 to below 1"),
+                                    ("clip", "-1", "is not a number from 0"), ("clip", "nan", "is not a number"),
+                                    ("patience", "-1", "is not a whole number from 0"),
+                                    ("lr-decay", "linear", "is not none or cosine or step"),
+                                    ("save-every", "x", "is not a whole number from 0")):
+            self.fails(USAGE, f"option --{option}: '{value}' ", text, args=("train", "count", f"--{option}={value}"))
+        self.fails(USAGE, "a share of 0.001 of 200 sequences to validate on leaves none to validate on",
+                   args=(*SMALL, "--valid", "0.001"))
+        self.fails(USAGE, "leaves none to train on", args=(*SMALL, "--valid", "0.999"))
+
+    def test_files_without_a_state(self):
+        name = path("weights.safetensors")
+        self.passes_json(*SMALL, "--epochs", "4", "--weights-only", "--out", name)
+        small, large = os.path.getsize(name), os.path.getsize(self.file)
+        self.assertLess(small, 0.6 * large)
+        self.assertEqual([key for key in read_file(name)[0] if not key.startswith(("head.", "rnn."))], [])
+        self.fails(MODEL, f"{name}: it has no state of training to go on from: it was saved with --weights-only, or not "
+                          "by tally train", args=("train", "--resume", name))
+        torch = os.path.join(os.environ["FIXTURES"], "torch_model.safetensors")
+        self.fails(MODEL, f"{torch}: it has no state of training", args=("train", "--resume", torch))
+        self.assertEqual(self.passes_json("eval", name, "--device", "cpu")["epochs"], 4)
+
+    def test_files_that_are_damaged_or_not_there(self):
+        with open(self.file, "rb") as file:
+            whole = file.read()
+        name = path("damaged.safetensors")
+
+        def damaged(data, code, text):
+            with open(name, "wb") as file:
+                file.write(data)
+            self.fails(code, name, text, args=("train", "--resume", name))
+        damaged(whole[:-1], MODEL, "ends at byte")
+        damaged(whole[:100], MODEL, "does not fit in the file")
+        damaged(b"", MODEL, "too few")
+        damaged(b"PK\x03\x04" + bytes(100), MODEL, "is this a safetensors file?")
+        damaged(whole[:-1] + bytes([whole[-1] ^ 1]), MODEL, "its state of training is damaged")
+        for old, new, text in ((b'\\"steps_done\\":16', b'\\"steps_done\\":17', "its state of training is damaged"),
+                               (b'"batch":"64"', b'"batch":"65"', "has batch 64 and cannot go on with 65"),
+                               (b'"task":"count"', b'"tusk":"count"', "it has no note task"),
+                               (b'"length":"8"', b'"length":"7"', "its note length"),
+                               (b'"tally.training":', b'"tally.treining":', "it has no state of training")):
+            self.assertEqual(whole.count(old), 1, old)
+            damaged(whole.replace(old, new), USAGE if b"batch" in old else MODEL, text)
+        self.fails(IO, "missing: No such file", args=("train", "--resume", path("missing")))
+        self.fails(IO, "Is a directory", args=("train", "--resume", folder.name))
+
+    def test_other_data(self):
+        name, other = path("mnist.safetensors"), path("other-mnist")
+        self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "2", "--device", "cpu", "--out", name)
+        want = self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "3", "--device", "cpu")
+        self.fails(USAGE, "where are the images?", args=("train", "--resume", name))
+        self.fails(USAGE, f"option --no-shuffle: the run in {name} was begun without it",
+                   args=("train", "--resume", name, "--data", MNIST, "--no-shuffle"))
+        os.mkdir(other)
+        for file in os.listdir(MNIST):
+            shutil.copyfile(os.path.join(MNIST, file), os.path.join(other, file.replace("train", "x").replace(
+                "t10k", "train").replace("x-", "t10k-")))
+        self.fails(DATA, f"{name}: its run was begun on other data: their train_size is ",
+                   args=("train", "--resume", name, "--data", other))
+        got = self.passes_json("train", "--resume", name, "--data", MNIST, "--epochs", "3", "--device", "cpu")
+        for key in ("weights_sha256", "mistakes", "mean", "deviation", "train_size"):
+            self.assertEqual(got[key], want[key])
+
+
+class Kept(Case):
+    def test_files_meanwhile(self):
+        name = path("meanwhile.safetensors")
+        process = start(*SMALL[:-1], "--epochs", "1000000", "--save-every", "7", "--out", name)
+        end = time.monotonic() + SECONDS
+        epochs = set()
+        while len(epochs) < 3 and time.monotonic() < end:
+            if os.path.exists(name):
+                epochs.add(int(read_file(name)[1]["epochs"]))
+        process.kill()
+        finish(process)
+        self.assertEqual({epoch % 7 for epoch in epochs}, {0})
+        tested = self.passes_json("eval", name, "--device", "cpu")
+        want = self.passes_json(*SMALL, "--epochs", str(tested["epochs"]))
+        for key in ("weights_sha256", "loss", "steps", "mistakes"):
+            self.assertEqual(tested[key], want[key])
+
+    def test_a_file_that_cannot_be_written_meanwhile_does_not_end_training(self):
+        taken = path("gone")
+        os.mkdir(taken)
+        process = start(*SMALL[:-1], "--epochs", "1000000", "--save-every", "1000", "--json", "--out",
+                        os.path.join(taken, "m"))
+        process.stderr.readline()
+        end = time.monotonic() + SECONDS
+        while not os.path.exists(os.path.join(taken, "m")) and time.monotonic() < end:
+            time.sleep(0.01)
+        shutil.rmtree(taken)
+        line = process.stderr.readline()
+        while b"No such file" not in line and line:
+            line = process.stderr.readline()
+        self.assertIn(b"No such file", line)
+        os.mkdir(taken)
+        process.send_signal(signal.SIGINT)
+        outcome = finish(process)
+        self.assertEqual(outcome.code, 130)
+        r = json.loads(outcome.out)
+        self.assertEqual(r["out"], os.path.join(taken, "m"))
+        self.assertEqual(state(r["out"])["epochs_done"], r["epochs"])
+
+    def test_what_is_validated_on(self):
+        name = path("valid.safetensors")
+        r = self.passes_json(*SMALL, "--epochs", "20", "--valid", "0.2", "--out", name)
+        self.assertEqual((r["valid"], r["valid_size"], r["train_size"], r["tested"]), (0.2, 40, 200, 56))
+        self.assertTrue(0 <= r["valid_mistakes"] <= 40 and r["valid_loss"] > 0)
+        self.assertAlmostEqual(r["sequences_per_second"] * r["train_seconds"], 20 * 160, places=3)
+        tested = self.passes_json("eval", name, "--device", "cpu")
+        for key in ("valid", "valid_size", "valid_loss", "valid_mistakes", "mistakes", "loss", "sequences_per_second"):
+            self.assertEqual(tested[key], r[key])
+        without = self.passes_json(*SMALL, "--epochs", "20")
+        self.assertEqual((without["valid"], without["valid_size"], without["valid_loss"], without["valid_mistakes"]),
+                         (0, 0, None, None))
+        self.assertNotEqual(without["weights_sha256"], r["weights_sha256"])
+        other = self.passes_json(*SMALL, "--epochs", "20", "--valid", "0.2", "--keep", "best")
+        self.assertLessEqual(other["valid_mistakes"], r["valid_mistakes"])
+
+    def test_a_moment_that_overflows_is_left_out_and_the_weights_are_saved(self):
+        """Weights as large as the rate: what they hand back is as large, and its square is not finite."""
+        name = path("overflow.safetensors")
+        outcome = tally(*SMALL, "--epochs", "2", "--lr", "1e25", "--out", name, "--json")
+        self.assertEqual(outcome.code, 0, outcome.err)
+        self.assertRegex(outcome.err, r"^cannot write .*: element \d+ of adam.v.\S+ is inf: without the state of training\n$")
+        self.assertNotIn("tally.training", read_file(name)[1])
+        self.assertEqual(json.loads(outcome.out)["out"], name)
+
+
+class Log(Case):
+    def lines(self, name):
+        with open(name) as file:
+            text = file.read()
+        self.assertTrue(text.endswith("\n"))
+        return [json.loads(line) for line in text.splitlines()]
+
+    def test_an_object_an_epoch(self):
+        name, file = path("log"), path("log.safetensors")
+        plain = self.passes_json(*SMALL, "--epochs", "4", "--log", name, "--out", file)
+        lines = self.lines(name)
+        self.assertEqual([set(line) for line in lines], [{"epoch", "steps", "loss", "learning_rate", "seconds"}] * 4)
+        self.assertEqual([(line["epoch"], line["steps"], line["learning_rate"]) for line in lines],
+                         [(epoch, 4 * epoch, 0.01) for epoch in range(1, 5)])
+        self.assertEqual(lines[-1]["loss"], plain["loss"])
+        self.assertEqual(lines[-1]["seconds"], plain["train_seconds"])
+        self.assertEqual(sorted(line["seconds"] for line in lines), [line["seconds"] for line in lines])
+        self.passes_json("train", "--resume", file, "--device", "cpu", "--epochs", "6", "--log", name)
+        more = self.lines(name)
+        self.assertEqual(more[:4], lines)
+        self.assertEqual([line["epoch"] for line in more[4:]], [5, 6])
+        straight = self.passes_json(*SMALL, "--epochs", "6", "--log", name)
+        again = self.lines(name)
+        for line in more + again:
+            line.pop("seconds")
+        self.assertEqual(again, more)
+        self.assertEqual(again[-1]["loss"], straight["loss"])
+
+    def test_all_there_is_to_say(self):
+        name = path("log-all")
+        r = self.passes_json(*SMALL, "--epochs", "8", "--valid", "0.2", "--clip", "2", "--lr-decay", "step", "--log", name)
+        lines = self.lines(name)
+        self.assertEqual(list(lines[0]), ["epoch", "steps", "loss", "learning_rate", "valid_loss", "valid_mistakes",
+                                          "valid_tested", "gradient_norm", "seconds"])
+        self.assertEqual([line["learning_rate"] for line in lines], [0.01] * 4 + [0.001] * 2 + [0.0001] * 2)
+        self.assertEqual((lines[-1]["valid_loss"], lines[-1]["valid_mistakes"], lines[-1]["valid_tested"]),
+                         (r["valid_loss"], r["valid_mistakes"], 40))
+        self.assertTrue(all(line["gradient_norm"] > 2 for line in lines))
+
+    def test_it_can_be_followed(self):
+        name = path("log-follow")
+        process = start(*SMALL, "--epochs", "1000000000", "--log", name)
+        end = time.monotonic() + SECONDS
+        while (not os.path.exists(name) or os.path.getsize(name) < 100) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertIsNone(process.poll())
+        with open(name) as file:
+            self.assertEqual(json.loads(file.readline())["epoch"], 1)
+        process.kill()
+        finish(process)
+        with open(name) as file:
+            for line in file.read().splitlines()[:-1]:
+                json.loads(line)
+
+    def test_that_cannot_be_written(self):
+        self.fails(IO, "--log " + path("nowhere/log") + ": No such file", args=(*SMALL, "--log", path("nowhere/log")))
+        self.fails(IO, "--log " + folder.name + ": Is a directory", args=(*SMALL, "--log", folder.name))
+        outcome = tally(*SMALL, "--epochs", "3", "--json", "--log", "/dev/full")
+        self.assertEqual(outcome.code, IO)
+        self.assertEqual(outcome.err, "tally: --log /dev/full: No space left on device\n")
+        self.assertEqual(json.loads(outcome.out)["epochs"], 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
