@@ -1,5 +1,6 @@
 #include "parity/bounded_model.h"
 
+#include "backend/cells.h"
 #include "core/fail.h"
 
 #include <stdlib.h>
@@ -11,8 +12,8 @@ static tl_bounded one(void) {
 /* What one column's sequence goes through in a layer; a new value at every step. */
 typedef struct trace {
     tl_bounded *x;       /* [T][I] */
-    tl_bounded *gates;   /* [T][4H] */
-    tl_bounded *c, *h;   /* [T + 1][H] */
+    tl_bounded *gates;   /* [T][GH] */
+    tl_bounded *c, *h;   /* [T + 1][H]; c, tanh_c and dc: zeros unless it is the LSTM */
     tl_bounded *tanh_c;  /* [T][H] */
     tl_bounded *dh, *dc; /* [H] */
     tl_bounded *dx;      /* [T][I] */
@@ -36,14 +37,14 @@ static void *room(size_t count) {
 static bool trace_new(const tl_model_sizes *s, size_t layer, const tl_bounded *values, trace *q) {
     size_t inputs = tl_model_inputs(s, layer);
     *q = (trace){.x = room(s->steps * inputs),
-                 .gates = room(s->steps * 4 * s->hidden),
+                 .gates = room(s->steps * tl_cell_gates(s->cell) * s->hidden),
                  .c = room((s->steps + 1) * s->hidden),
                  .h = room((s->steps + 1) * s->hidden),
                  .tanh_c = room(s->steps * s->hidden),
                  .dh = room(s->hidden),
                  .dc = room(s->hidden),
                  .dx = room(s->steps * inputs),
-                 .layer = {inputs, s->hidden, values + tl_model_layer_at(s, TL_PART_W_IH, layer),
+                 .layer = {s->cell, inputs, s->hidden, values + tl_model_layer_at(s, TL_PART_W_IH, layer),
                            values + tl_model_layer_at(s, TL_PART_W_HH, layer),
                            values + tl_model_layer_at(s, TL_PART_BIAS, layer)}};
     return q->x && q->gates && q->c && q->h && q->tanh_c && q->dh && q->dc && q->dx;
@@ -62,18 +63,19 @@ static void trace_free(trace *q) {
 
 static void layer_forward(work *w, size_t layer, size_t column) {
     const tl_model_sizes *s = w->s;
-    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer);
+    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), rows = tl_cell_gates(s->cell) * hidden;
     const tl_bounded *x = w->values + tl_model_part_at(s, TL_PART_X);
     trace *q = &w->layers[layer];
     for (size_t u = 0; u < hidden; u++) {
         q->h[u] = w->values[tl_model_layer_at(s, TL_PART_H0, layer) + u * s->columns + column];
-        q->c[u] = w->values[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column];
+        if (s->cell == TALLY_LSTM)
+            q->c[u] = w->values[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column];
     }
     for (size_t t = 0; t < s->steps; t++) {
         for (size_t i = 0; i < inputs; i++)
             q->x[t * inputs + i] =
                 layer == 0 ? x[(i * s->steps + t) * s->columns + column] : q[-1].h[(t + 1) * hidden + i];
-        tl_bounded_step(&q->layer, q->x + t * inputs, q->h + t * hidden, q->c + t * hidden, q->gates + t * 4 * hidden,
+        tl_bounded_step(&q->layer, q->x + t * inputs, q->h + t * hidden, q->c + t * hidden, q->gates + t * rows,
                         q->c + (t + 1) * hidden, q->tanh_c + t * hidden, q->h + (t + 1) * hidden);
     }
 }
@@ -113,14 +115,30 @@ static void head_backward(work *w, int32_t label) {
     tl_bounded_through(s->classes, hidden, w->values + tl_model_part_at(s, TL_PART_HEAD_W), w->logits, top->dh);
 }
 
-/* All but the last layer begin with no gradient of their last output but what the layer behind them gives, as of every other. */
-static void layer_backward(work *w, size_t layer, size_t column) {
+/* A step's share of the gradients of a layer's parameters. */
+static void add_gradients(work *w, size_t layer, size_t t) {
     const tl_model_sizes *s = w->s;
-    size_t hidden = s->hidden, rows = 4 * hidden, inputs = tl_model_inputs(s, layer);
-    bool last = layer + 1 == s->layers;
+    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), gates = tl_cell_gates(s->cell) * hidden;
     tl_bounded_sum *dw_ih = w->sums + tl_model_layer_at(s, TL_PART_W_IH, layer);
     tl_bounded_sum *dw_hh = w->sums + tl_model_layer_at(s, TL_PART_W_HH, layer);
     tl_bounded_sum *dbias = w->sums + tl_model_layer_at(s, TL_PART_BIAS, layer);
+    const trace *q = &w->layers[layer];
+    const tl_bounded *from_x = q->gates + t * gates, *from_h = from_x + tl_cell_first_hh(s->cell) * hidden;
+    for (size_t row = 0; row < gates; row++)
+        tl_bounded_sum_product(&dbias[row], from_x[row], one());
+    for (size_t row = 0; row < tl_cell_weights(s->cell) * hidden; row++) {
+        for (size_t i = 0; i < inputs; i++)
+            tl_bounded_sum_product(&dw_ih[row * inputs + i], from_x[row], q->x[t * inputs + i]);
+        for (size_t j = 0; j < hidden; j++)
+            tl_bounded_sum_product(&dw_hh[row * hidden + j], from_h[row], q->h[t * hidden + j]);
+    }
+}
+
+/* All but the last layer begin with no gradient of their last output but what the layer behind them gives, as of every other. */
+static void layer_backward(work *w, size_t layer, size_t column) {
+    const tl_model_sizes *s = w->s;
+    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), rows = tl_cell_gates(s->cell) * hidden;
+    bool last = layer + 1 == s->layers;
     trace *q = &w->layers[layer];
     for (size_t u = 0; u < hidden; u++) {
         q->dc[u] = (tl_bounded){0, 0};
@@ -131,20 +149,15 @@ static void layer_backward(work *w, size_t layer, size_t column) {
         tl_bounded *gates = q->gates + t * rows;
         for (size_t u = 0; u < hidden && !last; u++)
             q->dh[u] = tl_bounded_add(q->dh[u], q[1].dx[t * hidden + u]);
-        tl_bounded_step_backward(&q->layer, q->c + t * hidden, q->tanh_c + t * hidden, q->dh, gates, q->dc);
-        tl_bounded_through(rows, hidden, q->layer.w_hh, gates, q->dh);
-        tl_bounded_through(rows, inputs, q->layer.w_ih, gates, q->dx + t * inputs);
-        for (size_t row = 0; row < rows; row++) {
-            tl_bounded_sum_product(&dbias[row], gates[row], one());
-            for (size_t i = 0; i < inputs; i++)
-                tl_bounded_sum_product(&dw_ih[row * inputs + i], gates[row], q->x[t * inputs + i]);
-            for (size_t j = 0; j < hidden; j++)
-                tl_bounded_sum_product(&dw_hh[row * hidden + j], gates[row], q->h[t * hidden + j]);
-        }
+        tl_bounded_step_backward(&q->layer, q->h + t * hidden, q->c + t * hidden, q->tanh_c + t * hidden, gates, q->dh,
+                                 q->dc);
+        tl_bounded_step_through(&q->layer, gates, q->dh, q->dx + t * inputs);
+        add_gradients(w, layer, t);
     }
     for (size_t u = 0; u < hidden; u++) {
         w->gradients[tl_model_layer_at(s, TL_PART_H0, layer) + u * s->columns + column] = q->dh[u];
-        w->gradients[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column] = q->dc[u];
+        if (s->cell == TALLY_LSTM)
+            w->gradients[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column] = q->dc[u];
     }
 }
 

@@ -1,5 +1,7 @@
 #include "parity/bounded_ops.h"
 
+#include "backend/cells.h"
+
 _Thread_local bool tl_bounded_flushes;
 
 tl_bounded_sum tl_bounded_sum_start(tl_bounded start) {
@@ -27,7 +29,7 @@ static tl_bounded negative(tl_bounded a) {
     return (tl_bounded){-a.v, a.e};
 }
 
-void tl_bounded_cell(tl_bounded gate[4], tl_bounded c_prev, tl_bounded *c, tl_bounded *tanh_c, tl_bounded *h) {
+static void lstm_cell(tl_bounded *gate, tl_bounded c_prev, tl_bounded *c, tl_bounded *tanh_c, tl_bounded *h) {
     gate[0] = tl_bounded_sigmoid(gate[0]);
     gate[1] = tl_bounded_sigmoid(gate[1]);
     gate[2] = tl_bounded_tanh(gate[2]);
@@ -37,7 +39,7 @@ void tl_bounded_cell(tl_bounded gate[4], tl_bounded c_prev, tl_bounded *c, tl_bo
     *h = tl_bounded_mul(gate[3], *tanh_c);
 }
 
-void tl_bounded_cell_backward(tl_bounded gate[4], tl_bounded c_prev, tl_bounded tanh_c, tl_bounded dh, tl_bounded *dc) {
+static void lstm_cell_backward(tl_bounded *gate, tl_bounded c_prev, tl_bounded tanh_c, tl_bounded dh, tl_bounded *dc) {
     tl_bounded i = gate[0], f = gate[1], g = gate[2], o = gate[3];
     tl_bounded dcell = tl_bounded_fma(tl_bounded_mul(dh, o), tl_bounded_fma(negative(tanh_c), tanh_c, one()), *dc);
     gate[0] = tl_bounded_mul(tl_bounded_mul(dcell, g), tl_bounded_fma(negative(i), i, i));
@@ -45,6 +47,42 @@ void tl_bounded_cell_backward(tl_bounded gate[4], tl_bounded c_prev, tl_bounded 
     gate[2] = tl_bounded_mul(tl_bounded_mul(dcell, i), tl_bounded_fma(negative(g), g, one()));
     gate[3] = tl_bounded_mul(tl_bounded_mul(dh, tanh_c), tl_bounded_fma(negative(o), o, o));
     *dc = tl_bounded_mul(dcell, f);
+}
+
+static void gru_cell(tl_bounded *gate, tl_bounded h_prev, tl_bounded *h) {
+    gate[1] = tl_bounded_sigmoid(gate[1]);
+    gate[2] = tl_bounded_sigmoid(gate[2]);
+    gate[0] = tl_bounded_tanh(tl_bounded_fma(gate[1], gate[3], gate[0]));
+    *h = tl_bounded_fma(gate[2], tl_bounded_sub(h_prev, gate[0]), gate[0]);
+}
+
+static void gru_cell_backward(tl_bounded *gate, tl_bounded h_prev, tl_bounded *dh) {
+    tl_bounded n = gate[0], r = gate[1], z = gate[2], a = gate[3];
+    gate[0] = tl_bounded_mul(tl_bounded_mul(*dh, tl_bounded_sub(one(), z)), tl_bounded_fma(negative(n), n, one()));
+    gate[1] = tl_bounded_mul(tl_bounded_mul(gate[0], a), tl_bounded_fma(negative(r), r, r));
+    gate[2] = tl_bounded_mul(tl_bounded_mul(*dh, tl_bounded_sub(h_prev, n)), tl_bounded_fma(negative(z), z, z));
+    gate[3] = tl_bounded_mul(gate[0], r);
+    *dh = tl_bounded_mul(*dh, z);
+}
+
+void tl_bounded_cell(tally_cell cell, tl_bounded *gate, tl_bounded previous, tl_bounded *c, tl_bounded *tanh_c,
+                     tl_bounded *h) {
+    if (cell == TALLY_LSTM)
+        lstm_cell(gate, previous, c, tanh_c, h);
+    else if (cell == TALLY_GRU)
+        gru_cell(gate, previous, h);
+    else
+        *h = gate[0] = tl_bounded_tanh(gate[0]);
+}
+
+void tl_bounded_cell_backward(tally_cell cell, tl_bounded *gate, tl_bounded previous, tl_bounded tanh_c, tl_bounded *dh,
+                              tl_bounded *dc) {
+    if (cell == TALLY_LSTM)
+        lstm_cell_backward(gate, previous, tanh_c, *dh, dc);
+    else if (cell == TALLY_GRU)
+        gru_cell_backward(gate, previous, dh);
+    else
+        gate[0] = tl_bounded_mul(*dh, tl_bounded_fma(negative(gate[0]), gate[0], one()));
 }
 
 void tl_bounded_softmax(size_t classes, size_t stride, const tl_bounded *logits, tl_bounded *probabilities) {
@@ -92,42 +130,70 @@ void tl_bounded_adam(const tally_adam_options *o, uint64_t step, tl_bounded grad
     *weight = tl_bounded_sub(*weight, change);
 }
 
+/* A row of a weight times a vector. */
+static void add_row(tl_bounded_sum *sum, const tl_bounded *row, const tl_bounded *in, size_t count) {
+    for (size_t k = 0; k < count; k++)
+        tl_bounded_sum_product(sum, row[k], in[k]);
+}
+
+static tl_bounded pre_activation(const tl_bounded_layer *l, size_t g, size_t unit, const tl_bounded *x,
+                                 const tl_bounded *h_prev) {
+    size_t weights = tl_cell_weights(l->cell), first_hh = tl_cell_first_hh(l->cell);
+    tl_bounded_sum sum = tl_bounded_sum_start(l->bias[g * l->hidden + unit]);
+    if (g < weights)
+        add_row(&sum, l->w_ih + (g * l->hidden + unit) * l->inputs, x, l->inputs);
+    if (g >= first_hh && g - first_hh < weights)
+        add_row(&sum, l->w_hh + ((g - first_hh) * l->hidden + unit) * l->hidden, h_prev, l->hidden);
+    return tl_bounded_sum_end(&sum);
+}
+
 void tl_bounded_step(const tl_bounded_layer *l, const tl_bounded *x, const tl_bounded *h_prev, const tl_bounded *c_prev,
                      tl_bounded *gates, tl_bounded *c, tl_bounded *tanh_c, tl_bounded *h) {
+    const bool lstm = l->cell == TALLY_LSTM;
     for (size_t u = 0; u < l->hidden; u++) {
-        tl_bounded gate[4];
-        for (size_t g = 0; g < 4; g++) {
-            size_t row = g * l->hidden + u;
-            tl_bounded_sum sum = tl_bounded_sum_start(l->bias[row]);
-            for (size_t i = 0; i < l->inputs; i++)
-                tl_bounded_sum_product(&sum, l->w_ih[row * l->inputs + i], x[i]);
-            for (size_t j = 0; j < l->hidden; j++)
-                tl_bounded_sum_product(&sum, l->w_hh[row * l->hidden + j], h_prev[j]);
-            gate[g] = tl_bounded_sum_end(&sum);
-        }
-        tl_bounded_cell(gate, c_prev[u], &c[u], &tanh_c[u], &h[u]);
-        for (size_t g = 0; g < 4; g++)
+        tl_bounded gate[TL_MOST_GATES];
+        for (size_t g = 0; g < tl_cell_gates(l->cell); g++)
+            gate[g] = pre_activation(l, g, u, x, h_prev);
+        tl_bounded_cell(l->cell, gate, lstm ? c_prev[u] : h_prev[u], lstm ? &c[u] : NULL, lstm ? &tanh_c[u] : NULL,
+                        &h[u]);
+        for (size_t g = 0; g < tl_cell_gates(l->cell); g++)
             gates[g * l->hidden + u] = gate[g];
     }
 }
 
-void tl_bounded_step_backward(const tl_bounded_layer *l, const tl_bounded *c_prev, const tl_bounded *tanh_c,
-                              const tl_bounded *dh, tl_bounded *gates, tl_bounded *dc) {
+void tl_bounded_step_backward(const tl_bounded_layer *l, const tl_bounded *h_prev, const tl_bounded *c_prev,
+                              const tl_bounded *tanh_c, tl_bounded *gates, tl_bounded *dh, tl_bounded *dc) {
+    const bool lstm = l->cell == TALLY_LSTM;
     for (size_t u = 0; u < l->hidden; u++) {
-        tl_bounded gate[4];
-        for (size_t g = 0; g < 4; g++)
+        tl_bounded gate[TL_MOST_GATES];
+        for (size_t g = 0; g < tl_cell_gates(l->cell); g++)
             gate[g] = gates[g * l->hidden + u];
-        tl_bounded_cell_backward(gate, c_prev[u], tanh_c[u], dh[u], &dc[u]);
-        for (size_t g = 0; g < 4; g++)
+        tl_bounded_cell_backward(l->cell, gate, lstm ? c_prev[u] : h_prev[u], lstm ? tanh_c[u] : (tl_bounded){0, 0},
+                                 &dh[u], lstm ? &dc[u] : NULL);
+        for (size_t g = 0; g < tl_cell_gates(l->cell); g++)
             gates[g * l->hidden + u] = gate[g];
     }
 }
 
-void tl_bounded_through(size_t rows, size_t columns, const tl_bounded *w, const tl_bounded *gates, tl_bounded *out) {
+/* From what is there, or from 0. */
+static void add_through(size_t rows, size_t columns, const tl_bounded *w, const tl_bounded *gradients, bool onto,
+                        tl_bounded *out) {
     for (size_t j = 0; j < columns; j++) {
-        tl_bounded_sum sum = tl_bounded_sum_start((tl_bounded){0, 0});
+        tl_bounded_sum sum = tl_bounded_sum_start(onto ? out[j] : (tl_bounded){0, 0});
         for (size_t row = 0; row < rows; row++)
-            tl_bounded_sum_product(&sum, w[row * columns + j], gates[row]);
+            tl_bounded_sum_product(&sum, w[row * columns + j], gradients[row]);
         out[j] = tl_bounded_sum_end(&sum);
     }
+}
+
+void tl_bounded_step_through(const tl_bounded_layer *l, const tl_bounded *gates, tl_bounded *dh, tl_bounded *dx) {
+    size_t rows = tl_cell_weights(l->cell) * l->hidden, skipped = tl_cell_first_hh(l->cell) * l->hidden;
+    add_through(rows, l->hidden, l->w_hh, gates + skipped, l->cell == TALLY_GRU, dh);
+    if (dx)
+        add_through(rows, l->inputs, l->w_ih, gates, false, dx);
+}
+
+void tl_bounded_through(size_t rows, size_t columns, const tl_bounded *w, const tl_bounded *gradients,
+                        tl_bounded *out) {
+    add_through(rows, columns, w, gradients, false, out);
 }

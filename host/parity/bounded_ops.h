@@ -1,4 +1,4 @@
-/* bounded_ops.h: sums, the cell, softmax, Adam and a step of the layer under running error analysis, in the order of operations that
+/* bounded_ops.h: sums, the cells, softmax, Adam and a step of the layer under running error analysis, in the order of operations that
  * cl/arith.h states; matrix products and sums in any order.
  */
 #ifndef TALLY_PARITY_BOUNDED_OPS_H
@@ -20,25 +20,36 @@ void tl_bounded_sum_product(tl_bounded_sum *sum, tl_bounded a, tl_bounded b);
 /* In any order, with two roundings to spare for what CLBlast does at the ends. */
 tl_bounded tl_bounded_sum_end(const tl_bounded_sum *sum);
 
-void tl_bounded_cell(tl_bounded gate[4], tl_bounded c_prev, tl_bounded *c, tl_bounded *tanh_c, tl_bounded *h);
-void tl_bounded_cell_backward(tl_bounded gate[4], tl_bounded c_prev, tl_bounded tanh_c, tl_bounded dh, tl_bounded *dc);
+/* gate: pre-activations, replaced by the activated gates; as many as the cell has. previous: c_prev of the LSTM, h_prev of the GRU. c and
+ * tanh_c are the LSTM's. What the cell does not have is not looked at. */
+void tl_bounded_cell(tally_cell cell, tl_bounded *gate, tl_bounded previous, tl_bounded *c, tl_bounded *tanh_c,
+                     tl_bounded *h);
+/* gate: activated, replaced by the gradients of the pre-activations. dh: the GRU's is replaced by dh z. dc: the LSTM's, replaced by that
+ * of c_prev. */
+void tl_bounded_cell_backward(tally_cell cell, tl_bounded *gate, tl_bounded previous, tl_bounded tanh_c, tl_bounded *dh,
+                              tl_bounded *dc);
 /* One column; stride is the distance between classes. probabilities may be logits. */
 void tl_bounded_softmax(size_t classes, size_t stride, const tl_bounded *logits, tl_bounded *probabilities);
 tl_bounded tl_bounded_loss(size_t classes, size_t stride, const tl_bounded *probabilities, int32_t label);
 void tl_bounded_adam(const tally_adam_options *options, uint64_t step, tl_bounded gradient, tl_bounded *weight,
                      tl_bounded *m, tl_bounded *v);
 
-/* One step of one column of the layer, from the states before it. gates: [4H], activated. */
+/* One step of one column of the layer, from the states before it. gates: [GH], activated. c_prev, c, tanh_c and dc: the LSTM's, else not
+ * looked at. */
 typedef struct tl_bounded_layer {
+    tally_cell cell;
     size_t inputs, hidden;
     const tl_bounded *w_ih, *w_hh, *bias;
 } tl_bounded_layer;
 void tl_bounded_step(const tl_bounded_layer *layer, const tl_bounded *x, const tl_bounded *h_prev,
                      const tl_bounded *c_prev, tl_bounded *gates, tl_bounded *c, tl_bounded *tanh_c, tl_bounded *h);
-/* gates: activated, replaced by gradients; dc: replaced by that of c_prev. */
-void tl_bounded_step_backward(const tl_bounded_layer *layer, const tl_bounded *c_prev, const tl_bounded *tanh_c,
-                              const tl_bounded *dh, tl_bounded *gates, tl_bounded *dc);
-/* out [columns] = w^T gates, w [4H, columns] */
-void tl_bounded_through(size_t rows, size_t columns, const tl_bounded *w, const tl_bounded *gates, tl_bounded *out);
+/* The cells. gates: activated, replaced by gradients; dh: the GRU's is replaced by dh z; dc: replaced by that of c_prev. */
+void tl_bounded_step_backward(const tl_bounded_layer *layer, const tl_bounded *h_prev, const tl_bounded *c_prev,
+                              const tl_bounded *tanh_c, tl_bounded *gates, tl_bounded *dh, tl_bounded *dc);
+/* What follows it: the gradients of gates through the weights. dh: as the cells left it, replaced by that of h_prev. dx: that of x,
+ * or NULL. */
+void tl_bounded_step_through(const tl_bounded_layer *layer, const tl_bounded *gates, tl_bounded *dh, tl_bounded *dx);
+/* out [columns] = w^T gradients, w [rows, columns] */
+void tl_bounded_through(size_t rows, size_t columns, const tl_bounded *w, const tl_bounded *gradients, tl_bounded *out);
 
 #endif

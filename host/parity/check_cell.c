@@ -1,4 +1,5 @@
-/* The LSTM cell's gate math. */
+/* The cells' gate math. */
+#include "backend/cells.h"
 #include "parity/bounded_ops.h"
 #include "parity/checks.h"
 
@@ -16,101 +17,147 @@ static const struct {
               {"denormal", 0x1p-127f, 0x1p-128f},
               {"zero", 0, 0}};
 
-enum { CASES = COUNT(shapes) * COUNT(ranges) };
+enum { OF_A_CELL = COUNT(shapes) * COUNT(ranges), CASES = OF_A_CELL * TALLY_CELLS };
 
 static size_t cost(size_t number) {
     return shapes[number % COUNT(shapes)][0] * shapes[number % COUNT(shapes)][1] * 64;
 }
 
-static void describe(tl_case *c, bool spaced) {
-    const size_t *s = shapes[c->number % COUNT(shapes)];
-    tl_case_describe(c, "%zu units, %zu columns%s, %s values", s[0], s[1], spaced ? ", cut out" : "",
-                     ranges[c->number / COUNT(shapes)].name);
+/* What a case's number says. */
+typedef struct gate_math {
+    tally_cell cell;
+    const size_t *shape; /* of everything but the gates */
+    size_t count, range;
+    bool spaced;
+    tl_operand *gates;
+} gate_math;
+
+static gate_math begin(tl_case *c) {
+    gate_math m = {.cell = (tally_cell)(c->number / OF_A_CELL),
+                   .shape = shapes[c->number % COUNT(shapes)],
+                   .range = c->number / COUNT(shapes) % COUNT(ranges),
+                   .spaced = tl_random_below(&c->random, 2)};
+    m.count = m.shape[0] * m.shape[1];
+    tl_case_describe(c, "%s, %zu units, %zu columns%s, %s values", tally_cell_name(m.cell), m.shape[0], m.shape[1],
+                     m.spaced ? ", cut out" : "", ranges[m.range].name);
+    m.gates = tl_case_operand(c, "gates", m.spaced, 2, (size_t[]){tl_cell_gates(m.cell) * m.shape[0], m.shape[1]});
+    return m;
+}
+
+/* NULL where the cell has no such tensor. */
+static tl_operand *operand_if(tl_case *c, const gate_math *m, bool has, const char *name) {
+    return has ? tl_case_operand(c, name, m->spaced, 2, m->shape) : NULL;
+}
+
+static const tally_tensor *side(const tl_operand *o, int i) {
+    return o ? &o->on[i] : NULL;
+}
+
+static tl_operand *previous_of(tl_case *c, const gate_math *m) {
+    return operand_if(c, m, m->cell != TALLY_RNN, m->cell == TALLY_GRU ? "h_prev" : "c_prev");
+}
+
+static void fill(tl_case *c, tl_operand *o, float most) {
+    if (o)
+        tl_case_uniform(c, o, -most, most);
+}
+
+/* An operand's element, or zero where there is no operand. */
+static tl_bounded element(const tl_operand *o, size_t i) {
+    return tl_bounded_of(o ? (double)o->before[i] : 0);
+}
+
+static void gates_at(const gate_math *m, size_t i, tl_bounded gate[TL_MOST_GATES]) {
+    for (size_t g = 0; g < tl_cell_gates(m->cell); g++)
+        gate[g] = element(m->gates, g * m->count + i);
+}
+
+static void put_gates(const gate_math *m, size_t i, const tl_bounded gate[TL_MOST_GATES], tl_bounded *want) {
+    for (size_t g = 0; g < tl_cell_gates(m->cell); g++)
+        want[g * m->count + i] = gate[g];
+}
+
+/* The gates and other results, read and compared. */
+static void compare(tl_case *c, const gate_math *m, const tl_bounded *want_gates, tl_operand *const results[],
+                    tl_bounded *const want[], size_t count) {
+    tl_case_read(c, m->gates);
+    for (size_t r = 0; r < count; r++)
+        if (results[r])
+            tl_case_read(c, results[r]);
+    tl_case_compare(c, m->gates, want_gates);
+    for (size_t r = 0; r < count; r++)
+        if (results[r])
+            tl_case_compare(c, results[r], want[r]);
 }
 
 static void forward(tl_case *c) {
-    const size_t *s = shapes[c->number % COUNT(shapes)], count = s[0] * s[1];
-    size_t range = c->number / COUNT(shapes);
-    bool spaced = tl_random_below(&c->random, 2);
-    describe(c, spaced);
-    tl_operand *gates = tl_case_operand(c, "gates", spaced, 2, (size_t[]){4 * s[0], s[1]});
-    static const char *const names[] = {"c_prev", "c", "tanh_c", "h"};
-    tl_operand *o[4];
-    for (int i = 0; i < 4; i++)
-        o[i] = tl_case_operand(c, names[i], spaced, 2, s);
-    tl_case_uniform(c, gates, -ranges[range].gates, ranges[range].gates);
-    tl_case_uniform(c, o[0], -ranges[range].cells, ranges[range].cells);
+    gate_math m = begin(c);
+    const bool lstm = m.cell == TALLY_LSTM;
+    tl_operand *previous = previous_of(c, &m);
+    tl_operand *results[] = {operand_if(c, &m, lstm, "c"), operand_if(c, &m, lstm, "tanh_c"),
+                             operand_if(c, &m, true, "h")};
+    fill(c, m.gates, ranges[m.range].gates);
+    fill(c, previous, ranges[m.range].cells);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
-        tl_case_keep(
-            c, tally_cell_forward(TALLY_LSTM, &gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
-    tl_case_read(c, gates);
-    for (int i = 1; i < 4; i++)
-        tl_case_read(c, o[i]);
-    tl_bounded *want_gates = tl_case_memory(c, 4 * count, sizeof *want_gates), *want[4];
-    for (int i = 1; i < 4; i++)
-        want[i] = tl_case_memory(c, count, sizeof *want[i]);
-    for (size_t i = 0; i < count && !c->status; i++) {
-        tl_bounded gate[4];
-        for (size_t g = 0; g < 4; g++)
-            gate[g] = tl_bounded_of((double)gates->before[g * count + i]);
-        tl_bounded_cell(gate, tl_bounded_of((double)o[0]->before[i]), &want[1][i], &want[2][i], &want[3][i]);
-        for (size_t g = 0; g < 4; g++)
-            want_gates[g * count + i] = gate[g];
+        tl_case_keep(c, tally_cell_forward(m.cell, &m.gates->on[i], side(previous, i), side(results[0], i),
+                                           side(results[1], i), side(results[2], i)));
+    tl_bounded *want_gates = tl_case_memory(c, m.gates->elements, sizeof *want_gates), *want[COUNT(results)];
+    for (size_t r = 0; r < COUNT(results); r++)
+        want[r] = tl_case_memory(c, m.count, sizeof *want[r]);
+    for (size_t i = 0; i < m.count && !c->status; i++) {
+        tl_bounded gate[TL_MOST_GATES];
+        gates_at(&m, i, gate);
+        tl_bounded_cell(m.cell, gate, element(previous, i), &want[0][i], &want[1][i], &want[2][i]);
+        put_gates(&m, i, gate, want_gates);
     }
-    if (c->status)
-        return;
-    tl_case_compare(c, gates, want_gates);
-    for (int i = 1; i < 4; i++)
-        tl_case_compare(c, o[i], want[i]);
+    compare(c, &m, want_gates, results, want, COUNT(results));
 }
 
 const tl_check tl_check_cell_forward = {"cell_forward", CASES, cost, forward, false};
 
+/* What the cell makes of a pre-activation. */
+static double activated(tally_cell cell, size_t gate, double x) {
+    bool is_tanh = gate == (cell == TALLY_LSTM ? 2 : 0), stays = cell == TALLY_GRU && gate == 3;
+    return stays ? x : is_tanh ? tanh(x) : 1 / (1 + exp(-x));
+}
+
+static void write_activated(tl_case *c, const gate_math *m) {
+    float *values = tl_case_memory(c, m->gates->elements, sizeof *values);
+    for (size_t i = 0; i < m->gates->elements && values; i++) {
+        double x = (double)(ranges[m->range].gates * (2 * tl_random_unit(&c->random) - 1));
+        values[i] = (float)activated(m->cell, i / m->count, x);
+    }
+    if (values)
+        tl_case_write(c, m->gates, values);
+}
+
 static void backward(tl_case *c) {
-    const size_t *s = shapes[c->number % COUNT(shapes)], count = s[0] * s[1];
-    size_t range = c->number / COUNT(shapes);
-    bool spaced = tl_random_below(&c->random, 2);
-    describe(c, spaced);
-    tl_operand *gates = tl_case_operand(c, "gates", spaced, 2, (size_t[]){4 * s[0], s[1]});
-    static const char *const names[] = {"c_prev", "tanh_c", "dh", "dc"};
-    tl_operand *o[4];
-    for (int i = 0; i < 4; i++)
-        o[i] = tl_case_operand(c, names[i], spaced, 2, s);
-    /* Activated gates: what the cell makes of the range. */
-    float *values = tl_case_memory(c, 4 * count, sizeof *values);
-    for (size_t i = 0; i < 4 * count && values; i++) {
-        double x = (double)(ranges[range].gates * (2 * tl_random_unit(&c->random) - 1));
-        values[i] = (float)(i / count == 2 ? tanh(x) : 1 / (1 + exp(-x)));
-    }
-    if (c->status)
-        return;
-    tl_case_write(c, gates, values);
-    tl_case_uniform(c, o[0], -ranges[range].cells, ranges[range].cells);
-    tl_case_uniform(c, o[1], -fminf(ranges[range].cells, 1), fminf(ranges[range].cells, 1));
-    tl_case_uniform(c, o[2], -ranges[range].cells, ranges[range].cells);
-    tl_case_uniform(c, o[3], -ranges[range].cells, ranges[range].cells);
+    gate_math m = begin(c);
+    const bool lstm = m.cell == TALLY_LSTM;
+    const float most = ranges[m.range].cells;
+    tl_operand *previous = previous_of(c, &m), *tanh_c = operand_if(c, &m, lstm, "tanh_c");
+    tl_operand *dh = operand_if(c, &m, true, "dh"), *dc = operand_if(c, &m, lstm, "dc");
+    write_activated(c, &m);
+    fill(c, previous, most);
+    fill(c, tanh_c, fminf(most, 1));
+    fill(c, dh, most);
+    fill(c, dc, most);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
-        tl_case_keep(
-            c, tally_cell_backward(TALLY_LSTM, &gates->on[i], &o[0]->on[i], &o[1]->on[i], &o[2]->on[i], &o[3]->on[i]));
-    tl_case_read(c, gates);
-    tl_case_read(c, o[3]);
-    tl_bounded *want_gates = tl_case_memory(c, 4 * count, sizeof *want_gates);
-    tl_bounded *want_dc = tl_case_memory(c, count, sizeof *want_dc);
-    for (size_t i = 0; i < count && !c->status; i++) {
-        tl_bounded gate[4], at[4];
-        for (size_t g = 0; g < 4; g++) {
-            gate[g] = tl_bounded_of((double)gates->before[g * count + i]);
-            at[g] = tl_bounded_of((double)o[g]->before[i]);
-        }
-        tl_bounded_cell_backward(gate, at[0], at[1], at[2], &at[3]);
-        want_dc[i] = at[3];
-        for (size_t g = 0; g < 4; g++)
-            want_gates[g * count + i] = gate[g];
+        tl_case_keep(c, tally_cell_backward(m.cell, &m.gates->on[i], side(previous, i), side(tanh_c, i), &dh->on[i],
+                                            side(dc, i)));
+    tl_operand *results[] = {dc, m.cell == TALLY_GRU ? dh : NULL};
+    tl_bounded *want_gates = tl_case_memory(c, m.gates->elements, sizeof *want_gates), *want[COUNT(results)];
+    for (size_t r = 0; r < COUNT(results); r++)
+        want[r] = tl_case_memory(c, m.count, sizeof *want[r]);
+    for (size_t i = 0; i < m.count && !c->status; i++) {
+        tl_bounded gate[TL_MOST_GATES];
+        gates_at(&m, i, gate);
+        want[0][i] = element(dc, i);
+        want[1][i] = element(dh, i);
+        tl_bounded_cell_backward(m.cell, gate, element(previous, i), element(tanh_c, i), &want[1][i], &want[0][i]);
+        put_gates(&m, i, gate, want_gates);
     }
-    if (c->status)
-        return;
-    tl_case_compare(c, gates, want_gates);
-    tl_case_compare(c, o[3], want_dc);
+    compare(c, &m, want_gates, results, want, COUNT(results));
 }
 
 const tl_check tl_check_cell_backward = {"cell_backward", CASES, cost, backward, false};

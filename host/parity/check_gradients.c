@@ -1,4 +1,5 @@
 /* The classifier's whole gradient, from initial states that are not zero, against double precision in one go. */
+#include "backend/cells.h"
 #include "parity/bounded_model.h"
 #include "parity/checks.h"
 
@@ -10,7 +11,7 @@ enum { MOST_LAYERS = 2 };
 
 /* The bound of a long or wide model grows beyond use. Layers have as many inputs as hidden units, so that what each has is the same and
  * lies behind the other's as rows. */
-static const tl_model_sizes cases[] = {
+static const tl_model_sizes sizes[] = {
     {.inputs = 1, .hidden = 1, .steps = 1, .columns = 1, .classes = 2, .layers = 1},
     {.inputs = 2, .hidden = 5, .steps = 4, .columns = 19, .classes = 4, .layers = 1},
     {.inputs = 3, .hidden = 4, .steps = 3, .columns = 70, .classes = 3, .layers = 1},
@@ -18,23 +19,32 @@ static const tl_model_sizes cases[] = {
     {.inputs = 4, .hidden = 4, .steps = 4, .columns = 19, .classes = 3, .layers = 2},
 };
 
+enum { CASES = COUNT(sizes) * TALLY_CELLS };
+
+static tl_model_sizes sizes_of(size_t number) {
+    tl_model_sizes s = sizes[number % COUNT(sizes)];
+    s.cell = (tally_cell)(number / COUNT(sizes));
+    return s;
+}
+
 static size_t cost(size_t number) {
-    const tl_model_sizes *s = &cases[number];
-    return 12 * s->layers * s->hidden * (s->inputs + s->hidden + 16) * s->steps * s->columns;
+    const tl_model_sizes of = sizes_of(number), *s = &of;
+    return 3 * tl_cell_gates(s->cell) * s->layers * s->hidden * (s->inputs + s->hidden + 16) * s->steps * s->columns;
 }
 
 typedef struct model {
     const tl_model_sizes *sizes;
+    /* NULL where there is no such part */
     tl_operand *value[TL_MODEL_PARTS], *gradient[TL_MODEL_PARTS], *labels, *probabilities, *loss;
     tl_operand *between; /* gradient of what the first of two layers puts out */
 } model;
 
 static tl_operand *part_operand(tl_case *c, const tl_model_sizes *s, int part) {
-    size_t rows = s->layers * 4 * s->hidden, units = s->layers * s->hidden;
+    size_t units = s->layers * s->hidden, rows = tl_cell_weights(s->cell) * units;
     const size_t shapes[TL_MODEL_PARTS][3] = {
         [TL_PART_W_IH] = {rows, s->inputs},
         [TL_PART_W_HH] = {rows, s->hidden},
-        [TL_PART_BIAS] = {rows},
+        [TL_PART_BIAS] = {tl_cell_gates(s->cell) * units},
         [TL_PART_HEAD_W] = {s->classes, s->hidden},
         [TL_PART_HEAD_B] = {s->classes},
         [TL_PART_X] = {s->inputs, s->steps, s->columns},
@@ -47,12 +57,14 @@ static tl_operand *part_operand(tl_case *c, const tl_model_sizes *s, int part) {
     return tl_case_operand(c, tl_model_part_names[part], false, ndim, shapes[part]);
 }
 
-static model prepare(tl_case *c) {
-    const tl_model_sizes *s = &cases[c->number];
-    tl_case_describe(c, "%zu inputs, %zu hidden, %zu steps, %zu columns, %zu classes, %zu layer%s", s->inputs,
-                     s->hidden, s->steps, s->columns, s->classes, s->layers, s->layers > 1 ? "s" : "");
+static model prepare(tl_case *c, const tl_model_sizes *s) {
+    tl_case_describe(c, "%s, %zu inputs, %zu hidden, %zu steps, %zu columns, %zu classes, %zu layer%s",
+                     tally_cell_name(s->cell), s->inputs, s->hidden, s->steps, s->columns, s->classes, s->layers,
+                     s->layers > 1 ? "s" : "");
     model m = {.sizes = s};
     for (int part = 0; part < TL_MODEL_PARTS; part++) {
+        if (tl_model_part_size(s, (tl_model_part)part) == 0)
+            continue;
         m.value[part] = part_operand(c, s, part);
         m.gradient[part] = part_operand(c, s, part);
         tl_case_uniform(c, m.value[part], -0.9f, 0.9f);
@@ -85,25 +97,26 @@ static tally_status input_of(const model *m, int i, const tally_layer_state *sta
     return layer == 0 ? TALLY_OK : tally_tensor_slice(&states[layer - 1].h, 1, 1, m->sizes->steps, x);
 }
 
+/* A layer's initial state from its part into step 0 of what has every step's. */
+static tally_status begin_with(const model *m, int part, int i, size_t layer, const tally_tensor *every) {
+    tally_tensor initial, first;
+    tally_status status = rows_of(m->value[part], i, m->sizes->layers, layer, &initial);
+    if (!status)
+        status = tally_tensor_select(every, 1, 0, &first);
+    return status ? status : tally_copy(&initial, &first);
+}
+
 static tally_status layer_forward(const model *m, int i, const tally_layer_state *states, size_t layer) {
     const tally_layer_state *state = &states[layer];
     tally_layer_weights weights;
-    tally_tensor x, initial, first;
+    tally_tensor x;
     tally_status status = weights_of(m, m->value, i, layer, &weights);
     if (!status)
         status = input_of(m, i, states, layer, &x);
     if (!status)
-        status = rows_of(m->value[TL_PART_H0], i, m->sizes->layers, layer, &initial);
-    if (!status)
-        status = tally_tensor_select(&state->h, 1, 0, &first);
-    if (!status)
-        status = tally_copy(&initial, &first);
-    if (!status)
-        status = rows_of(m->value[TL_PART_C0], i, m->sizes->layers, layer, &initial);
-    if (!status)
-        status = tally_tensor_select(&state->c, 1, 0, &first);
-    if (!status)
-        status = tally_copy(&initial, &first);
+        status = begin_with(m, TL_PART_H0, i, layer, &state->h);
+    if (!status && m->value[TL_PART_C0])
+        status = begin_with(m, TL_PART_C0, i, layer, &state->c);
     return status ? status : tally_layer_forward(&weights, &x, state);
 }
 
@@ -132,11 +145,18 @@ static tally_status head(const model *m, int i, const tally_layer_state *state) 
     return status ? status : tally_gemm(true, false, 1, &value[TL_PART_HEAD_W]->on[i], logits, 0, &state->dh);
 }
 
+/* The gradient of a layer's initial state to its part. */
+static tally_status keep_gradient(const model *m, int part, int i, size_t layer, const tally_tensor *gradient) {
+    tally_tensor initial;
+    tally_status status = rows_of(m->gradient[part], i, m->sizes->layers, layer, &initial);
+    return status ? status : tally_copy(gradient, &initial);
+}
+
 static tally_status layer_backward(const model *m, int i, const tally_layer_state *states, size_t layer) {
     const tally_layer_state *state = &states[layer];
     const tally_tensor *between = &m->between->on[i];
     tally_layer_weights weights, to;
-    tally_tensor x, initial;
+    tally_tensor x;
     tally_status status = weights_of(m, m->value, i, layer, &weights);
     if (!status)
         status = weights_of(m, m->gradient, i, layer, &to);
@@ -146,12 +166,8 @@ static tally_status layer_backward(const model *m, int i, const tally_layer_stat
         status = tally_layer_backward(&weights, &x, layer + 1 < m->sizes->layers ? between : NULL, state, &to,
                                       layer > 0 ? between : &m->gradient[TL_PART_X]->on[i]);
     if (!status)
-        status = rows_of(m->gradient[TL_PART_H0], i, m->sizes->layers, layer, &initial);
-    if (!status)
-        status = tally_copy(&state->dh, &initial);
-    if (!status)
-        status = rows_of(m->gradient[TL_PART_C0], i, m->sizes->layers, layer, &initial);
-    return status ? status : tally_copy(&state->dc, &initial);
+        status = keep_gradient(m, TL_PART_H0, i, layer, &state->dh);
+    return status || !m->gradient[TL_PART_C0] ? status : keep_gradient(m, TL_PART_C0, i, layer, &state->dc);
 }
 
 static tally_status pass(const model *m, int i, const tally_layer_state *states) {
@@ -166,13 +182,13 @@ static tally_status pass(const model *m, int i, const tally_layer_state *states)
 }
 
 static void check(tl_case *c) {
-    model m = prepare(c);
-    const tl_model_sizes *s = m.sizes;
+    const tl_model_sizes of = sizes_of(c->number), *s = &of;
+    model m = prepare(c, s);
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
         tally_layer_state states[MOST_LAYERS] = {0};
         for (size_t layer = 0; layer < s->layers && !c->status; layer++)
-            tl_case_keep(c, tally_layer_state_new(c->device[i], TALLY_LSTM, tl_model_inputs(s, layer), s->hidden,
-                                                  s->steps, s->columns, &states[layer]));
+            tl_case_keep(c, tally_layer_state_new(c->device[i], s->cell, tl_model_inputs(s, layer), s->hidden, s->steps,
+                                                  s->columns, &states[layer]));
         if (!c->status)
             tl_case_keep(c, pass(&m, i, states));
         for (size_t layer = 0; layer < s->layers; layer++)
@@ -185,10 +201,12 @@ static void check(tl_case *c) {
         return;
     memcpy(labels, m.labels->before, s->columns * sizeof *labels);
     for (int part = 0; part < TL_MODEL_PARTS; part++)
-        for (size_t i = 0; i < m.value[part]->elements; i++)
+        for (size_t i = 0; m.value[part] && i < m.value[part]->elements; i++)
             values[tl_model_part_at(s, (tl_model_part)part) + i] = tl_bounded_of((double)m.value[part]->before[i]);
     tl_case_keep(c, tl_bounded_model_gradients(s, values, labels, want, &loss));
     for (int part = 0; part < TL_MODEL_PARTS; part++) {
+        if (!m.gradient[part])
+            continue;
         tl_case_read(c, m.gradient[part]);
         if (!c->status)
             tl_case_compare(c, m.gradient[part], want + tl_model_part_at(s, (tl_model_part)part));
@@ -202,4 +220,4 @@ static void check(tl_case *c) {
     tl_case_bits(c, m.loss);
 }
 
-const tl_check tl_check_gradients = {"gradients", COUNT(cases), cost, check, true};
+const tl_check tl_check_gradients = {"gradients", CASES, cost, check, true};

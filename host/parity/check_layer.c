@@ -1,4 +1,5 @@
 /* The whole sequence, from initial states that are not zero: step by step, each from what the device itself had before it. */
+#include "backend/cells.h"
 #include "parity/checks.h"
 #include "parity/layer_record.h"
 
@@ -15,30 +16,41 @@ static const struct {
               {"tiny", 0x1p-30f, 0x1p-30f},
               {"denormal", 0x1p-127f, 0x1p-127f},
               {"zero", 0, 0}};
-enum { CASES = COUNT(shapes) * COUNT(ranges) };
+enum { OF_A_CELL = COUNT(shapes) * COUNT(ranges), CASES = OF_A_CELL * TALLY_CELLS };
+
+static tally_cell cell_of(size_t number) {
+    return (tally_cell)(number / OF_A_CELL);
+}
 
 static size_t cost(size_t number) {
     const size_t *s = shapes[number % COUNT(shapes)];
-    return 4 * s[1] * (s[0] + s[1] + 16) * s[2] * s[3];
+    return tl_cell_gates(cell_of(number)) * s[1] * (s[0] + s[1] + 16) * s[2] * s[3];
 }
 
 enum { W_IH, W_HH, BIAS, X, C, H, DH, DC, DY, DW_IH, DW_HH, DBIAS, DX, GATES, TANH_C, PARTS };
 
 typedef struct sequence {
+    tally_cell cell;
     size_t inputs, hidden, steps, columns;
-    tl_operand *part[PARTS];
+    tl_operand *part[PARTS]; /* NULL where the cell has none */
     tally_layer_state state[TL_SIDES];
     bool with_dy, with_dx;
 } sequence;
 
+static bool has(tally_cell cell, int part) {
+    return cell == TALLY_LSTM || (part != C && part != DC && part != TANH_C);
+}
+
 static void prepare(tl_case *c, sequence *q) {
     const size_t *s = shapes[c->number % COUNT(shapes)];
-    size_t range = c->number / COUNT(shapes), rows = 4 * s[1];
-    *q = (sequence){.inputs = s[0], .hidden = s[1], .steps = s[2], .columns = s[3]};
+    const tally_cell cell = cell_of(c->number);
+    size_t range = c->number / COUNT(shapes) % COUNT(ranges);
+    size_t rows = tl_cell_weights(cell) * s[1], gates = tl_cell_gates(cell) * s[1];
+    *q = (sequence){.cell = cell, .inputs = s[0], .hidden = s[1], .steps = s[2], .columns = s[3]};
     q->with_dy = tl_random_below(&c->random, 2);
     q->with_dx = tl_random_below(&c->random, 2);
-    tl_case_describe(c, "%zu inputs, %zu hidden, %zu steps, %zu columns, %s values", s[0], s[1], s[2], s[3],
-                     ranges[range].name);
+    tl_case_describe(c, "%s, %zu inputs, %zu hidden, %zu steps, %zu columns, %s values", tally_cell_name(cell), s[0],
+                     s[1], s[2], s[3], ranges[range].name);
     const struct {
         const char *name;
         int ndim;
@@ -46,7 +58,7 @@ static void prepare(tl_case *c, sequence *q) {
     } parts[PARTS] = {
         [W_IH] = {"w_ih", 2, {rows, s[0]}},
         [W_HH] = {"w_hh", 2, {rows, s[1]}},
-        [BIAS] = {"bias", 1, {rows}},
+        [BIAS] = {"bias", 1, {gates}},
         [X] = {"x", 3, {s[0], s[2], s[3]}},
         [C] = {"c", 3, {s[1], s[2] + 1, s[3]}},
         [H] = {"h", 3, {s[1], s[2] + 1, s[3]}},
@@ -55,12 +67,14 @@ static void prepare(tl_case *c, sequence *q) {
         [DY] = {"dy", 3, {s[1], s[2], s[3]}},
         [DW_IH] = {"w_ih gradient", 2, {rows, s[0]}},
         [DW_HH] = {"w_hh gradient", 2, {rows, s[1]}},
-        [DBIAS] = {"bias gradient", 1, {rows}},
+        [DBIAS] = {"bias gradient", 1, {gates}},
         [DX] = {"dx", 3, {s[0], s[2], s[3]}},
-        [GATES] = {"gates", 3, {rows, s[2], s[3]}},
+        [GATES] = {"gates", 3, {gates, s[2], s[3]}},
         [TANH_C] = {"tanh_c", 3, {s[1], s[2], s[3]}},
     };
     for (int p = 0; p < PARTS; p++) {
+        if (!has(cell, p))
+            continue;
         q->part[p] = tl_case_operand(c, parts[p].name, false, parts[p].ndim, parts[p].shape);
         float most = p == W_IH || p == W_HH || p == BIAS ? ranges[range].weights : ranges[range].states;
         if (p < GATES)
@@ -68,38 +82,42 @@ static void prepare(tl_case *c, sequence *q) {
     }
 }
 
+/* Parts as the sides see them; no tensor where the cell has none. */
+static tally_tensor part_on(const sequence *q, int part, int i) {
+    return q->part[part] ? q->part[part]->on[i] : (tally_tensor){0};
+}
+
+static tally_layer_state state_on(const sequence *q, int i) {
+    return (tally_layer_state){.gates = part_on(q, GATES, i),
+                               .c = part_on(q, C, i),
+                               .h = part_on(q, H, i),
+                               .tanh_c = part_on(q, TANH_C, i),
+                               .dh = part_on(q, DH, i),
+                               .dc = part_on(q, DC, i),
+                               .scratch = q->state[i].scratch};
+}
+
+static tally_layer_weights weights_on(const sequence *q, int w_ih, int w_hh, int bias, int i) {
+    return (tally_layer_weights){part_on(q, w_ih, i), part_on(q, w_hh, i), part_on(q, bias, i), q->cell};
+}
+
 static void forward(tl_case *c, sequence *q) {
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
-        tally_layer_state own;
-        tl_case_keep(c,
-                     tally_layer_state_new(c->device[i], TALLY_LSTM, q->inputs, q->hidden, q->steps, q->columns, &own));
+        tl_case_keep(
+            c, tally_layer_state_new(c->device[i], q->cell, q->inputs, q->hidden, q->steps, q->columns, &q->state[i]));
         if (c->status)
             return;
-        q->state[i] = own;
-        tally_layer_state state = {.gates = q->part[GATES]->on[i],
-                                   .c = q->part[C]->on[i],
-                                   .h = q->part[H]->on[i],
-                                   .tanh_c = q->part[TANH_C]->on[i],
-                                   .dh = q->part[DH]->on[i],
-                                   .dc = q->part[DC]->on[i],
-                                   .scratch = own.scratch};
-        tally_layer_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i], TALLY_LSTM};
+        tally_layer_state state = state_on(q, i);
+        tally_layer_weights weights = weights_on(q, W_IH, W_HH, BIAS, i);
         tl_case_keep(c, tally_layer_forward(&weights, &q->part[X]->on[i], &state));
     }
 }
 
 static void backward(tl_case *c, const sequence *q) {
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
-        tally_layer_state state = {.gates = q->part[GATES]->on[i],
-                                   .c = q->part[C]->on[i],
-                                   .h = q->part[H]->on[i],
-                                   .tanh_c = q->part[TANH_C]->on[i],
-                                   .dh = q->part[DH]->on[i],
-                                   .dc = q->part[DC]->on[i],
-                                   .scratch = q->state[i].scratch};
-        tally_layer_weights weights = {q->part[W_IH]->on[i], q->part[W_HH]->on[i], q->part[BIAS]->on[i], TALLY_LSTM};
-        tally_layer_weights gradients = {q->part[DW_IH]->on[i], q->part[DW_HH]->on[i], q->part[DBIAS]->on[i],
-                                         TALLY_LSTM};
+        tally_layer_state state = state_on(q, i);
+        tally_layer_weights weights = weights_on(q, W_IH, W_HH, BIAS, i);
+        tally_layer_weights gradients = weights_on(q, DW_IH, DW_HH, DBIAS, i);
         tl_case_keep(c, tally_layer_backward(&weights, &q->part[X]->on[i], q->with_dy ? &q->part[DY]->on[i] : NULL,
                                              &state, &gradients, q->with_dx ? &q->part[DX]->on[i] : NULL));
     }
@@ -114,21 +132,42 @@ static void element(void *context, const char *name, const size_t place[3], floa
     tl_case_element(context, name, place, got, want);
 }
 
+/* Of those that the cell has. */
+static void read_parts(tl_case *c, const sequence *q, const int *parts, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (q->part[parts[i]])
+            tl_case_read(c, q->part[parts[i]]);
+}
+
+static void compare_bits(tl_case *c, const sequence *q, const int *parts, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (q->part[parts[i]])
+            tl_case_bits(c, q->part[parts[i]]);
+}
+
+static const float *before(const sequence *q, int part) {
+    return q->part[part] ? q->part[part]->before : NULL;
+}
+
+static const float *after(const sequence *q, int part) {
+    return q->part[part] ? q->part[part]->after[TL_DEVICE] : NULL;
+}
+
 static tl_layer_record record_of(const sequence *q) {
-    tl_operand *const *part = q->part;
     return (tl_layer_record){
+        .cell = q->cell,
         .inputs = q->inputs,
         .hidden = q->hidden,
         .steps = q->steps,
         .columns = q->columns,
-        .w_ih = part[W_IH]->before,
-        .w_hh = part[W_HH]->before,
-        .bias = part[BIAS]->before,
-        .x = part[X]->before,
-        .gates = part[GATES]->after[TL_DEVICE],
-        .c = part[C]->after[TL_DEVICE],
-        .tanh_c = part[TANH_C]->after[TL_DEVICE],
-        .h = part[H]->after[TL_DEVICE],
+        .w_ih = before(q, W_IH),
+        .w_hh = before(q, W_HH),
+        .bias = before(q, BIAS),
+        .x = before(q, X),
+        .gates = after(q, GATES),
+        .c = after(q, C),
+        .tanh_c = after(q, TANH_C),
+        .h = after(q, H),
     };
 }
 
@@ -137,13 +176,11 @@ static void check_forward(tl_case *c) {
     sequence q;
     prepare(c, &q);
     forward(c, &q);
-    for (size_t i = 0; i < COUNT(results); i++)
-        tl_case_read(c, q.part[results[i]]);
+    read_parts(c, &q, results, COUNT(results));
     tl_layer_record record = record_of(&q);
     if (!c->status)
         tl_case_keep(c, tl_layer_record_forward(&record, element, c));
-    for (size_t i = 0; i < COUNT(results); i++)
-        tl_case_bits(c, q.part[results[i]]);
+    compare_bits(c, &q, results, COUNT(results));
     end(&q);
 }
 
@@ -151,44 +188,36 @@ const tl_check tl_check_layer_forward = {"layer_forward", CASES, cost, check_for
 
 /* Both passes, and the second one checked. */
 static void check_backward(tl_case *c) {
-    static const int results[] = {GATES, DH, DC, DW_IH, DW_HH, DBIAS};
+    static const int activations[] = {GATES, C, H, TANH_C}, results[] = {GATES, DH, DC, DW_IH, DW_HH, DBIAS, DX};
     sequence q;
     prepare(c, &q);
+    size_t result_count = COUNT(results) - !q.with_dx;
     forward(c, &q);
-    tl_case_read(c, q.part[GATES]);
-    tl_case_read(c, q.part[C]);
-    tl_case_read(c, q.part[H]);
-    tl_case_read(c, q.part[TANH_C]);
+    read_parts(c, &q, activations, COUNT(activations));
     size_t count = q.part[GATES]->elements;
     float *activated = tl_case_memory(c, count, sizeof *activated);
     for (size_t i = 0; i < count && activated; i++)
         activated[i] = q.part[GATES]->after[TL_DEVICE][i];
     backward(c, &q);
-    for (size_t i = 0; i < COUNT(results); i++)
-        tl_case_read(c, q.part[results[i]]);
-    if (q.with_dx)
-        tl_case_read(c, q.part[DX]);
+    read_parts(c, &q, results, result_count);
     if (!c->status) {
         tl_layer_record record = record_of(&q);
         record.gates = activated;
-        record.dy = q.with_dy ? q.part[DY]->before : NULL;
-        record.dh_last = q.part[DH]->before;
-        record.dc_last = q.part[DC]->before;
-        record.dgates = q.part[GATES]->after[TL_DEVICE];
-        record.dh = q.part[DH]->after[TL_DEVICE];
-        record.dc = q.part[DC]->after[TL_DEVICE];
-        record.dx = q.with_dx ? q.part[DX]->after[TL_DEVICE] : NULL;
+        record.dy = q.with_dy ? before(&q, DY) : NULL;
+        record.dh_last = before(&q, DH);
+        record.dc_last = before(&q, DC);
+        record.dgates = after(&q, GATES);
+        record.dh = after(&q, DH);
+        record.dc = after(&q, DC);
+        record.dx = q.with_dx ? after(&q, DX) : NULL;
         for (int g = 0; g < 3; g++) {
-            record.before[g] = q.part[DW_IH + g]->before;
-            record.after[g] = q.part[DW_IH + g]->after[TL_DEVICE];
+            record.before[g] = before(&q, DW_IH + g);
+            record.after[g] = after(&q, DW_IH + g);
         }
         tl_case_keep(c, tl_layer_record_backward(&record, element, c));
     }
     q.part[GATES]->name = "gate gradients";
-    for (size_t i = 0; i < COUNT(results); i++)
-        tl_case_bits(c, q.part[results[i]]);
-    if (q.with_dx)
-        tl_case_bits(c, q.part[DX]);
+    compare_bits(c, &q, results, result_count);
     end(&q);
 }
 

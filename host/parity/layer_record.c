@@ -1,5 +1,6 @@
 #include "parity/layer_record.h"
 
+#include "backend/cells.h"
 #include "core/fail.h"
 
 #include <stdlib.h>
@@ -39,12 +40,12 @@ static tl_bounded *copy_of(size_t count, const float *from) {
 }
 
 static tally_status work_new(const tl_layer_record *r, work *w) {
-    size_t rows = 4 * r->hidden;
+    size_t rows = tl_cell_weights(r->cell) * r->hidden, gates = tl_cell_gates(r->cell) * r->hidden;
     *w = (work){.w_ih = copy_of(rows * r->inputs, r->w_ih),
                 .w_hh = copy_of(rows * r->hidden, r->w_hh),
-                .bias = copy_of(rows, r->bias),
-                .gates = calloc(rows, sizeof(tl_bounded))};
-    w->layer = (tl_bounded_layer){r->inputs, r->hidden, w->w_ih, w->w_hh, w->bias};
+                .bias = copy_of(gates, r->bias),
+                .gates = calloc(gates, sizeof(tl_bounded))};
+    w->layer = (tl_bounded_layer){r->cell, r->inputs, r->hidden, w->w_ih, w->w_hh, w->bias};
     bool there = w->w_ih && w->w_hh && w->bias && w->gates;
     tl_bounded **inputs[] = {&w->x, &w->dx};
     tl_bounded **units[] = {&w->h_prev, &w->c_prev, &w->c, &w->tanh_c, &w->h, &w->dh, &w->dc};
@@ -63,7 +64,7 @@ static void work_free(work *w) {
 }
 
 tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check *check, void *context) {
-    size_t steps = r->steps, hidden = r->hidden;
+    size_t steps = r->steps, hidden = r->hidden, gates = tl_cell_gates(r->cell) * hidden;
     const listener told = {check, context}, *to = &told;
     work w;
     tally_status status = work_new(r, &w);
@@ -71,46 +72,54 @@ tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check 
         for (size_t t = 0; t < steps; t++) {
             column_of(r, r->inputs, steps, t, n, r->x, w.x);
             column_of(r, hidden, steps + 1, t, n, r->h, w.h_prev);
-            column_of(r, hidden, steps + 1, t, n, r->c, w.c_prev);
+            if (r->cell == TALLY_LSTM)
+                column_of(r, hidden, steps + 1, t, n, r->c, w.c_prev);
             tl_bounded_step(&w.layer, w.x, w.h_prev, w.c_prev, w.gates, w.c, w.tanh_c, w.h);
-            compare_column(to, r, "gates", 4 * hidden, steps, t, n, r->gates, w.gates);
+            compare_column(to, r, "gates", gates, steps, t, n, r->gates, w.gates);
+            compare_column(to, r, "h", hidden, steps + 1, t + 1, n, r->h, w.h);
+            if (r->cell != TALLY_LSTM)
+                continue;
             compare_column(to, r, "c", hidden, steps + 1, t + 1, n, r->c, w.c);
             compare_column(to, r, "tanh_c", hidden, steps, t, n, r->tanh_c, w.tanh_c);
-            compare_column(to, r, "h", hidden, steps + 1, t + 1, n, r->h, w.h);
         }
     work_free(&w);
     return status;
 }
 
-/* The gradients of gates are kept for every step, those of cells are not: their bound is carried along. */
+/* The gradients of gates are kept for every step, those of cells and what the GRU's gradient of h has past the gates are not: their
+ * bound is carried along. */
 static void check_through_time(const listener *to, const tl_layer_record *r, work *w, size_t n) {
-    size_t steps = r->steps, hidden = r->hidden;
+    size_t steps = r->steps, hidden = r->hidden, gates = tl_cell_gates(r->cell) * hidden;
+    const bool lstm = r->cell == TALLY_LSTM;
     column_of(r, hidden, 1, 0, n, r->dh_last, w->dh);
-    column_of(r, hidden, 1, 0, n, r->dc_last, w->dc);
+    if (lstm)
+        column_of(r, hidden, 1, 0, n, r->dc_last, w->dc);
     for (size_t t = steps; t-- > 0;) {
-        column_of(r, 4 * hidden, steps, t, n, r->gates, w->gates);
-        column_of(r, hidden, steps + 1, t, n, r->c, w->c_prev);
-        column_of(r, hidden, steps, t, n, r->tanh_c, w->tanh_c);
+        column_of(r, gates, steps, t, n, r->gates, w->gates);
+        column_of(r, hidden, steps + 1, t, n, r->h, w->h_prev);
+        if (lstm) {
+            column_of(r, hidden, steps + 1, t, n, r->c, w->c_prev);
+            column_of(r, hidden, steps, t, n, r->tanh_c, w->tanh_c);
+        }
         for (size_t u = 0; u < hidden && r->dy; u++)
             w->dh[u] = tl_bounded_add(w->dh[u], tl_bounded_of((double)r->dy[(u * steps + t) * r->columns + n]));
-        tl_bounded_step_backward(&w->layer, w->c_prev, w->tanh_c, w->dh, w->gates, w->dc);
-        compare_column(to, r, "gate gradients", 4 * hidden, steps, t, n, r->dgates, w->gates);
-        column_of(r, 4 * hidden, steps, t, n, r->dgates, w->gates);
-        tl_bounded_through(4 * hidden, hidden, w->w_hh, w->gates, w->dh);
-        if (r->dx) {
-            tl_bounded_through(4 * hidden, r->inputs, w->w_ih, w->gates, w->dx);
+        tl_bounded_step_backward(&w->layer, w->h_prev, w->c_prev, w->tanh_c, w->gates, w->dh, w->dc);
+        compare_column(to, r, "gate gradients", gates, steps, t, n, r->dgates, w->gates);
+        column_of(r, gates, steps, t, n, r->dgates, w->gates);
+        tl_bounded_step_through(&w->layer, w->gates, w->dh, r->dx ? w->dx : NULL);
+        if (r->dx)
             compare_column(to, r, "dx", r->inputs, steps, t, n, r->dx, w->dx);
-        }
     }
     compare_column(to, r, "dh", hidden, 1, 0, n, r->dh, w->dh);
-    compare_column(to, r, "dc", hidden, 1, 0, n, r->dc, w->dc);
+    if (lstm)
+        compare_column(to, r, "dc", hidden, 1, 0, n, r->dc, w->dc);
 }
 
-/* Element [row, j] of a weight's gradient: row row of the gate gradients times row j of right, or times ones. */
+/* Element [row, j] of a weight's gradient: row gate_row of the gate gradients times row j of right, or times ones. */
 static void check_weight(const listener *to, const tl_layer_record *r, const char *name, size_t row, size_t j,
-                         const float *right_row, const float *before, float after) {
+                         size_t gate_row, const float *right_row, const float *before, float after) {
     tl_bounded_sum sum = tl_bounded_sum_start(tl_bounded_of(before ? (double)*before : 0));
-    const float *left = r->dgates + row * r->steps * r->columns;
+    const float *left = r->dgates + gate_row * r->steps * r->columns;
     for (size_t p = 0; p < r->steps * r->columns; p++)
         tl_bounded_sum_product(&sum, tl_bounded_of((double)left[p]),
                                tl_bounded_of(right_row ? (double)right_row[p] : 1));
@@ -120,19 +129,22 @@ static void check_weight(const listener *to, const tl_layer_record *r, const cha
 
 static void check_weights(const listener *to, const tl_layer_record *r) {
     size_t x_row = r->steps * r->columns, h_row = (r->steps + 1) * r->columns;
-    for (size_t row = 0; row < 4 * r->hidden; row++) {
+    size_t skipped = tl_cell_first_hh(r->cell) * r->hidden;
+    for (size_t row = 0; row < tl_cell_weights(r->cell) * r->hidden; row++) {
         for (size_t j = 0; j < r->inputs; j++) {
             size_t at = row * r->inputs + j;
-            check_weight(to, r, "w_ih gradient", row, j, r->x + j * x_row, r->before[0] ? r->before[0] + at : NULL,
+            check_weight(to, r, "w_ih gradient", row, j, row, r->x + j * x_row, r->before[0] ? r->before[0] + at : NULL,
                          r->after[0][at]);
         }
         for (size_t j = 0; j < r->hidden; j++) {
             size_t at = row * r->hidden + j;
-            check_weight(to, r, "w_hh gradient", row, j, r->h + j * h_row, r->before[1] ? r->before[1] + at : NULL,
-                         r->after[1][at]);
+            check_weight(to, r, "w_hh gradient", row, j, skipped + row, r->h + j * h_row,
+                         r->before[1] ? r->before[1] + at : NULL, r->after[1][at]);
         }
-        check_weight(to, r, "bias gradient", row, 0, NULL, r->before[2] ? r->before[2] + row : NULL, r->after[2][row]);
     }
+    for (size_t row = 0; row < tl_cell_gates(r->cell) * r->hidden; row++)
+        check_weight(to, r, "bias gradient", row, 0, row, NULL, r->before[2] ? r->before[2] + row : NULL,
+                     r->after[2][row]);
 }
 
 tally_status tl_layer_record_backward(const tl_layer_record *r, tl_element_check *check, void *context) {

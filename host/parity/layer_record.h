@@ -6,8 +6,9 @@
 
 #include "parity/bounded_ops.h"
 
-/* Shapes as in tally/tensor.h. */
+/* Shapes as in tally/tensor.h. c, tanh_c, dc_last and dc: the LSTM's, else not looked at. */
 typedef struct tl_layer_record {
+    tally_cell cell;
     size_t inputs, hidden, steps, columns;
     const float *w_ih, *w_hh, *bias, *x;
     const float *gates, *c, *tanh_c, *h; /* after forward */
