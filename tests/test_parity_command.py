@@ -16,6 +16,7 @@ CPU = ("parity", "--device", "cpu")
 # Goes on for a minute or more.
 LONG = (*CPU, "--op", "exp", "--exhaustive")
 COLUMNS = 120
+CELLS = ("lstm", "gru", "rnn")
 
 
 def interrupt(process):
@@ -110,10 +111,20 @@ class Parity(ParityCase):
         self.assertIn("Checked      1 case in ", text)
         self.assertIn("exact: the C path's bits in copy/3\n", text)
 
+    def test_cases_of_every_cell(self):
+        for name in "cell_forward", "cell_backward", "layer_forward", "layer_backward", "gradients":
+            all_cases = self.one_check("--device", "cpu", "--op", name)["cases"]
+            self.assertEqual(all_cases % len(CELLS), 0)
+            for i, cell in enumerate(CELLS):
+                number = i * all_cases // len(CELLS)
+                check = self.one_check("--device", "cpu", "--op", f"{name}/{number}")
+                self.assertTrue(check["worst"].startswith(cell + ", "), check["worst"])
+
     def test_steps_are_those_of_the_training_run(self):
         check = self.one_check("--device", "cpu", "--op", "training", "--steps", "3")
-        self.assertEqual(check["cases"], 3)
-        self.assertIn("3 steps", check["note"])
+        self.assertEqual(check["cases"], 3 * len(CELLS))
+        for cell in CELLS:
+            self.assertIn(f"{cell}, 3 steps", check["note"])
         self.assertTrue(check["repeat"].endswith("--op training --seed 1 --steps 3"))
         self.assertEqual(self.one_check(*shlex.split(check["repeat"])[2:])["note"], check["note"])
         text = self.passes(tally(*CPU, "--op", "training", "--steps", "3"))
@@ -195,7 +206,7 @@ class Parity(ParityCase):
             self.assertLess(max(map(len, drawn)), columns)
             self.assertIn("100 %", terminal.text())
             if columns >= 100:
-                self.assertRegex(terminal.text(), r"\r100 % \[#+\]  20 cases  training  device cpu, exact")
+                self.assertRegex(terminal.text(), r"\r100 % \[#+\]  60 cases  training  device cpu, exact")
 
 
 @unittest.skipIf(WRONG_DRIVER is None, "built without OpenCL")
@@ -307,7 +318,7 @@ class OpenCL(ParityCase):
     def test_a_driver_that_fails_in_training(self):
         args = (*self.device, "--route", "exact", "--op", "training", "--steps", "3")
         device, = json.loads(tally(*args, "--json", env=self.wrong("longer")).out)["devices"]
-        self.assertRegex(device["error"], "^training, seed 1, 3 steps of 200 strings: .*CL_OUT_OF_RESOURCES")
+        self.assertRegex(device["error"], "^training, lstm, seed 1, 3 steps of 200 strings: .*CL_OUT_OF_RESOURCES")
         self.assertEqual(device["repeat"], "tally " + " ".join(args[:-2]) + " --seed 1 --steps 3")
 
     def test_a_driver_that_fails_before_the_first_operation(self):
@@ -327,7 +338,7 @@ class OpenCL(ParityCase):
         args = (*self.device, "--op", "training", "--json")
         exact, clblast = json.loads(tally(*args, env=self.wrong("bits")).out)["devices"]
         number = r"-?[\d.e+-]+"
-        title = r"^training, seed 1, 20 steps of 200 strings: after step 1 "
+        title = r"^training, lstm, seed 1, 20 steps of 200 strings: after step 1 "
         self.assertRegex(exact["checks"][0]["failure"], title + rf"\S+\[\d+\] is {number}, but {number} on the C path$")
         self.assertRegex(clblast["checks"][0]["failure"],
                          title + rf"(\S+) is off by {number} \(RMS\), more than the {number} that rounding explains; "

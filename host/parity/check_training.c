@@ -1,5 +1,6 @@
-/* The counting model trained on both sides, compared after every step. */
+/* The counting model of each cell trained on both sides, compared after every step. */
 #include "core/fail.h"
+#include "parity/bounded_ops.h"
 #include "parity/checks.h"
 
 #include <stdio.h>
@@ -50,7 +51,9 @@ static size_t weight_count(const tally_model *model) {
 /* The check while it runs. */
 typedef struct training {
     const tl_training *asked;
-    tally_parity_line *line;
+    tally_cell cell;
+    tally_parity_line *line; /* of this cell, but for cases: those of the cells before it as well */
+    size_t before;
     tally_model *names; /* of the parameters */
     record got, want;   /* of the device, of the C path */
     char title[96];     /* what a failure begins with */
@@ -70,7 +73,7 @@ static bool watch(void *context, const tally_progress *now) {
     r->losses[now->step - 1] = now->step_loss / (double)r->batch;
     w->status = read_weights(w->model, r->weights + (now->step - 1) * r->count);
     if (r == &w->t->got)
-        w->t->line->cases = now->step;
+        w->t->line->cases = w->t->before + now->step;
     if (!w->status && !w->t->asked->tell(w->t->asked->context, w->t->line))
         w->status = tl_fail(TALLY_STOPPED, "stopped in training");
     if (w->status)
@@ -95,11 +98,15 @@ static tally_status disturb(tally_model *model, double share, tl_random *random)
     return status;
 }
 
+static tally_model_config config_of(const training *t) {
+    return (tally_model_config){.cell = t->cell, .inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1, .layers = 1};
+}
+
 /* As many steps as the record has: an epoch of so many batches. */
 static tally_status run(training *t, tally_device *device, double share, tl_random *random, record *r) {
     uint64_t seed = t->asked->options->seed;
     tally_count_options data = {.length = LENGTH, .train_size = r->steps * r->batch, .seed = seed};
-    tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1, .layers = 1};
+    tally_model_config config = config_of(t);
     tally_train_options options = tally_train_defaults();
     options.epochs = 1;
     options.batch = r->batch;
@@ -196,13 +203,24 @@ static void keep_wide(const training *t, band *b) {
     }
 }
 
+/* How far Adam's own roundings may put two runs apart in a first step, whose gradients are as good as the same. Where a weight was 0
+ * nothing else shows: it is then the rate, with the sign of its gradient, however other weights were moved. */
+static double adam_rounding(void) {
+    tally_adam_options adam = tally_train_defaults().adam;
+    tl_bounded weight = {0, 0}, m = {0, 0}, v = {0, 0};
+    tl_bounded_adam(&adam, 1, (tl_bounded){1, 0}, &weight, &m, &v); /* a smaller gradient's change is no larger */
+    return 2 * weight.e;
+}
+
 /* As far as runs on the C path go apart that begin with every weight moved at random by up to gamma(K), K being the longest sum of a
- * step. That is as much as all of a step's sums together may be off. */
+ * step, which is as much as all of a step's sums together may be off; and no less than what Adam rounds. */
 static tally_status find_band(training *t, band *b) {
     tl_random random;
     tl_random_start(&random, t->asked->options->seed, TL_STREAM_PARITY, 0);
     const record *straight = &t->want;
-    double share = tl_bounded_gamma((double)(straight->batch * LENGTH) + 2);
+    double share = tl_bounded_gamma((double)(straight->batch * LENGTH) + 2), rounding = adam_rounding();
+    for (size_t p = 0; p < b->parameters; p++)
+        b->weights[p] = rounding;
     record shadow;
     tally_status status = record_new(straight->steps, straight->batch, straight->count, &shadow);
     for (int i = 0; i < SHADOWS && !status; i++) {
@@ -225,10 +243,12 @@ static void describe(training *t, const difference *d) {
     char *note = t->line->note;
     size_t size = sizeof t->line->note;
     if (d->step == 0) {
-        snprintf(note, size, "%zu steps, the same weights after each: SHA-256 %s", got->steps, got->digest);
+        snprintf(note, size, "%s, %zu steps, the same weights after each: SHA-256 %s", tally_cell_name(t->cell),
+                 got->steps, got->digest);
         return;
     }
-    size_t used = (size_t)snprintf(note, size, "weights first differ after step %zu, in %s[%zu]; at most by", d->step,
+    size_t used = (size_t)snprintf(note, size, "%s, weights first differ after step %zu, in %s[%zu]; at most by",
+                                   tally_cell_name(t->cell), d->step,
                                    tally_model_parameter(t->names, d->parameter).name, d->element);
     for (size_t step = d->step; used < size; step = 2 * step < got->steps ? 2 * step : got->steps) {
         used += (size_t)snprintf(note + used, size - used, "%s %.2g after %zu", step > d->step ? "," : "",
@@ -321,9 +341,9 @@ static tally_status run_both(training *t) {
     tally_status status = run(t, t->asked->peer, 0, NULL, &t->want);
     if (!status)
         status = run(t, t->asked->device, 0, NULL, &t->got);
-    if (status == TALLY_NUMBERS && t->line->cases < t->got.steps && t->want.digest[0]) {
+    if (status == TALLY_NUMBERS && t->line->cases - t->before < t->got.steps && t->want.digest[0]) {
         t->line->verdict = TALLY_PARITY_BROKEN;
-        t->line->worst_case = t->line->cases + 1;
+        t->line->worst_case = t->line->cases - t->before + 1;
         snprintf(t->line->failure, sizeof t->line->failure, "%s: %s, but not on the C path", t->title,
                  tally_error_text());
         return TALLY_OK;
@@ -331,19 +351,15 @@ static tally_status run_both(training *t) {
     return status ? status : compare_runs(t);
 }
 
-tally_status tl_check_training(const tl_training *asked, tally_parity_line *line) {
-    const tally_parity_options *options = asked->options;
-    size_t steps = asked->slow && options->steps > SLOW_STEPS ? SLOW_STEPS : options->steps;
-    size_t batch = asked->slow ? SLOW_BATCH : BATCH;
-    if (steps > ((size_t)1 << LENGTH) / batch)
-        return tl_fail(TALLY_USAGE, "%zu steps: at most %zu", steps, ((size_t)1 << LENGTH) / batch);
-    tally_model_config config = {.inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1, .layers = 1};
-    training t = {.asked = asked, .line = line};
-    snprintf(t.title, sizeof t.title, "training, seed %llu, %zu steps of %zu strings",
-             (unsigned long long)options->seed, steps, batch);
-    snprintf(line->worst, sizeof line->worst, "%zu steps of %zu strings of %d bits, %d hidden", steps, batch, LENGTH,
-             HIDDEN);
-    line->left_out = options->steps - steps;
+/* One cell's runs, in its own line. */
+static tally_status check_cell(const tl_training *asked, tally_cell cell, size_t steps, size_t batch,
+                               tally_parity_line *line) {
+    training t = {.asked = asked, .cell = cell, .line = line, .before = line->cases};
+    tally_model_config config = config_of(&t);
+    snprintf(t.title, sizeof t.title, "training, %s, seed %llu, %zu steps of %zu strings", tally_cell_name(cell),
+             (unsigned long long)asked->options->seed, steps, batch);
+    snprintf(line->worst, sizeof line->worst, "%s, %zu steps of %zu strings of %d bits, %d hidden",
+             tally_cell_name(cell), steps, batch, LENGTH, HIDDEN);
     tally_status status = tally_model_new(asked->peer, &config, &t.names);
     if (!status)
         status = record_new(steps, batch, weight_count(t.names), &t.got);
@@ -355,4 +371,39 @@ tally_status tl_check_training(const tl_training *asked, tally_parity_line *line
     record_free(&t.want);
     tally_model_free(t.names);
     return status && status != TALLY_STOPPED ? tl_fail_within(status, "%s: ", t.title) : status;
+}
+
+/* What a cell's line says goes into the check's: the first failure, the largest share, all notes. */
+static void take(const tally_parity_line *of_cell, bool first, tally_parity_line *line) {
+    bool failed = of_cell->failure[0] && !line->failure[0];
+    if (failed)
+        memcpy(line->failure, of_cell->failure, sizeof line->failure);
+    if (first || failed || (!line->failure[0] && of_cell->worst_share > line->worst_share)) {
+        line->worst_case = of_cell->worst_case;
+        memcpy(line->worst, of_cell->worst, sizeof line->worst);
+    }
+    line->cases = of_cell->cases;
+    line->worst_share = fmax(line->worst_share, of_cell->worst_share);
+    if (of_cell->verdict > line->verdict)
+        line->verdict = of_cell->verdict;
+    size_t used = strlen(line->note);
+    if (of_cell->note[0])
+        snprintf(line->note + used, sizeof line->note - used, "%s%s", used ? "; " : "", of_cell->note);
+}
+
+tally_status tl_check_training(const tl_training *asked, tally_parity_line *line) {
+    const tally_parity_options *options = asked->options;
+    size_t steps = asked->slow && options->steps > SLOW_STEPS ? SLOW_STEPS : options->steps;
+    size_t batch = asked->slow ? SLOW_BATCH : BATCH;
+    if (steps > ((size_t)1 << LENGTH) / batch)
+        return tl_fail(TALLY_USAGE, "%zu steps: at most %zu", steps, ((size_t)1 << LENGTH) / batch);
+    line->left_out = TALLY_CELLS * (options->steps - steps);
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        tally_parity_line of_cell = {.operation = line->operation, .cases = line->cases};
+        tally_status status = check_cell(asked, (tally_cell)cell, steps, batch, &of_cell);
+        if (status)
+            return status;
+        take(&of_cell, cell == 0, line);
+    }
+    return TALLY_OK;
 }
