@@ -73,6 +73,8 @@ typedef struct tl_backend {
     tally_status (*storage_unmap)(tl_storage *storage);
     /* Contiguous bytes from and to the host; both wait until done. */
     tally_status (*write)(tl_storage *storage, size_t offset, const void *data, size_t bytes);
+    /* As write, but it may return before: data stays as it is until something has been read, or the storage is freed. */
+    tally_status (*load)(tl_storage *storage, size_t offset, const void *data, size_t bytes);
     tally_status (*read)(tl_storage *storage, size_t offset, void *data, size_t bytes);
 
     /* Whether the slot takes these tensors, given in the order of the public signature (absent ones NULL). */

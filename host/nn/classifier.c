@@ -60,7 +60,8 @@ tally_status tl_classifier_new(const tally_model *model, const tl_classifier_opt
     if (!status) { /* the tensors' sizes fit, so these do */
         classifier->x_columns = malloc(tally_tensor_elements(&classifier->x) * sizeof(float));
         classifier->label_columns = malloc(classifier->capacity * sizeof(int32_t));
-        if (!classifier->x_columns || !classifier->label_columns)
+        classifier->start_columns = malloc(classifier->capacity * sizeof(int32_t));
+        if (!classifier->x_columns || !classifier->label_columns || !classifier->start_columns)
             status = tl_fail(TALLY_MEMORY, "no memory left for %zu columns of %zu steps", columns, options->steps);
     }
     if (status)
@@ -89,6 +90,7 @@ void tl_classifier_free(tl_classifier *classifier) {
     free(classifier->offsets);
     free(classifier->x_columns);
     free(classifier->label_columns);
+    free(classifier->start_columns);
     memset(classifier, 0, sizeof *classifier);
 }
 
@@ -142,18 +144,18 @@ tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t 
     int32_t *padded = slice->of->label_columns;
     for (size_t n = 0; n < columns; n++)
         padded[n] = labels && n < slice->count ? labels[n] : -1;
-    tally_tensor all = slice->x; /* in the order of memory */
-    all.ndim = 1;
-    all.shape[0] = inputs * steps * columns;
-    all.stride[0] = 1;
-    tally_status status = tally_tensor_write(&all, slice->of->x_columns, inputs * steps * columns);
+    const tl_backend *backend = slice->x.device->backend;
+    size_t bytes = columns * sizeof *padded;
+    tally_status status =
+        backend->load(slice->x.storage, 0, slice->of->x_columns, inputs * steps * columns * sizeof(float));
     if (!status)
-        status = tally_tensor_write(&slice->labels, padded, columns);
+        status = backend->load(slice->labels.storage, 0, padded, bytes);
     if (status || !slice->starts.storage)
         return status;
+    int32_t *starts = slice->of->start_columns;
     for (size_t n = 0; n < columns; n++)
-        padded[n] = lengths && n < slice->count ? (int32_t)steps - lengths[n] : 0;
-    return tally_tensor_write(&slice->starts, padded, columns);
+        starts[n] = lengths && n < slice->count ? (int32_t)steps - lengths[n] : 0;
+    return backend->load(slice->starts.storage, 0, starts, bytes);
 }
 
 static tally_status state_of(const tl_slice *slice, size_t layer, tally_layer_state *state) {

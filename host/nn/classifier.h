@@ -22,7 +22,8 @@ typedef struct tl_classifier {
     tally_tensor loss;          /* [N] */
     tally_tensor loss_sums;     /* one for each TALLY_SLICE_COLUMNS columns */
     float *x_columns;           /* host side of x */
-    int32_t *label_columns;     /* host side of labels, and then of starts */
+    int32_t *label_columns;     /* host side of labels */
+    int32_t *start_columns;     /* host side of starts */
 } tl_classifier;
 
 /* What it is made for. */

@@ -21,6 +21,7 @@ const tl_backend tl_isa_backend = {
     .storage_map = tl_cpu_storage_map,
     .storage_unmap = tl_cpu_storage_unmap,
     .write = tl_cpu_write,
+    .load = tl_cpu_write,
     .read = tl_cpu_read,
     .supports = supports,
     .layer_scratch = tl_isa_layer_scratch,

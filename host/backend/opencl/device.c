@@ -73,11 +73,12 @@ static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs
 /* What both routes share. */
 #define COMMON_SLOTS                                                                                                   \
     .name = "opencl", .close = close_device, .storage_new = tl_cl_storage_new, .storage_free = tl_cl_storage_free,     \
-    .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .read = tl_cl_read,  \
-    .supports = supports, .layer_scratch = layer_scratch, .bias = tl_cl_bias, .reduce = tl_cl_reduce,                  \
-    .apply = tl_cl_apply, .add = tl_cl_add, .copy = tl_cl_copy, .fill = tl_cl_fill, .dropout = tl_cl_dropout,          \
-    .cell_forward = tl_cl_cell_forward, .cell_backward = tl_cl_cell_backward, .softmax_loss = tl_cl_softmax_loss,      \
-    .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam, .peak = tl_cl_peak
+    .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .load = tl_cl_load,  \
+    .read = tl_cl_read, .supports = supports, .layer_scratch = layer_scratch, .bias = tl_cl_bias,                      \
+    .reduce = tl_cl_reduce, .apply = tl_cl_apply, .add = tl_cl_add, .copy = tl_cl_copy, .fill = tl_cl_fill,            \
+    .dropout = tl_cl_dropout, .cell_forward = tl_cl_cell_forward, .cell_backward = tl_cl_cell_backward,                \
+    .softmax_loss = tl_cl_softmax_loss, .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam,      \
+    .peak = tl_cl_peak
 
 static const tl_backend exact_backend = {
     COMMON_SLOTS,

@@ -114,6 +114,7 @@ void tl_cl_storage_free(tl_storage *storage);
 tally_status tl_cl_storage_map(tl_storage *storage);
 tally_status tl_cl_storage_unmap(tl_storage *storage);
 tally_status tl_cl_write(tl_storage *storage, size_t offset, const void *data, size_t bytes);
+tally_status tl_cl_load(tl_storage *storage, size_t offset, const void *data, size_t bytes);
 tally_status tl_cl_read(tl_storage *storage, size_t offset, void *data, size_t bytes);
 
 /* gemm.c: products and sums in the exact order. */

@@ -41,6 +41,7 @@ tally_status tl_cl_storage_new(tally_device *device, size_t bytes, tl_storage **
 }
 
 void tl_cl_storage_free(tl_storage *storage) {
+    clFinish(owner(storage)->queue); /* what is loaded is the caller's */
     clReleaseMemObject(memory_of(storage));
     free(storage);
 }
@@ -62,10 +63,18 @@ tally_status tl_cl_storage_unmap(tl_storage *storage) {
                        clEnqueueUnmapMemObject(owner(storage)->queue, memory_of(storage), host, 0, NULL, NULL));
 }
 
-tally_status tl_cl_write(tl_storage *storage, size_t offset, const void *data, size_t bytes) {
+static tally_status write(tl_storage *storage, cl_bool wait, size_t offset, const void *data, size_t bytes) {
     return tl_cl_check(
         owner(storage), "clEnqueueWriteBuffer",
-        clEnqueueWriteBuffer(owner(storage)->queue, memory_of(storage), CL_TRUE, offset, bytes, data, 0, NULL, NULL));
+        clEnqueueWriteBuffer(owner(storage)->queue, memory_of(storage), wait, offset, bytes, data, 0, NULL, NULL));
+}
+
+tally_status tl_cl_write(tl_storage *storage, size_t offset, const void *data, size_t bytes) {
+    return write(storage, CL_TRUE, offset, data, bytes);
+}
+
+tally_status tl_cl_load(tl_storage *storage, size_t offset, const void *data, size_t bytes) {
+    return write(storage, CL_FALSE, offset, data, bytes);
 }
 
 tally_status tl_cl_read(tl_storage *storage, size_t offset, void *data, size_t bytes) {
