@@ -233,10 +233,12 @@ static void backward_cells(ulong hidden, ulong columns, global float *gates, glo
         }
 }
 
-/* A block of the result is summed at a time, a chunk of steps after another while their right sides are in the first cache. */
+/* A block of the result is summed at a time, a chunk of steps after another, so that its sums are loaded and stored once for many
+ * products; of a chunk's right sides NEAR at a time are in the first cache, 24 KB. */
 #define SUM_ROWS 96
 #define SUM_COLUMNS 72
-#define CHUNK 4
+#define CHUNK 8
+#define NEAR 12
 
 static ulong tile_width(ulong left) {
     return left >= TILE_COLUMNS ? TILE_COLUMNS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
@@ -302,10 +304,10 @@ static void sum_gradients(ulong rows, ulong hidden, ulong inputs, ulong steps, u
                     }
                 /* Tiles of the widest first, each for all rows while its right side is in the cache. */
                 global const float *chunk = left + (t * rows + first_row) * COLUMNS;
-                for (ulong near = 0; near < n; near += 4 * TILE_COLUMNS)
+                for (ulong near = 0; near < n; near += NEAR)
                     for (ulong i = 0; i < m; i += TILE_ROWS)
-                        for (ulong j = near, width; j < min(n, near + 4 * TILE_COLUMNS); j += width) {
-                            width = tile_width(min(n, near + 4 * TILE_COLUMNS) - j);
+                        for (ulong j = near, width; j < min(n, near + NEAR); j += width) {
+                            width = tile_width(min(n, near + NEAR) - j);
                             global const float *a = chunk + i * COLUMNS, *b = panel + j * COLUMNS;
                             global float *sums = scratch + (i * n + j * TILE_ROWS) * TL_LANES;
                             if (width == TILE_COLUMNS)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* Of cl/slice.cl. */
-enum { COLUMNS = TALLY_SLICE_COLUMNS, SUM_ROWS = 96, SUM_COLUMNS = 72, CHUNK = 4, BLOCK_ROWS = 12, LANES = 16 };
+enum { COLUMNS = TALLY_SLICE_COLUMNS, SUM_ROWS = 96, SUM_COLUMNS = 72, CHUNK = 8, BLOCK_ROWS = 12, LANES = 16 };
 
 /* Gradients of slices that are kept at a time, unless there are fewer than workers. */
 enum { SUMS_BYTES = 16 << 20 };
