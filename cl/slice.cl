@@ -482,16 +482,23 @@ static void train_slice(const sizes *s, ulong columns, global const float *weigh
     }
 }
 
-/* Slices first, first + workers, ... for each work-item; the sums of slice s go to sums + (s - first) parameters. x as
+/* The next slice for whoever asks first, so that none waits for one whose core has other things to do. taken: counts on from launch to
+ * launch, from taken_before. */
+static ulong take(global uint *taken, uint taken_before) {
+    return atomic_inc(taken) - taken_before;
+}
+
+/* Slices first to end - 1, each by the work-item that is free first; the sums of slice s go to sums + (s - first) parameters. x as
  * [step][input][column] or any other order. room: of a worker. */
 kernel void tally_train(ulong layers, ulong inputs, ulong hidden, ulong classes, ulong steps,
                         global const float *weights, ulong weights_offset, global const ulong *offsets,
                         global const float *packed, global const float *x, VIEW3(x), global const int *labels,
                         ulong labels_offset, global float *losses, ulong losses_offset, global float *sums,
-                        ulong parameters, global float *rooms, ulong room, ulong first, ulong end, ulong columns) {
+                        ulong parameters, global float *rooms, ulong room, global uint *taken, uint taken_before,
+                        ulong first, ulong end, ulong columns) {
     sizes s = {layers, inputs, hidden, classes, steps};
     ulong worker = get_global_id(0);
-    for (ulong slice = first + worker; slice < end; slice += get_global_size(0))
+    for (ulong slice; (slice = first + take(taken, taken_before)) < end;)
         train_slice(&s, min((ulong)COLUMNS, columns - slice * COLUMNS), weights + weights_offset, offsets, packed,
                     x + AT3(x, 0, 0, slice * COLUMNS), x_row, x_plane, labels + labels_offset + slice * COLUMNS,
                     losses + losses_offset + slice, sums + (slice - first) * parameters, rooms + worker * room);
@@ -501,12 +508,13 @@ kernel void tally_train(ulong layers, ulong inputs, ulong hidden, ulong classes,
 kernel void tally_predict(ulong layers, ulong inputs, ulong hidden, ulong classes, ulong steps,
                           global const float *weights, ulong weights_offset, global const ulong *offsets,
                           global const float *packed, global const float *x, VIEW3(x), global float *probabilities,
-                          VIEW2(probabilities), global float *rooms, ulong room, ulong columns) {
+                          VIEW2(probabilities), global float *rooms, ulong room, global uint *taken, uint taken_before,
+                          ulong columns) {
     sizes s = {layers, inputs, hidden, classes, 1};
     ulong worker = get_global_id(0), row = COLUMNS * hidden;
     rooms += worker * room;
     global float *own = rooms + layers * layer_room(hidden, 1);
-    for (ulong first = worker * COLUMNS; first < columns; first += get_global_size(0) * COLUMNS) {
+    for (ulong first; (first = take(taken, taken_before) * COLUMNS) < columns;) {
         ulong n = min((ulong)COLUMNS, columns - first);
         for (ulong l = 0; l < layers; l++) {
             layer at = layer_at(&s, l, packed, rooms);

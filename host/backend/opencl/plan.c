@@ -17,7 +17,8 @@ typedef struct plan {
     tl_cl_device *device;
     size_t workers, room; /* of a worker, in floats */
     size_t slices;        /* whose sums are kept at a time */
-    tally_tensor offsets, packed, rooms, sums;
+    cl_uint taken_before; /* what taken is once all launches are done */
+    tally_tensor offsets, packed, rooms, sums, taken;
 } plan;
 
 /* cl/slice.cl has the same sizes. */
@@ -62,10 +63,14 @@ static tally_status write_offsets(plan *p) {
     return status;
 }
 
+static size_t slices_of(size_t columns) {
+    return columns / COLUMNS + (columns % COLUMNS != 0);
+}
+
 static tally_status make(plan *p, size_t columns, bool training) {
     const tl_network *n = &p->base.network;
     tally_device *device = &p->device->base;
-    size_t slices = columns / COLUMNS + (columns % COLUMNS != 0), kept = SUMS_BYTES / sizeof(float) / n->parameters;
+    size_t slices = slices_of(columns), kept = SUMS_BYTES / sizeof(float) / n->parameters;
     p->workers = device->info.compute_units < slices ? device->info.compute_units : slices;
     p->slices = kept < p->workers ? p->workers : kept < slices ? kept : slices;
     if (!room_size(n, training, &p->room))
@@ -77,6 +82,8 @@ static tally_status make(plan *p, size_t columns, bool training) {
         status = tally_tensor_new(device, TALLY_F32, 1, &packed, &p->packed);
     if (!status)
         status = floats_new(device, p->workers, p->room, &p->rooms);
+    if (!status)
+        status = tally_tensor_new(device, TALLY_I32, 1, (size_t[]){1}, &p->taken);
     if (!status && training)
         status = floats_new(device, p->slices, n->parameters, &p->sums);
     return status;
@@ -105,7 +112,7 @@ void tl_cl_plan_free(tl_plan *base) {
     plan *p = (plan *)base;
     if (!p)
         return;
-    tally_tensor *tensors[] = {&p->offsets, &p->packed, &p->rooms, &p->sums};
+    tally_tensor *tensors[] = {&p->offsets, &p->packed, &p->rooms, &p->sums, &p->taken};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         tally_tensor_free(tensors[i]);
     free(p);
@@ -141,8 +148,15 @@ static void network(tl_launch *l, const plan *p, const tl_batch *batch) {
     tl_launch_view(l, &batch->x, 3);
 }
 
+/* A worker takes slices until there is none, which counts, too. */
+static void take(tl_launch *l, plan *p, size_t slices) {
+    buffer(l, &p->taken);
+    tl_launch_int(l, (cl_int)p->taken_before);
+    p->taken_before += (cl_uint)(slices + p->workers);
+}
+
 /* The slices from first to end - 1, and their sums to the gradient. */
-static tally_status train_slices(const plan *p, const tl_batch *batch, size_t first, size_t end) {
+static tally_status train_slices(plan *p, const tl_batch *batch, size_t first, size_t end) {
     const tl_network *n = &p->base.network;
     tl_launch l = tl_launch_start(&batch->x, TL_CL_TRAIN);
     network(&l, p, batch);
@@ -152,6 +166,7 @@ static tally_status train_slices(const plan *p, const tl_batch *batch, size_t fi
     tl_launch_number(&l, n->parameters);
     buffer(&l, &p->rooms);
     tl_launch_number(&l, p->room);
+    take(&l, p, end - first);
     tl_launch_number(&l, first);
     tl_launch_number(&l, end);
     tally_status status = tl_launch_run_items(&l, batch->x.shape[2], p->workers);
@@ -167,7 +182,7 @@ static tally_status train_slices(const plan *p, const tl_batch *batch, size_t fi
 
 tally_status tl_cl_train(tl_plan *base, const tl_batch *batch) {
     plan *p = (plan *)base;
-    size_t columns = batch->x.shape[2], slices = columns / COLUMNS + (columns % COLUMNS != 0);
+    size_t slices = slices_of(batch->x.shape[2]);
     tally_status status = pack(p, batch);
     for (size_t first = 0; first < slices && !status; first += p->slices)
         status = train_slices(p, batch, first, slices - first < p->slices ? slices : first + p->slices);
@@ -184,5 +199,6 @@ tally_status tl_cl_predict(tl_plan *base, const tl_batch *batch) {
     tl_launch_view(&l, &batch->probabilities, 2);
     buffer(&l, &p->rooms);
     tl_launch_number(&l, p->room);
+    take(&l, p, slices_of(batch->x.shape[2]));
     return tl_launch_run_items(&l, batch->x.shape[2], p->workers);
 }
