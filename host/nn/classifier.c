@@ -112,29 +112,29 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
     return status;
 }
 
-/* Rows of a cache line each, so that what is read and what is written both stay in the cache. */
+/* A tile of LANES sequences by TURN values is turned at a time: whole cache lines are read and written, so that it does not matter how many
+ * rows a power of two apart the cache can hold. */
 enum { TURN = 16 };
 
-/* Value number value of a sequence of so many of them, moved to the end of values. */
-static float moved(const float *x, size_t value, size_t values, size_t has) {
-    return value < values - has ? 0.0f : x[value - (values - has)];
-}
-
-/* Row-major x [count, T, I] as the slice's x lies in memory. */
+/* Row-major x [count, T, I] as the slice's x lies in memory: a shorter sequence at the end of its steps, zeros behind the last. */
 static void turn(const tl_slice *slice, const float *x, const int32_t *lengths) {
     const tally_tensor *t = &slice->x;
     size_t inputs = t->shape[0], values = inputs * t->shape[1], columns = t->shape[2];
-    float *rows[TURN];
     for (size_t first = 0; first < values; first += TURN) {
         size_t some = values - first < TURN ? values - first : TURN;
+        float *rows[TURN];
         for (size_t v = 0; v < some; v++)
             rows[v] = slice->of->x_columns + (first + v) % inputs * t->stride[0] + (first + v) / inputs * t->stride[1];
-        for (size_t n = 0; n < slice->count; n++)
+        for (size_t column = 0; column < columns; column += LANES) {
+            float tile[TURN][LANES] = {{0}};
+            for (size_t n = 0; n < LANES && column + n < slice->count; n++) {
+                size_t missing = lengths ? values - (size_t)lengths[column + n] * inputs : 0;
+                for (size_t v = missing < first ? 0 : missing - first; v < some; v++)
+                    tile[v][n] = x[(column + n) * values + first + v - missing];
+            }
             for (size_t v = 0; v < some; v++)
-                rows[v][n] = lengths ? moved(x + n * values, first + v, values, (size_t)lengths[n] * inputs)
-                                     : x[n * values + first + v];
-        for (size_t v = 0; v < some; v++)
-            memset(rows[v] + slice->count, 0, (columns - slice->count) * sizeof(float));
+                memcpy(rows[v] + column, tile[v], sizeof tile[v]);
+        }
     }
 }
 
@@ -378,8 +378,9 @@ tally_status tl_slice_train(const tl_slice *slice, const tl_place *place, float 
 tally_status tl_slice_probabilities(const tl_slice *slice, float *columns, float *rows) {
     size_t classes = slice->probabilities.shape[0], padded = slice->probabilities.shape[1];
     tally_status status = tally_tensor_read(&slice->probabilities, columns, classes * padded);
-    for (size_t n = 0; n < slice->count && !status; n++)
+    for (size_t first = 0; first < padded && !status; first += LANES) /* a cache line of each class */
         for (size_t k = 0; k < classes; k++)
-            rows[n * classes + k] = columns[k * padded + n];
+            for (size_t n = first; n < first + LANES && n < slice->count; n++)
+                rows[n * classes + k] = columns[k * padded + n];
     return status;
 }
