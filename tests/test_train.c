@@ -1,4 +1,5 @@
 /* Training: what does not change its result, how it stops, what it keeps. The device is TALLY_TEST_DEVICE, cpu if that is not set. */
+#include "core/fail.h"
 #include "parity/bounded.h"
 
 #include <setjmp.h>
@@ -264,6 +265,84 @@ static void training_lowers_the_loss_and_testing_counts(void **state) {
     end(&e);
 }
 
+/* The training strings over and over, more than any device takes at a time. */
+enum { MANY = 17000, STRINGS = 301 };
+
+typedef struct many {
+    const tally_dataset *strings;
+    size_t unreadable, mislabelled; /* from the first on, and one; MANY: none */
+} many;
+
+static tally_status read_many(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
+                              int32_t *labels) {
+    const many *m = data->context;
+    for (size_t i = 0; i < count; i++) {
+        size_t number = numbers[i] % STRINGS;
+        if (numbers[i] >= m->unreadable)
+            return tl_fail(TALLY_IO, "sequence %zu cannot be read", numbers[i]);
+        tally_status status =
+            m->strings->read(m->strings, &number, 1, x ? x + 9 * i : NULL, labels ? labels + i : NULL);
+        if (status)
+            return status;
+        if (labels && numbers[i] == m->mislabelled)
+            labels[i] = 10;
+    }
+    return TALLY_OK;
+}
+
+static void many_slices_are_each_their_own(void **state) {
+    (void)state;
+    experiment e = start(0);
+    many m = {tally_count_train(e.count), MANY, MANY};
+    tally_dataset data = *m.strings;
+    data.size = MANY;
+    data.read = read_many;
+    data.context = &m;
+    size_t *numbers = calloc(MANY, sizeof *numbers), mistakes = 0;
+    float *x = calloc((size_t)MANY * 9, sizeof *x), *p = calloc((size_t)MANY * 10, sizeof *p), few[STRINGS * 10];
+    int32_t *labels = calloc(MANY, sizeof *labels), *lengths = calloc(MANY, sizeof *lengths);
+    assert_true(numbers && x && p && labels && lengths);
+    for (size_t i = 0; i < MANY; i++) {
+        numbers[i] = i;
+        lengths[i] = (int32_t)(1 + i % STRINGS % 9);
+    }
+    check(data.read(&data, numbers, MANY, x, labels));
+    check(tally_predict(e.model, x, MANY, 9, lengths, p));
+    check(tally_predict(e.model, x, STRINGS, 9, lengths, few));
+    for (size_t i = 0; i < MANY; i++)
+        assert_memory_equal(p + 10 * i, few + 10 * (i % STRINGS), 10 * sizeof *p);
+    check(tally_predict(e.model, x, MANY, 9, NULL, p));
+    check(tally_predict(e.model, x, STRINGS, 9, NULL, few));
+    for (size_t i = 0; i < MANY; i++) {
+        size_t best = 0;
+        assert_memory_equal(p + 10 * i, few + 10 * (i % STRINGS), 10 * sizeof *p);
+        for (size_t k = 1; k < 10; k++)
+            best = p[10 * i + k] > p[10 * i + best] ? k : best;
+        mistakes += best != (size_t)labels[i];
+    }
+    tally_test_result result = {0};
+    check(tally_test(e.model, &data, 0, MANY, NULL, &result));
+    assert_int_equal(result.tested, MANY);
+    assert_int_equal(result.mistakes, mistakes);
+
+    /* What comes before a fault is counted, and nothing after it. */
+    size_t before = 9000 - 9000 % tally_device_slice_columns(e.device);
+    m.unreadable = 9000;
+    assert_int_equal(tally_test(e.model, &data, 0, MANY, NULL, &result), TALLY_IO);
+    assert_non_null(strstr(tally_error_text(), "sequence 9000 cannot"));
+    assert_int_equal(result.tested, before);
+    m = (many){m.strings, MANY, 9000};
+    assert_int_equal(tally_test(e.model, &data, 0, MANY, NULL, &result), TALLY_DATA);
+    assert_non_null(strstr(tally_error_text(), "label 10 of sequence 9000 is not in 0 to 9"));
+    assert_int_equal(result.tested, before);
+    free(numbers);
+    free(lengths);
+    free(labels);
+    free(x);
+    free(p);
+    end(&e);
+}
+
 /* A model that always answers the same is right for that class alone. */
 static void every_class_can_be_the_answer(void **state) {
     (void)state;
@@ -405,6 +484,7 @@ int main(void) {
         cmocka_unit_test(a_nan_stops_in_its_step_and_is_named),
         cmocka_unit_test(an_infinite_weight_is_named),
         cmocka_unit_test(training_lowers_the_loss_and_testing_counts),
+        cmocka_unit_test(many_slices_are_each_their_own),
         cmocka_unit_test(every_class_can_be_the_answer),
         cmocka_unit_test(the_loss_is_that_of_the_predictions),
         cmocka_unit_test(a_shuffled_epoch_has_every_sequence_once),
