@@ -49,8 +49,8 @@ TALLY_API const tally_dataset *tally_count_test(const tally_count *count);
 
 enum { TALLY_MAX_CLASSES = 65536 };
 
-/* Sequences from files with their labels, in memory as the files have them (bytes stay bytes). They are read, checked and in memory
- * once it is made; the files are not needed any more.
+/* Sequences from files with their labels, in memory as the files have them (bytes stay bytes). All is read and checked when it is
+ * made. From one thread at a time, but for its data sets.
  *
  * A file may be packed by gzip. Memory is taken for values that are in a file, never for those that its header promises.
  * TALLY_IO: a file cannot be read. TALLY_DATA: it is not what it must be; the text names it and says why. */
