@@ -172,8 +172,8 @@ class Train(Case):
             value = r[key]
             read = text if isinstance(value, str) else json.loads(text)
             self.assertEqual(read, value, key)
-        self.assertEqual(set(notes), {"task", "length", "train_size", "draw", "seed", "epochs", "kept_epoch", "steps",
-                                      "batch", "learning_rate", "beta1", "beta2", "epsilon", "shuffle", "keep",
+        self.assertEqual(set(notes), {"task", "length", "shortest", "train_size", "draw", "seed", "epochs", "kept_epoch", "steps",
+                                      "batch", "learning_rate", "beta1", "beta2", "epsilon", "dropout", "shuffle", "keep",
                                       "epochs_wanted", "patience", "lr_decay", "clip", "valid", "valid_size",
                                       "device", "backend", "route", "threads", "train_seconds", "loss",
                                       "weights_sha256"})

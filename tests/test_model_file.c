@@ -74,7 +74,7 @@ static void assert_numbered(const tally_model *model) {
         size_t own = is_bias_hh(model, p) ? tally_model_get_config(model)->cell == TALLY_GRU ? 2 * HIDDEN : count : 0;
         assert_int_equal(tally_model_get(model, p, values, count), TALLY_OK);
         for (size_t e = 0; e < count; e++)
-            assert_float_equal(values[e], (e < own ? 0 : number(p, e)), 0);
+            assert_float_equal(values[e], (e < own ? 0.0f : number(p, e)), 0);
     }
 }
 

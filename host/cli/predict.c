@@ -39,8 +39,8 @@ enum { BATCH = 1000, MAX_VALUES = 1 << 20 };
 
 typedef struct predictor {
     const tally_model *model;
-    size_t length;  /* of every string; 0: any, the model does not say */
-    size_t classes; /* counts it can give */
+    size_t shortest, length; /* of every string; length 0: any, the model does not say */
+    size_t classes;          /* counts it can give */
     bool all_probabilities;
     json_t *json; /* the array so far, or NULL for text */
     /* Strings that wait: count of them, all of the same length. */
@@ -131,9 +131,12 @@ static int check(const predictor *p, const char *text, size_t length, const char
     }
     if (length == 0)
         return command_fail(TALLY_DATA, "%s %zu: it is empty", place, number);
-    if (p->length > 0 && length != p->length)
+    if (p->length > 0 && p->shortest == p->length && length != p->length)
         return command_fail(TALLY_DATA, "%s %zu: %zu characters, but the model takes strings of %zu", place, number,
                             length, p->length);
+    if (p->length > 0 && (length < p->shortest || length > p->length))
+        return command_fail(TALLY_DATA, "%s %zu: %zu characters, but the model takes strings of %zu to %zu", place,
+                            number, length, p->shortest, p->length);
     return TALLY_OK;
 }
 
@@ -201,6 +204,7 @@ static int predict(predictor *p, char **strings, size_t count) {
 
 static int predict_strings(predictor *p, const recipe *r, bool json, char **strings, size_t count) {
     p->length = r->known[RECIPE_LENGTH] ? (size_t)r->length : 0;
+    p->shortest = (size_t)r->shortest;
     p->classes = tally_model_get_config(p->model)->classes;
     if (!json)
         return predict(p, strings, count);

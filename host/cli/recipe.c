@@ -1,6 +1,7 @@
 #include "recipe.h"
 
 #include <float.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "command.h"
@@ -17,6 +18,7 @@ static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_VERSION] = "tally.version",
     [RECIPE_TASK] = "task",
     [RECIPE_LENGTH] = "length",
+    [RECIPE_SHORTEST] = "shortest",
     [RECIPE_TRAIN_SIZE] = "train_size",
     [RECIPE_DRAW] = "draw",
     [RECIPE_TIME_STEPS] = "time_steps",
@@ -36,6 +38,7 @@ static const char *const keys[RECIPE_FIELDS] = {
     [RECIPE_BETA1] = "beta1",
     [RECIPE_BETA2] = "beta2",
     [RECIPE_EPSILON] = "epsilon",
+    [RECIPE_DROPOUT] = "dropout",
     [RECIPE_SHUFFLE] = "shuffle",
     [RECIPE_KEEP] = "keep",
     [RECIPE_PATIENCE] = "patience",
@@ -61,6 +64,7 @@ const char *recipe_key(recipe_field field) {
 bool recipe_has(const recipe *r, recipe_field field) {
     switch (field) {
     case RECIPE_LENGTH:
+    case RECIPE_SHORTEST:
     case RECIPE_DRAW:
         return r->task == RECIPE_COUNT;
     case RECIPE_TIME_STEPS:
@@ -83,6 +87,7 @@ recipe recipe_defaults(recipe_task task) {
     recipe r = {
         .task = (int)task,
         .length = strings.length,
+        .shortest = strings.length,
         .train_size = strings.train_size,
         .seed = strings.seed,
         .draw = (int)strings.draw,
@@ -112,8 +117,9 @@ void recipe_values(recipe *r, value values[RECIPE_FIELDS]) {
     values[RECIPE_VERSION] = value_text(&r->version);
     values[RECIPE_TASK] = value_choice(&r->task, tasks);
     values[RECIPE_LENGTH] = value_whole(&r->length, 1, RECIPE_MAX_LENGTH);
+    values[RECIPE_SHORTEST] = value_whole(&r->shortest, 1, RECIPE_MAX_LENGTH);
     values[RECIPE_TRAIN_SIZE] =
-        value_whole(&r->train_size, 1, r->task == RECIPE_COUNT ? 1u << RECIPE_MAX_LENGTH : UINT32_MAX);
+        value_whole(&r->train_size, 1, r->task == RECIPE_COUNT ? (2u << RECIPE_MAX_LENGTH) - 2 : UINT32_MAX);
     values[RECIPE_DRAW] = value_choice(&r->draw, draws);
     values[RECIPE_TIME_STEPS] = value_whole(&r->time_steps, 1, INT32_MAX);
     values[RECIPE_INPUTS] = value_whole(&r->inputs, 1, INT64_MAX);
@@ -132,6 +138,7 @@ void recipe_values(recipe *r, value values[RECIPE_FIELDS]) {
     values[RECIPE_BETA1] = value_fraction(&r->beta1);
     values[RECIPE_BETA2] = value_fraction(&r->beta2);
     values[RECIPE_EPSILON] = value_real(&r->epsilon, 0, (double)FLT_MAX);
+    values[RECIPE_DROPOUT] = value_fraction(&r->dropout);
     values[RECIPE_SHUFFLE] = value_flag(&r->shuffle);
     values[RECIPE_KEEP] = value_choice(&r->keep, keeps);
     values[RECIPE_PATIENCE] = value_whole(&r->patience, 0, RECIPE_MAX_EPOCHS);
@@ -196,10 +203,15 @@ static int load_field(recipe *r, const tally_model *model, const char *path, rec
 }
 
 /* Of count: the model goes with its strings, as far as they are known. */
-static int check_strings(const recipe *r, const tally_model_config *config, const char *path) {
+static int check_strings(recipe *r, const tally_model_config *config, const char *path) {
     if (r->known[RECIPE_LENGTH] && config->classes != r->length + 1)
         return command_fail(TALLY_MODEL, "%s: its note length is %llu, which makes %llu counts, but it has %zu classes",
                             path, (unsigned long long)r->length, (unsigned long long)r->length + 1, config->classes);
+    if (!r->known[RECIPE_SHORTEST]) /* all have as many bits */
+        r->shortest = r->length;
+    if (r->shortest > r->length)
+        return command_fail(TALLY_MODEL, "%s: its note shortest is %llu, but its note length is %llu", path,
+                            (unsigned long long)r->shortest, (unsigned long long)r->length);
     if (config->inputs != 1)
         return command_fail(TALLY_MODEL, "%s: it takes %zu inputs a step, but a string has one bit a step", path,
                             config->inputs);
@@ -238,6 +250,16 @@ int recipe_load(recipe *r, const tally_model *model, const char *path) {
     return r->known[RECIPE_DIGEST] ? check_digest(r, model, path) : TALLY_OK;
 }
 
+recipe_text recipe_lengths(const recipe *r) {
+    recipe_text shown;
+    if (r->shortest == r->length)
+        snprintf(shown.text, sizeof shown.text, "%llu", (unsigned long long)r->length);
+    else
+        snprintf(shown.text, sizeof shown.text, "%llu to %llu", (unsigned long long)r->shortest,
+                 (unsigned long long)r->length);
+    return shown;
+}
+
 int recipe_need_strings(const recipe *r, const char *path) {
     static const recipe_field needed[] = {RECIPE_TASK, RECIPE_LENGTH, RECIPE_TRAIN_SIZE, RECIPE_DRAW, RECIPE_SEED};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
@@ -245,14 +267,20 @@ int recipe_need_strings(const recipe *r, const char *path) {
             return command_fail(TALLY_MODEL,
                                 "%s: it has no note %s, so it is not known which strings it was not trained on", path,
                                 keys[needed[i]]);
-    if (r->train_size > 1ull << r->length)
-        return command_fail(TALLY_MODEL, "%s: its note train_size is %llu, but there are %llu strings of %llu bits",
-                            path, (unsigned long long)r->train_size, 1ull << r->length, (unsigned long long)r->length);
+    if (r->train_size > recipe_all_strings(r))
+        return command_fail(TALLY_MODEL, "%s: its note train_size is %llu, but there are %llu strings of %s bits", path,
+                            (unsigned long long)r->train_size, (unsigned long long)recipe_all_strings(r),
+                            recipe_lengths(r).text);
     return TALLY_OK;
+}
+
+uint64_t recipe_all_strings(const recipe *r) {
+    return (2ull << r->length) - (1ull << r->shortest);
 }
 
 tally_count_options recipe_strings(const recipe *r) {
     return (tally_count_options){.length = (unsigned)r->length,
+                                 .shortest = (unsigned)r->shortest,
                                  .train_size = (size_t)r->train_size,
                                  .seed = r->seed,
                                  .draw = (tally_draw)r->draw};

@@ -20,6 +20,7 @@ typedef enum recipe_field {
     RECIPE_VERSION,
     RECIPE_TASK,
     RECIPE_LENGTH,
+    RECIPE_SHORTEST,
     RECIPE_TRAIN_SIZE,
     RECIPE_DRAW,
     RECIPE_TIME_STEPS,
@@ -39,6 +40,7 @@ typedef enum recipe_field {
     RECIPE_BETA1,
     RECIPE_BETA2,
     RECIPE_EPSILON,
+    RECIPE_DROPOUT,
     RECIPE_SHUFFLE,
     RECIPE_KEEP,
     RECIPE_PATIENCE,
@@ -65,8 +67,8 @@ typedef struct recipe {
     int task; /* a recipe_task */
     uint64_t train_size, seed;
     /* Of count: */
-    uint64_t length;
-    int draw; /* a tally_draw */
+    uint64_t length, shortest; /* bits of a string: at most, and at least */
+    int draw;                  /* a tally_draw */
     /* Of mnist and npy: */
     uint64_t time_steps, inputs, classes;
     int normalize; /* a recipe_normalize */
@@ -74,7 +76,7 @@ typedef struct recipe {
     double hold_out; /* the share that was, known if any was to be */
     /* Of all: */
     uint64_t epochs, epochs_wanted, kept_epoch, steps, batch; /* epochs: done */
-    double rate, beta1, beta2, epsilon;
+    double rate, beta1, beta2, epsilon, dropout;
     bool shuffle;
     int keep; /* a tally_keep */
     uint64_t patience;
@@ -113,6 +115,14 @@ int recipe_load(recipe *r, const tally_model *model, const char *path);
 
 /* Whether the strings of a counting experiment can be made again; else TALLY_MODEL, said on stderr. */
 int recipe_need_strings(const recipe *r, const char *path);
+
+/* The lengths of the strings: "20" or "5 to 20". */
+typedef struct recipe_text {
+    char text[48];
+} recipe_text;
+recipe_text recipe_lengths(const recipe *r);
+/* How many strings there are of them. */
+uint64_t recipe_all_strings(const recipe *r);
 
 tally_count_options recipe_strings(const recipe *r);
 

@@ -60,8 +60,8 @@ static const task_words *words(const report *r) {
 static void print_sequences(const report *r) {
     const recipe *c = r->recipe;
     if (c->task == RECIPE_COUNT)
-        printf("%s of the %s strings of %llu bits", format_whole(c->train_size).text,
-               format_whole((uint64_t)1 << c->length).text, (unsigned long long)c->length);
+        printf("%s of the %s strings of %s bits", format_whole(c->train_size).text,
+               format_whole(recipe_all_strings(c)).text, recipe_lengths(c).text);
     else
         printf("%s %s of %llu %s of %llu inputs", format_whole(c->train_size).text, words(r)->many,
                (unsigned long long)c->time_steps, words(r)->steps, (unsigned long long)c->inputs);
@@ -238,11 +238,13 @@ int report_dump_json(json_t *object) {
 
 int report_print_json(const report *r) {
     json_t *object = json_object();
-    json_int_t hidden = (json_int_t)tally_model_get_config(r->model)->hidden;
+    const tally_model_config *config = tally_model_get_config(r->model);
     bool built =
         object != NULL && recipe_json(r->recipe, object) && set_device(r, object) &&
         (r->trained || set_trained_device(r->recipe, object)) && set_speed(r->recipe, object) && set_test(r, object) &&
-        json_object_set_new(object, "hidden", json_integer(hidden)) == 0 &&
+        json_object_set_new(object, "cell", json_string(tally_cell_name(config->cell))) == 0 &&
+        json_object_set_new(object, "layers", json_integer((json_int_t)config->layers)) == 0 &&
+        json_object_set_new(object, "hidden", json_integer((json_int_t)config->hidden)) == 0 &&
         json_object_set_new(object, "weights_sha256", value_json_text(r->digest)) == 0 &&
         json_object_set_new(object, r->trained ? "out" : "file", text_or_null(r->file)) == 0 &&
         (!r->trained || (json_object_set_new(object, "stopped", text_or_null(r->stopped)) == 0 &&

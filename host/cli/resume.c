@@ -13,7 +13,7 @@ static int read_recipe(resume *r, const tally_model *model) {
     int result = recipe_load(&r->recipe, model, r->path);
     if (result == TALLY_OK && r->recipe.task == RECIPE_COUNT)
         result = recipe_need_strings(&r->recipe, r->path);
-    r->hidden = tally_model_get_config(model)->hidden;
+    r->shape = shape_of(model);
     /* The texts are the model's. */
     static const recipe_field texts[] = {RECIPE_VERSION, RECIPE_DEVICE, RECIPE_BACKEND, RECIPE_DIGEST};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

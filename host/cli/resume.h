@@ -4,12 +4,13 @@
 
 #include "options.h"
 #include "recipe.h"
+#include "shape.h"
 
 /* What a file says of a run that is to go on. */
 typedef struct resume {
     const char *path;
     recipe recipe; /* without its texts */
-    uint64_t hidden;
+    shape shape;
 } resume;
 
 enum { RESUME_MAX_OPTIONS = 96 };

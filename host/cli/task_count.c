@@ -5,11 +5,15 @@ static size_t count_options(task_choice *choice, const value values[RECIPE_FIELD
     value train_size = values[RECIPE_TRAIN_SIZE];
     train_size.whole = &choice->train_size;
     size_t n = 0;
-    options[n++] = (option){.name = "length", .argument = "N", .value = values[RECIPE_LENGTH], .help = "bits a string"};
+    options[n++] =
+        (option){.name = "length",
+                 .argument = "N",
+                 .value = value_span(&choice->recipe->shortest, &choice->recipe->length, 1, RECIPE_MAX_LENGTH),
+                 .help = "bits a string; with 5..20, strings of each of these lengths"};
     options[n++] = (option){.name = "train-size",
                             .argument = "N",
                             .value = train_size,
-                            .help = "strings to train on, at most the 2^length there are",
+                            .help = "strings to train on, at most as many as there are",
                             .fallback = "10000, or half of all strings if that is less"};
     options[n++] = (option){
         .name = "draw",
@@ -20,18 +24,19 @@ static size_t count_options(task_choice *choice, const value values[RECIPE_FIELD
 }
 
 /* The guide's number, but of short strings half, so that some are left to test. */
-static uint64_t default_train_size(uint64_t length) {
-    uint64_t half = (uint64_t)1 << (length - 1), usual = tally_count_defaults().train_size;
+static uint64_t default_train_size(const recipe *r) {
+    uint64_t half = recipe_all_strings(r) / 2, usual = tally_count_defaults().train_size;
     return half < usual ? half : usual;
 }
 
 static int check_count(task_choice *choice) {
     recipe *r = choice->recipe;
-    uint64_t length = r->length, train_size = choice->train_size;
-    if (train_size > (uint64_t)1 << length)
-        return command_misused("train", "option --train-size: %llu is more than the %llu strings of %llu bits",
-                               (unsigned long long)train_size, 1ull << length, (unsigned long long)length);
-    r->train_size = train_size > 0 ? train_size : default_train_size(length);
+    uint64_t train_size = choice->train_size;
+    if (train_size > recipe_all_strings(r))
+        return command_misused("train", "option --train-size: %llu is more than the %llu strings of %s bits",
+                               (unsigned long long)train_size, (unsigned long long)recipe_all_strings(r),
+                               recipe_lengths(r).text);
+    r->train_size = train_size > 0 ? train_size : default_train_size(r);
     return TALLY_OK;
 }
 
@@ -66,7 +71,7 @@ const task task_count = {
         {
             .command = "train",
             .usage = "tally train count [OPTION...]",
-            .about = "Trains an LSTM to count the ones in strings of bits. Of all 2^length strings,\n"
+            .about = "Trains a network to count the ones in strings of bits. Of all 2^length strings,\n"
                      "shuffled by the seed, the first ones are trained on; all others are tested at\n"
                      "the end and never trained on. The same options give the same weights, whatever\n"
                      "the number of threads.\n"

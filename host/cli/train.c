@@ -13,16 +13,15 @@
 #include "report.h"
 #include "resume.h"
 #include "schedule.h"
+#include "shape.h"
 #include "stop.h"
 #include "task.h"
-
-enum { MAX_HIDDEN = 4096 };
 
 typedef struct arguments {
     const task *task;
     task_choice choice;
     recipe recipe;
-    uint64_t hidden;
+    shape shape;
     command_device device;
     const char *out;
     schedule schedule;
@@ -188,7 +187,11 @@ static tally_status predict_example(training *t) {
         return TALLY_OK;
     float x[RECIPE_MAX_LENGTH];
     size_t first = 0, steps = strings->steps;
+    int32_t length = (int32_t)steps;
     tally_status status = strings->read(strings, &first, 1, x, NULL);
+    if (status == TALLY_OK && strings->lengths != NULL)
+        status = strings->lengths(strings, &first, 1, &length);
+    steps = (size_t)length;
     if (status == TALLY_OK)
         status = tally_predict(t->model, x, 1, steps, NULL, t->probabilities);
     if (status != TALLY_OK)
@@ -223,6 +226,7 @@ static tally_status start_run(training *t) {
         .patience = (size_t)r->patience,
         .decay = (tally_decay)r->decay,
         .clip = r->clip,
+        .dropout = r->dropout,
     };
     const char *from = t->arguments->schedule.resume;
     return from != NULL ? tally_training_resume(t->model, t->train, t->valid, &options, from, &t->run)
@@ -262,8 +266,11 @@ static tally_status make_model(training *t, tally_device *device) {
     const arguments *a = t->arguments;
     if (a->schedule.resume != NULL)
         return tally_model_load(device, a->schedule.resume, &t->model);
-    tally_model_config config = {
-        .inputs = t->data->train->inputs, .hidden = (size_t)a->hidden, .classes = t->data->train->classes, .layers = 1};
+    tally_model_config config = {.inputs = t->data->train->inputs,
+                                 .hidden = (size_t)a->shape.hidden,
+                                 .classes = t->data->train->classes,
+                                 .layers = (size_t)a->shape.layers,
+                                 .cell = (tally_cell)a->shape.cell};
     tally_status status = tally_model_new(device, &config, &t->model);
     return status == TALLY_OK ? tally_model_init(t->model, a->recipe.seed) : status;
 }
@@ -314,16 +321,15 @@ static int train_with(arguments *a, const task_data *data) {
     return result;
 }
 
-enum { MAX_COMMON = 32, MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + SCHEDULE_OPTIONS + 1 };
+enum {
+    MAX_COMMON = 32,
+    MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + SHAPE_OPTIONS + SCHEDULE_OPTIONS + 1
+};
 _Static_assert((int)MAX_OPTIONS <= (int)RESUME_MAX_OPTIONS, "a table of values has room for all options");
 
 /* Options that all tasks have; how many. */
 static size_t common_options(arguments *a, const value v[RECIPE_FIELDS], option *options) {
     const option common[] = {
-        {.name = "hidden",
-         .argument = "N",
-         .value = value_whole(&a->hidden, 1, MAX_HIDDEN),
-         .help = "units of the LSTM"},
         {.name = "epochs",
          .argument = "N",
          .value = v[RECIPE_EPOCHS_WANTED],
@@ -333,6 +339,10 @@ static size_t common_options(arguments *a, const value v[RECIPE_FIELDS], option 
         {.name = "beta1", .argument = "X", .value = v[RECIPE_BETA1], .help = "Adam's decay of the gradient's mean"},
         {.name = "beta2", .argument = "X", .value = v[RECIPE_BETA2], .help = "Adam's decay of the gradient's square"},
         {.name = "epsilon", .argument = "X", .value = v[RECIPE_EPSILON], .help = "what Adam adds to the divisor"},
+        {.name = "dropout",
+         .argument = "SHARE",
+         .value = v[RECIPE_DROPOUT],
+         .help = "share of what a layer hands to the next that is left out in training"},
         {.name = "seed",
          .argument = "N",
          .value = v[RECIPE_SEED],
@@ -367,7 +377,7 @@ static void make_options(arguments *a, const task *chosen, option options[MAX_OP
     const task *defaults = chosen != NULL ? chosen : task_get(RECIPE_COUNT);
     *a = (arguments){.task = defaults,
                      .recipe = recipe_defaults(defaults->number),
-                     .hidden = defaults->hidden,
+                     .shape = {.hidden = defaults->hidden, .layers = 1},
                      .device = {.selector = "auto"}};
     a->choice = (task_choice){.recipe = &a->recipe, .hold_out = NAN};
     value v[RECIPE_FIELDS];
@@ -376,6 +386,7 @@ static void make_options(arguments *a, const task *chosen, option options[MAX_OP
     for (int i = 0; i < RECIPE_TASKS; i++)
         if (chosen == NULL || chosen == task_get(i))
             count += task_get(i)->options(&a->choice, v, options + count);
+    count += shape_options(&a->shape, options + count);
     count += common_options(a, v, options + count);
     count += schedule_options(&a->schedule, v, options + count);
     options[count] = (option){.name = NULL};
@@ -412,7 +423,7 @@ static int choose_task(arguments *a, const option *options, int argc, char **arg
 static void adopt(arguments *a) {
     const recipe *r = &a->resume.recipe;
     a->recipe = *r;
-    a->hidden = a->resume.hidden;
+    a->shape = a->resume.shape;
     a->choice.train_size = r->train_size;
     a->choice.hold_out = r->known[RECIPE_HOLD_OUT] ? r->hold_out : NAN;
     a->choice.file_order = !r->shuffle;
@@ -460,6 +471,8 @@ int command_train(int argc, char **argv) {
         return command_misused(a.task->help.command, "'%s' is too much behind the task", argv[1]);
     if (a.schedule.save_every > 0 && a.out == NULL)
         return command_misused(a.task->help.command, "option --save-every: where to? Give --out FILE");
+    if (a.recipe.dropout > 0 && a.shape.layers == 1)
+        return command_misused(a.task->help.command, "option --dropout: it is between layers, and there is one");
     int checked = a.task->check(&a.choice);
     if (checked != TALLY_OK)
         return checked;

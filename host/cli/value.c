@@ -17,6 +17,10 @@ value value_whole(uint64_t *target, uint64_t least, uint64_t most) {
     return (value){.kind = VALUE_WHOLE, .whole = target, .least = least, .most = most};
 }
 
+value value_span(uint64_t *from, uint64_t *to, uint64_t least, uint64_t most) {
+    return (value){.kind = VALUE_SPAN, .whole = from, .to = to, .least = least, .most = most};
+}
+
 value value_real(double *target, double low, double high) {
     return (value){.kind = VALUE_REAL, .real = target, .low = low, .high = high};
 }
@@ -41,6 +45,23 @@ static bool parse_whole(const char *text, uint64_t *number) {
             return false;
     }
     *number = n;
+    return true;
+}
+
+static bool parse_span(const value *v, const char *text) {
+    char first[VALUE_TEXT_SIZE];
+    const char *dots = strstr(text, "..");
+    size_t length = dots != NULL ? (size_t)(dots - text) : strlen(text);
+    uint64_t from, to;
+    if (length >= sizeof first)
+        return false;
+    memcpy(first, text, length);
+    first[length] = '\0';
+    if (!parse_whole(first, &from) || !parse_whole(dots != NULL ? dots + 2 : first, &to) || from < v->least ||
+        from > to || to > v->most)
+        return false;
+    *v->whole = from;
+    *v->to = to;
     return true;
 }
 
@@ -73,6 +94,8 @@ bool value_parse(const value *v, const char *text) {
         *v->whole = number;
         return true;
     }
+    case VALUE_SPAN:
+        return parse_span(v, text);
     case VALUE_REAL: {
         double number;
         if (!parse_real(text, &number) || !in_range(v, number))
@@ -104,6 +127,10 @@ void value_describe_range(const value *v, char text[VALUE_TEXT_SIZE]) {
         snprintf(text, size, "a whole number from %llu to %llu", (unsigned long long)v->least,
                  (unsigned long long)v->most);
         return;
+    case VALUE_SPAN:
+        snprintf(text, size, "a whole number from %llu to %llu, or two: 5..20", (unsigned long long)v->least,
+                 (unsigned long long)v->most);
+        return;
     case VALUE_REAL:
         snprintf(text, size, "a number from %g to %s%g", v->low, v->below_high ? "below " : "", v->high);
         return;
@@ -128,6 +155,12 @@ void value_format(const value *v, char text[VALUE_TEXT_SIZE]) {
         return;
     case VALUE_WHOLE:
         snprintf(text, size, "%llu", (unsigned long long)*v->whole);
+        return;
+    case VALUE_SPAN:
+        if (*v->whole == *v->to)
+            snprintf(text, size, "%llu", (unsigned long long)*v->to);
+        else
+            snprintf(text, size, "%llu..%llu", (unsigned long long)*v->whole, (unsigned long long)*v->to);
         return;
     case VALUE_REAL: /* the fewest digits that read back exactly; 17 always do */
         for (int digits = 1; digits <= 17; digits++) {
@@ -170,6 +203,11 @@ json_t *value_json(const value *v) {
     case VALUE_WHOLE: {
         if (v->most <= INT64_MAX)
             return json_integer((json_int_t)*v->whole);
+        char text[VALUE_TEXT_SIZE];
+        value_format(v, text);
+        return json_string(text);
+    }
+    case VALUE_SPAN: {
         char text[VALUE_TEXT_SIZE];
         value_format(v, text);
         return json_string(text);

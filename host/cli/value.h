@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum value_kind { VALUE_FLAG, VALUE_TEXT, VALUE_WHOLE, VALUE_REAL, VALUE_CHOICE } value_kind;
+typedef enum value_kind { VALUE_FLAG, VALUE_TEXT, VALUE_WHOLE, VALUE_REAL, VALUE_CHOICE, VALUE_SPAN } value_kind;
 
 typedef struct value {
     value_kind kind;
@@ -18,6 +18,7 @@ typedef struct value {
         double *real;
         int *choice; /* its number */
     };
+    uint64_t *to; /* of a span: its end, whole being its beginning */
     uint64_t least, most;
     double low, high;
     bool below_high;            /* high itself is out of range */
@@ -27,6 +28,8 @@ typedef struct value {
 value value_flag(bool *target);
 value value_text(const char **target);
 value value_whole(uint64_t *target, uint64_t least, uint64_t most);
+/* "20", or "5..20". */
+value value_span(uint64_t *from, uint64_t *to, uint64_t least, uint64_t most);
 value value_real(double *target, double low, double high);
 value value_fraction(double *target); /* from 0 to below 1 */
 value value_choice(int *target, const char *const *choices);
