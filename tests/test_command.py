@@ -1,6 +1,8 @@
 """The tally command from outside: what it prints, its exit codes, its files. TALLY and EXAMPLE name the programs."""
 
+import collections
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -120,7 +122,7 @@ class Usage(Case):
                 ("seed", "1x", whole), ("lr", "-1", "is not a number from 0"), ("lr", "nan", "is not a number"),
                 ("lr", "inf", "is not a number"), ("lr", "1e-3 ", "is not a number"), ("lr", "", "is not a number"),
                 ("beta1", "1", "from 0 to below 1"), ("beta2", "1", "from 0 to below 1"),
-                ("epsilon", "1e400", "is not a number"), ("draw", "odd", "is not random or even"),
+                ("epsilon", "1e400", "is not a number"), ("draw", "odd", "is not random or even or runs"),
                 ("keep", "first", "is not last or best")):
             with self.subTest(option=option, value=value):
                 self.fails(USAGE, f"option --{option}: '{value}' ", wanted, args=("train", "count",
@@ -186,7 +188,7 @@ class Train(Case):
         for threads in "1", "2", "3":
             self.assertEqual(digest("--threads", threads), first)
         others = [digest(*more) for more in (
-            ("--seed", "2"), ("--draw", "even"), ("--batch", "64"), ("--batch", "64", "--shuffle"), ("--lr", "0.02"),
+            ("--seed", "2"), ("--draw", "even"), ("--draw", "runs"), ("--batch", "64"), ("--batch", "64", "--shuffle"), ("--lr", "0.02"),
             ("--beta1", "0.8"), ("--beta2", "0.99"), ("--epsilon", "1e-3"), ("--epochs", "31"), ("--hidden", "9"),
             ("--length", "9"), ("--train-size", "201"))]
         self.assertEqual(len({first, *others}), 1 + len(others))
@@ -214,6 +216,21 @@ class Train(Case):
         taken = [math.comb(8, k) - r["tested_by_count"][k] for k in range(2, 7)]
         self.assertEqual(sum(taken), 90 - 18)
         self.assertLessEqual(max(taken) - min(taken), 1)
+
+    def test_draw_over_runs_is_known_to_eval(self):
+        name = path("runs.safetensors")
+        r = self.passes_json(*SMALL, "--draw", "runs", "--train-size", "90", "--out", name)
+        kinds = collections.Counter((f"{i:08b}".count("1"), sum(a != b for a, b in itertools.pairwise(f"{i:08b}")))
+                                    for i in range(256))
+        share = max(n for n in range(90) if sum(min(size, n) for size in kinds.values()) <= 90)
+        for k, tested in enumerate(r["tested_by_count"]):
+            sizes = [size for (ones, _), size in kinds.items() if ones == k]
+            taken = math.comb(8, k) - tested
+            self.assertLessEqual(sum(min(size, share) for size in sizes), taken)
+            self.assertLessEqual(taken, sum(min(size, share + 1) for size in sizes))
+        tested = self.passes_json("eval", name, "--device", "cpu")
+        for key in "draw", "tested_by_count", "mistakes_by_count":
+            self.assertEqual(tested[key], r[key], key)
 
     def test_nothing_left_to_test(self):
         r = self.passes_json(*SMALL, "--train-size", "256")
@@ -347,7 +364,7 @@ class Eval(WithModel):
             self.fails(MODEL, name, f"it has no note {key},", args=("eval", name, "--device", "cpu"))
         for key, value, text in (("length", "nine", "not a whole number"), ("length", "7", "8 counts"),
                                  ("seed", "-1", "not a whole number"), ("task", "digits", "not count"),
-                                 ("draw", "odd", "not random or even"), ("train_size", "257", "256 strings"),
+                                 ("draw", "odd", "not random or even or runs"), ("train_size", "257", "256 strings"),
                                  ("train_seconds", "nan", "not a number"), ("beta1", "1", "to below 1"),
                                  ("shuffle", "yes", "not true or false"), ("weights_sha256", "0" * 64, "SHA-256")):
             with self.subTest(key=key, value=value):

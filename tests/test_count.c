@@ -34,7 +34,7 @@ static uint32_t string_of(const tally_dataset *data, size_t number) {
 
 static void each_string_is_in_one_part_once(void **state) {
     (void)state;
-    for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_EVEN; draw++)
+    for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_RUNS; draw++)
         for (unsigned length = 1; length <= 10; length += 3) {
             size_t total = (size_t)1 << length;
             tally_count *count = make((tally_count_options){length, total / 2, 7, (tally_draw)draw, 0});
@@ -88,6 +88,56 @@ static void an_even_draw_takes_all_of_the_scarce_counts(void **state) {
     tally_count_free(count);
 }
 
+/* Where a run ends and another begins. */
+static size_t changes_of(uint32_t string, size_t length) {
+    size_t changes = 0;
+    for (size_t bit = 1; bit < length; bit++)
+        changes += (string >> bit & 1) != (string >> (bit - 1) & 1);
+    return changes;
+}
+
+static void a_draw_over_runs_takes_one_of_each_kind_before_two(void **state) {
+    (void)state;
+    /* 0000, 1111 and two strings each of one one with 1 and 2 changes, of two ones with 1, 2 and 3, of three with 1 and 2. */
+    tally_count *count = make((tally_count_options){4, 9, 1, TALLY_DRAW_RUNS, 0});
+    size_t drawn[5][4] = {{0}};
+    for (size_t i = 0; i < 9; i++) {
+        uint32_t string = string_of(tally_count_train(count), i);
+        assert_int_equal(drawn[__builtin_popcount(string)][changes_of(string, 4)]++, 0);
+    }
+    tally_count_free(count);
+}
+
+static void a_draw_over_runs_is_even_over_counts_and_runs(void **state) {
+    (void)state;
+    tally_count_options options = tally_count_defaults();
+    options.draw = TALLY_DRAW_RUNS;
+    tally_count *count = make(options);
+    const tally_dataset *parts[] = {tally_count_train(count), tally_count_test(count)};
+    size_t drawn[21][20] = {{0}}, left[21][20] = {{0}}, most = 0, least = SIZE_MAX;
+    uint32_t hash = 2166136261u; /* as above */
+    for (int p = 0; p < 2; p++)
+        for (size_t i = 0; i < parts[p]->size; i++) {
+            uint32_t string = string_of(parts[p], i);
+            (p == 0 ? drawn : left)[__builtin_popcount(string)][changes_of(string, 20)]++;
+            hash = p == 0 ? (hash ^ string) * 16777619u : hash;
+        }
+    for (int k = 0; k <= 20; k++)
+        for (int c = 0; c < 20; c++) {
+            most = drawn[k][c] > most ? drawn[k][c] : most;
+            if (left[k][c] > 0)
+                least = drawn[k][c] < least ? drawn[k][c] : least;
+        }
+    assert_in_range(most - least, 0, 1);
+    /* All strings with one change are drawn: they are one run of ones and one of zeros. */
+    for (int k = 1; k < 20; k++) {
+        assert_int_equal(drawn[k][1], 2);
+        assert_int_equal(left[k][1], 0);
+    }
+    assert_int_equal(hash, 0xd18711d2u);
+    tally_count_free(count);
+}
+
 static void strings_of_a_count_keep_their_shuffled_order(void **state) {
     (void)state;
     /* Strings of one count come in the shuffled order in both draws. */
@@ -115,7 +165,7 @@ static void strings_of_a_count_keep_their_shuffled_order(void **state) {
 static void strings_of_several_lengths(void **state) {
     (void)state;
     enum { SHORTEST = 2, LONGEST = 6, TOTAL = (2 << LONGEST) - (1 << SHORTEST) };
-    for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_EVEN; draw++) {
+    for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_RUNS; draw++) {
         tally_count *count = make((tally_count_options){LONGEST, 50, 7, (tally_draw)draw, SHORTEST});
         const tally_dataset *parts[] = {tally_count_train(count), tally_count_test(count)};
         assert_int_equal(parts[0]->size, 50);
@@ -166,6 +216,7 @@ static void wrong_sizes_are_refused(void **state) {
     expect_usage((tally_count_options){4, 17, 1, TALLY_DRAW_RANDOM, 0}, "17 training strings");
     expect_usage((tally_count_options){4, 0, 1, TALLY_DRAW_EVEN, 0}, "0 training strings");
     expect_usage((tally_count_options){4, 4, 1, TALLY_DRAW_RANDOM, 5}, "5 bits");
+    expect_usage((tally_count_options){4, 4, 1, (tally_draw)(TALLY_DRAW_RUNS + 1), 0}, "unknown draw 3");
 }
 
 int main(void) {
@@ -173,6 +224,8 @@ int main(void) {
         cmocka_unit_test(each_string_is_in_one_part_once),
         cmocka_unit_test(a_seed_means_the_same_data_everywhere),
         cmocka_unit_test(an_even_draw_takes_all_of_the_scarce_counts),
+        cmocka_unit_test(a_draw_over_runs_takes_one_of_each_kind_before_two),
+        cmocka_unit_test(a_draw_over_runs_is_even_over_counts_and_runs),
         cmocka_unit_test(strings_of_a_count_keep_their_shuffled_order),
         cmocka_unit_test(strings_of_several_lengths),
         cmocka_unit_test(wrong_sizes_are_refused),

@@ -8,7 +8,8 @@
 
 static const char *const tasks[] = {
     [RECIPE_COUNT] = "count", [RECIPE_MNIST] = "mnist", [RECIPE_NPY] = "npy", [RECIPE_TASKS] = NULL};
-static const char *const draws[] = {[TALLY_DRAW_RANDOM] = "random", [TALLY_DRAW_EVEN] = "even", NULL};
+static const char *const draws[] = {
+    [TALLY_DRAW_RANDOM] = "random", [TALLY_DRAW_EVEN] = "even", [TALLY_DRAW_RUNS] = "runs", NULL};
 static const char *const keeps[] = {[TALLY_KEEP_LAST] = "last", [TALLY_KEEP_BEST] = "best", NULL};
 static const char *const decays[] = {
     [TALLY_DECAY_NONE] = "none", [TALLY_DECAY_COSINE] = "cosine", [TALLY_DECAY_STEP] = "step", NULL};

@@ -19,7 +19,9 @@ static size_t count_options(task_choice *choice, const value values[RECIPE_FIELD
         .name = "draw",
         .argument = "HOW",
         .value = values[RECIPE_DRAW],
-        .help = "how training strings are taken from the shuffled ones, the first ones or evenly over the counts"};
+        .help =
+            "how training strings are taken from the shuffled ones: the first ones, evenly over the counts, or evenly "
+            "over each count and number of runs of equal bits"};
     return n;
 }
 

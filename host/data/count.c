@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <tally/data.h>
 
-enum { MAX_LENGTH = 24 };
+/* A group for each count and each number of places where a run ends and another begins. */
+enum { MAX_LENGTH = 24, GROUPS = (MAX_LENGTH + 1) * MAX_LENGTH };
 
 /* A string is kept as a number: a one, then its bits. Strings of several lengths follow one another that way. */
 struct tally_count {
-    unsigned length, shortest;
     uint32_t *strings; /* the training part, then the test part */
     tally_dataset train, test;
 };
@@ -64,51 +64,53 @@ static void shuffle(uint32_t first, uint32_t *strings, uint32_t count, uint64_t 
     }
 }
 
-/* How many strings there are of each count of ones. */
-static void count_strings(const tally_count *count, size_t available[MAX_LENGTH + 1]) {
-    for (unsigned k = 0; k <= count->length; k++)
-        available[k] = 0;
-    for (unsigned length = count->shortest; length <= count->length; length++)
-        for (unsigned k = 0, strings = 1; k <= length; strings = strings * (length - k) / (k + 1), k++)
-            available[k] += strings;
+/* What a draw is even over: strings of one count of ones, or of one count and one number of runs. */
+static unsigned group_of(tally_draw draw, uint32_t string) {
+    if (draw == TALLY_DRAW_EVEN)
+        return ones_of(string);
+    uint32_t neighbours = (1u << (length_of(string) - 1)) - 1; /* pairs of bits next to each other */
+    return ones_of(string) * MAX_LENGTH + (unsigned)__builtin_popcount((string ^ string >> 1) & neighbours);
 }
 
-/* The count that is scarcest after the one before, in the order of how many strings there are and then of the count itself; the first
- * one after none. */
-static unsigned next_scarce(const size_t *available, unsigned length, const unsigned *before) {
-    unsigned best = length + 1;
-    for (unsigned k = 0; k <= length; k++) {
-        bool later =
-            !before || available[k] > available[*before] || (available[k] == available[*before] && k > *before);
-        if (later && (best > length || available[k] < available[best]))
-            best = k;
+typedef struct group {
+    unsigned number;
+    size_t strings;
+} group;
+
+static int by_scarcity(const void *a, const void *b) {
+    const group *x = a, *y = b;
+    if (x->strings != y->strings)
+        return x->strings < y->strings ? -1 : 1;
+    return x->number < y->number ? -1 : 1;
+}
+
+/* How many strings each group gives: the scarce groups first, what they lack is shared by the others. */
+static void even_quota(tally_draw draw, const uint32_t *strings, uint32_t total, size_t train_size,
+                       size_t quota[GROUPS]) {
+    group groups[GROUPS];
+    for (unsigned g = 0; g < GROUPS; g++)
+        groups[g] = (group){g, 0};
+    for (uint32_t i = 0; i < total; i++)
+        groups[group_of(draw, strings[i])].strings++;
+    qsort(groups, GROUPS, sizeof *groups, by_scarcity);
+    for (unsigned rank = 0; rank < GROUPS; rank++) {
+        size_t share = train_size / (GROUPS - rank), all = groups[rank].strings;
+        size_t given = all < share ? all : share;
+        quota[groups[rank].number] = given;
+        train_size -= given;
     }
-    return best;
 }
 
-/* How many strings each count of ones gives: the scarce counts first, what they lack is shared by the others. */
-static void even_quota(const tally_count *count, size_t train_size, size_t quota[MAX_LENGTH + 1]) {
-    size_t available[MAX_LENGTH + 1];
-    unsigned length = count->length, k = 0;
-    count_strings(count, available);
-    for (unsigned rank = 0; rank <= length; rank++) {
-        k = next_scarce(available, length, rank == 0 ? NULL : &k);
-        size_t share = train_size / (length + 1 - rank);
-        quota[k] = available[k] < share ? available[k] : share;
-        train_size -= quota[k];
-    }
-}
-
-/* Moves the first strings of each count up to its quota to the front; both parts keep their order. */
-static tally_status draw_even(tally_count *count, uint32_t total, size_t train_size) {
-    size_t quota[MAX_LENGTH + 1];
-    even_quota(count, train_size, quota);
+/* Moves the first strings of each group up to its quota to the front; both parts keep their order. */
+static tally_status draw_even(tally_count *count, tally_draw draw, uint32_t total, size_t train_size) {
+    size_t quota[GROUPS];
+    even_quota(draw, count->strings, total, train_size, quota);
     uint32_t *drawn = malloc(total * sizeof *drawn);
     if (!drawn)
         return tl_fail(TALLY_MEMORY, "no memory left for %u strings", total);
     size_t train = 0, test = train_size;
     for (uint32_t i = 0; i < total; i++) {
-        size_t *left = &quota[ones_of(count->strings[i])];
+        size_t *left = &quota[group_of(draw, count->strings[i])];
         drawn[*left > 0 ? train++ : test++] = count->strings[i];
         if (*left > 0)
             --*left;
@@ -131,7 +133,7 @@ tally_status tally_count_new(const tally_count_options *options, tally_count **o
     if (options->train_size < 1 || options->train_size > total)
         return tl_fail(TALLY_USAGE, "%zu training strings: of %u to %u bits there are %u strings, take 1 to %u",
                        options->train_size, shortest, options->length, total, total);
-    if (options->draw != TALLY_DRAW_RANDOM && options->draw != TALLY_DRAW_EVEN)
+    if (options->draw != TALLY_DRAW_RANDOM && options->draw != TALLY_DRAW_EVEN && options->draw != TALLY_DRAW_RUNS)
         return tl_fail(TALLY_USAGE, "tally_count_new: unknown draw %d", (int)options->draw);
 
     tally_count *count = calloc(1, sizeof *count);
@@ -141,12 +143,10 @@ tally_status tally_count_new(const tally_count_options *options, tally_count **o
         free(strings);
         return tl_fail(TALLY_MEMORY, "no memory left for %u strings", total);
     }
-    count->length = options->length;
-    count->shortest = shortest;
     count->strings = strings;
     shuffle(first, strings, total, options->seed);
-    if (options->draw == TALLY_DRAW_EVEN) {
-        tally_status status = draw_even(count, total, options->train_size);
+    if (options->draw != TALLY_DRAW_RANDOM) {
+        tally_status status = draw_even(count, options->draw, total, options->train_size);
         if (status) {
             tally_count_free(count);
             return status;

@@ -23,7 +23,8 @@ typedef struct tally_dataset {
 
 typedef enum tally_draw {
     TALLY_DRAW_RANDOM, /* the first strings of the shuffled order */
-    TALLY_DRAW_EVEN    /* evenly over the counts; a count with fewer strings gives all it has */
+    TALLY_DRAW_EVEN,   /* evenly over the counts; a count with fewer strings gives all it has */
+    TALLY_DRAW_RUNS    /* evenly over the pairs of a count and a number of runs (stretches of equal bits), likewise */
 } tally_draw;
 
 typedef struct tally_count_options {
