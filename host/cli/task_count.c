@@ -72,7 +72,8 @@ const task task_count = {
     .help =
         {
             .command = "train",
-            .usage = "tally train count [OPTION...]",
+            .usage = "tally train count [OPTION...]\n"
+                     "       tally train --resume FILE [OPTION...]",
             .about = "Trains a network to count the ones in strings of bits. Of all 2^length strings,\n"
                      "shuffled by the seed, the first ones are trained on; all others are tested at\n"
                      "the end and never trained on. The same options give the same weights, whatever\n"
@@ -85,10 +86,25 @@ const task task_count = {
                      "the model of the last whole epoch is saved; a second Ctrl-C ends at once. The\n"
                      "same is saved when a NaN or an infinity stops training.\n"
                      "\n"
+                     "The file has beside the model what the run can go on from, on any device (but\n"
+                     "with --weights-only, or after a NaN). With --resume FILE it ends with the same\n"
+                     "weights as if it had not been stopped. Options come from FILE; to give one that\n"
+                     "would change the result is an error, but --epochs and --patience may say\n"
+                     "another end (with --lr-decay, the rate then follows the new --epochs). Files of\n"
+                     "data are named again. A killed run has lost what came after the last\n"
+                     "--save-every; a file that cannot be written meanwhile does not end it.\n"
+                     "\n"
+                     "--log has epoch, steps, loss, learning_rate (of the last step), seconds (spent\n"
+                     "in steps since the run began), with --valid valid_loss, valid_mistakes and\n"
+                     "valid_tested, with --clip gradient_norm, the largest before clipping. Losses are\n"
+                     "means over sequences.\n"
+                     "\n"
                      "The JSON object has version, task, length, train_size, draw, seed (a string: it\n"
-                     "may need 64 bits), epochs (done), kept_epoch, steps, batch, hidden,\n"
-                     "learning_rate, beta1, beta2, epsilon, shuffle, keep, device, selector, backend,\n"
-                     "route, threads, fallbacks (operations the C path did for the device),\n"
+                     "may need 64 bits), epochs (done), epochs_wanted, kept_epoch, steps,\n"
+                     "batch, hidden, learning_rate, beta1, beta2, epsilon, shuffle, keep, patience,\n"
+                     "lr_decay, clip, valid (the share), valid_size, valid_loss and valid_mistakes\n"
+                     "(of the kept epoch, or null), device, selector, backend, route, threads,\n"
+                     "fallbacks (operations the C path did for the device),\n"
                      "train_seconds, ms_per_step, sequences_per_second, loss (cross-entropy a\n"
                      "string, mean over the kept epoch), mistakes, tested, error (mistakes / tested;\n"
                      "null if nothing was tested), test_seconds, mistakes_by_count, tested_by_count\n"
@@ -96,6 +112,9 @@ const task task_count = {
                      "stopped (why before its time, or null) and example.",
             .examples = "  tally train count --out count.safetensors\n"
                         "  tally train count --draw even --keep best --seed 3 --json\n"
+                        "  tally train count --valid 0.1 --patience 50 --keep best --lr-decay cosine\n"
+                        "  tally train count --out count.safetensors --save-every 100 --log log\n"
+                        "  tally train --resume count.safetensors --save-every 100 --log log\n"
                         "  tally train count --length 12 --epochs 500 --device cpu --threads 1",
         },
     .options = count_options,
