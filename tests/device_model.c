@@ -6,13 +6,14 @@
 static tally_tensor view(const device_model *d, const tally_tensor parts[TL_MODEL_PARTS], tl_model_part part,
                          size_t layer) {
     const tl_model_sizes *s = &d->sizes;
+    size_t rows = tally_cell_weights(s->cell) * s->hidden;
     const struct {
         int ndim;
         size_t shape[3];
     } shapes[TL_MODEL_PARTS] = {
-        [TL_PART_W_IH] = {2, {4 * s->hidden, tl_model_inputs(s, layer)}},
-        [TL_PART_W_HH] = {2, {4 * s->hidden, s->hidden}},
-        [TL_PART_BIAS] = {1, {4 * s->hidden}},
+        [TL_PART_W_IH] = {2, {rows, tl_model_inputs(s, layer)}},
+        [TL_PART_W_HH] = {2, {rows, s->hidden}},
+        [TL_PART_BIAS] = {1, {tally_cell_gates(s->cell) * s->hidden}},
         [TL_PART_HEAD_W] = {2, {s->classes, s->hidden}},
         [TL_PART_HEAD_B] = {1, {s->classes}},
         [TL_PART_X] = {3, {s->inputs, s->steps, s->columns}},
@@ -36,6 +37,8 @@ device_model device_model_new(const tl_model_sizes *s, const float *values, cons
     device_model d = {.sizes = *s};
     for (int part = 0; part < TL_MODEL_PARTS; part++) {
         size_t count = tl_model_part_size(s, (tl_model_part)part);
+        if (count == 0)
+            continue;
         d.values[part] = row(count);
         d.gradients[part] = row(count);
         d.m[part] = row(count);
@@ -53,7 +56,7 @@ device_model device_model_new(const tl_model_sizes *s, const float *values, cons
     d.states = suite_memory(s->layers, sizeof *d.states);
     d.dy = suite_memory(s->layers, sizeof *d.dy);
     for (size_t l = 0; l < s->layers; l++) {
-        suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, tl_model_inputs(s, l), s->hidden, s->steps, s->columns,
+        suite_ok(tally_layer_state_new(the.device, s->cell, tl_model_inputs(s, l), s->hidden, s->steps, s->columns,
                                        &d.states[l]));
         suite_ok(tally_tensor_new(the.device, TALLY_F32, 3, (size_t[]){s->hidden, s->steps, s->columns}, &d.dy[l]));
     }
@@ -86,7 +89,7 @@ static tally_tensor last_output(const device_model *d) {
 
 static tally_layer_weights weights_of(const device_model *d, const tally_tensor parts[TL_MODEL_PARTS], size_t layer) {
     return (tally_layer_weights){view(d, parts, TL_PART_W_IH, layer), view(d, parts, TL_PART_W_HH, layer),
-                                 view(d, parts, TL_PART_BIAS, layer), TALLY_LSTM};
+                                 view(d, parts, TL_PART_BIAS, layer), d->sizes.cell};
 }
 
 static tally_tensor input_of(const device_model *d, size_t layer) {
@@ -101,11 +104,14 @@ static void layer_forward(device_model *d, size_t layer) {
     const tally_layer_state *state = &d->states[layer];
     tally_layer_weights weights = weights_of(d, d->values, layer);
     tally_tensor first, x = input_of(d, layer);
-    tally_tensor h0 = view(d, d->values, TL_PART_H0, layer), c0 = view(d, d->values, TL_PART_C0, layer);
+    tally_tensor initial = view(d, d->values, TL_PART_H0, layer);
     suite_ok(tally_tensor_select(&state->h, 1, 0, &first));
-    suite_ok(tally_copy(&h0, &first));
-    suite_ok(tally_tensor_select(&state->c, 1, 0, &first));
-    suite_ok(tally_copy(&c0, &first));
+    suite_ok(tally_copy(&initial, &first));
+    if (d->sizes.cell == TALLY_LSTM) {
+        initial = view(d, d->values, TL_PART_C0, layer);
+        suite_ok(tally_tensor_select(&state->c, 1, 0, &first));
+        suite_ok(tally_copy(&initial, &first));
+    }
     suite_ok(tally_layer_forward(&weights, &x, state));
 }
 
@@ -126,7 +132,8 @@ void device_model_head_backward(device_model *d) {
     tally_tensor dhead_w = view(d, d->gradients, TL_PART_HEAD_W, 0);
     for (size_t l = 0; l < d->sizes.layers; l++) {
         suite_ok(tally_fill(&d->states[l].dh, 0));
-        suite_ok(tally_fill(&d->states[l].dc, 0));
+        if (d->sizes.cell == TALLY_LSTM)
+            suite_ok(tally_fill(&d->states[l].dc, 0));
     }
     suite_ok(tally_softmax_loss_backward(&d->probabilities, &d->labels, &d->dlogits));
     suite_ok(tally_gemm(false, true, 1, &d->dlogits, &last, 0, &dhead_w));
@@ -153,7 +160,8 @@ void device_model_gradients(const device_model *d, float *gradients) {
     for (size_t l = 0; l < s->layers; l++) {
         size_t count = s->hidden * s->columns;
         suite_ok(tally_tensor_read(&d->states[l].dh, gradients + tl_model_layer_at(s, TL_PART_H0, l), count));
-        suite_ok(tally_tensor_read(&d->states[l].dc, gradients + tl_model_layer_at(s, TL_PART_C0, l), count));
+        if (s->cell == TALLY_LSTM)
+            suite_ok(tally_tensor_read(&d->states[l].dc, gradients + tl_model_layer_at(s, TL_PART_C0, l), count));
     }
 }
 

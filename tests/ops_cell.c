@@ -102,7 +102,7 @@ static void check_forward(cells *s, bool bits) {
             gate[g] = (double)s->gates[g * count + i];
             bound[g] = tl_bounded_of(gate[g]);
         }
-        reference_cell(gate, (double)s->c_prev[i], &c, &tanh_c, &h);
+        reference_cell(TALLY_LSTM, gate, (double)s->c_prev[i], &c, &tanh_c, &h);
         tl_bounded_cell(TALLY_LSTM, bound, tl_bounded_of((double)s->c_prev[i]), &bound_c, &bound_tanh_c, &bound_h);
         for (size_t g = 0; g < 4; g++)
             compare_one("gates", got.gates[g * count + i], gate[g], bound[g].e);
@@ -127,13 +127,13 @@ static void check_backward(cells *s, bool bits) {
     run_backward(the.peer, &other);
     size_t count = count_of(s);
     for (size_t i = 0; i < count; i++) {
-        double gate[4], dc = (double)s->dc[i];
+        double gate[4], dh = (double)s->dh[i], dc = (double)s->dc[i];
         tl_bounded bound[4], bound_dh = tl_bounded_of((double)s->dh[i]), bound_dc = tl_bounded_of(dc);
         for (size_t g = 0; g < 4; g++) {
             gate[g] = (double)s->gates[g * count + i];
             bound[g] = tl_bounded_of(gate[g]);
         }
-        reference_cell_backward(gate, (double)s->c_prev[i], (double)s->tanh_c[i], (double)s->dh[i], &dc);
+        reference_cell_backward(TALLY_LSTM, gate, (double)s->c_prev[i], (double)s->tanh_c[i], &dh, &dc);
         tl_bounded_cell_backward(TALLY_LSTM, bound, tl_bounded_of((double)s->c_prev[i]),
                                  tl_bounded_of((double)s->tanh_c[i]), &bound_dh, &bound_dc);
         for (size_t g = 0; g < 4; g++)

@@ -45,7 +45,7 @@ static double sigmoid(double x) {
     return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
 }
 
-void reference_cell(double gate[4], double c_prev, double *c, double *tanh_c, double *h) {
+static void lstm_cell(double gate[4], double c_prev, double *c, double *tanh_c, double *h) {
     gate[0] = sigmoid(gate[0]);
     gate[1] = sigmoid(gate[1]);
     gate[2] = tanh(gate[2]);
@@ -55,7 +55,7 @@ void reference_cell(double gate[4], double c_prev, double *c, double *tanh_c, do
     *h = gate[3] * *tanh_c;
 }
 
-void reference_cell_backward(double gate[4], double c_prev, double tanh_c, double dh, double *dc) {
+static void lstm_cell_backward(double gate[4], double c_prev, double tanh_c, double dh, double *dc) {
     double i = gate[0], f = gate[1], g = gate[2], o = gate[3];
     double dcell = *dc + dh * o * (1 - tanh_c * tanh_c);
     gate[0] = dcell * g * i * (1 - i);
@@ -63,6 +63,41 @@ void reference_cell_backward(double gate[4], double c_prev, double tanh_c, doubl
     gate[2] = dcell * i * (1 - g * g);
     gate[3] = dh * tanh_c * o * (1 - o);
     *dc = dcell * f;
+}
+
+/* gate: n, r, z, a; n = tanh(n + r a), h = (1 - z) n + z h_prev. */
+static void gru_cell(double gate[4], double h_prev, double *h) {
+    gate[1] = sigmoid(gate[1]);
+    gate[2] = sigmoid(gate[2]);
+    gate[0] = tanh(gate[0] + gate[1] * gate[3]);
+    *h = (1 - gate[2]) * gate[0] + gate[2] * h_prev;
+}
+
+static void gru_cell_backward(double gate[4], double h_prev, double *dh) {
+    double n = gate[0], r = gate[1], z = gate[2], a = gate[3], dsum = *dh * (1 - z) * (1 - n * n);
+    gate[0] = dsum;
+    gate[1] = dsum * a * r * (1 - r);
+    gate[2] = *dh * (h_prev - n) * z * (1 - z);
+    gate[3] = dsum * r;
+    *dh *= z;
+}
+
+void reference_cell(tally_cell cell, double gate[4], double previous, double *c, double *tanh_c, double *h) {
+    if (cell == TALLY_LSTM)
+        lstm_cell(gate, previous, c, tanh_c, h);
+    else if (cell == TALLY_GRU)
+        gru_cell(gate, previous, h);
+    else
+        *h = gate[0] = tanh(gate[0]);
+}
+
+void reference_cell_backward(tally_cell cell, double gate[4], double previous, double tanh_c, double *dh, double *dc) {
+    if (cell == TALLY_LSTM)
+        lstm_cell_backward(gate, previous, tanh_c, *dh, dc);
+    else if (cell == TALLY_GRU)
+        gru_cell_backward(gate, previous, dh);
+    else
+        gate[0] = *dh * (1 - gate[0] * gate[0]);
 }
 
 void reference_softmax(size_t classes, size_t stride, const double *logits, double *probabilities) {
@@ -96,8 +131,8 @@ void reference_adam(double rate, double beta1, double beta2, double epsilon, uin
 /* What one column's sequence goes through in a layer; a new value at every step. */
 typedef struct trace {
     double *x;            /* [T][I] */
-    double *gates;        /* [T][4][H], activated */
-    double *c, *h;        /* [T + 1][H] */
+    double *gates;        /* [T][G][H], activated */
+    double *c, *h;        /* [T + 1][H]; c and tanh_c are the LSTM's */
     double *tanh_c;       /* [T][H] */
     double *dy, *dh, *dc; /* [T][H], [H], [H] */
 } trace;
@@ -115,7 +150,7 @@ static trace *traces_new(const tl_model_sizes *s) {
         abort();
     for (size_t l = 0; l < s->layers; l++)
         q[l] = (trace){numbers(s->steps * tl_model_inputs(s, l)),
-                       numbers(s->steps * 4 * s->hidden),
+                       numbers(s->steps * tally_cell_gates(s->cell) * s->hidden),
                        numbers((s->steps + 1) * s->hidden),
                        numbers((s->steps + 1) * s->hidden),
                        numbers(s->steps * s->hidden),
@@ -134,30 +169,49 @@ static void traces_free(const tl_model_sizes *s, trace *q) {
     free(q);
 }
 
+/* A gate's rows of the weights: of w_ih from the first gate on, of w_hh up to the last. */
+static bool reads_x(tally_cell cell, size_t gate) {
+    return gate < tally_cell_weights(cell);
+}
+
+static bool reads_h(tally_cell cell, size_t gate) {
+    return gate >= tally_cell_gates(cell) - tally_cell_weights(cell);
+}
+
+static size_t w_hh_row(const tl_model_sizes *s, size_t gate, size_t unit) {
+    return (gate - (tally_cell_gates(s->cell) - tally_cell_weights(s->cell))) * s->hidden + unit;
+}
+
+/* What the cell reads of the step before: the LSTM c, the GRU h. */
+static double previous_of(const tl_model_sizes *s, const trace *q, size_t step, size_t unit) {
+    return (s->cell == TALLY_LSTM ? q->c : q->h)[step * s->hidden + unit];
+}
+
 static void layer_forward(const tl_model_sizes *s, const double *values, size_t layer, size_t column, trace *q) {
-    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer);
+    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), gates = tally_cell_gates(s->cell);
     const double *w_ih = values + tl_model_layer_at(s, TL_PART_W_IH, layer);
     const double *w_hh = values + tl_model_layer_at(s, TL_PART_W_HH, layer);
     const double *bias = values + tl_model_layer_at(s, TL_PART_BIAS, layer);
     for (size_t u = 0; u < hidden; u++) {
         q->h[u] = values[tl_model_layer_at(s, TL_PART_H0, layer) + u * s->columns + column];
-        q->c[u] = values[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column];
+        if (s->cell == TALLY_LSTM)
+            q->c[u] = values[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column];
     }
     for (size_t t = 0; t < s->steps; t++)
         for (size_t u = 0; u < hidden; u++) {
             double gate[4];
-            for (size_t g = 0; g < 4; g++) {
+            for (size_t g = 0; g < gates; g++) {
                 size_t row = g * hidden + u;
                 gate[g] = bias[row];
-                for (size_t i = 0; i < inputs; i++)
+                for (size_t i = 0; i < inputs && reads_x(s->cell, g); i++)
                     gate[g] += w_ih[row * inputs + i] * q->x[t * inputs + i];
-                for (size_t j = 0; j < hidden; j++)
-                    gate[g] += w_hh[row * hidden + j] * q->h[t * hidden + j];
+                for (size_t j = 0; j < hidden && reads_h(s->cell, g); j++)
+                    gate[g] += w_hh[w_hh_row(s, g, u) * hidden + j] * q->h[t * hidden + j];
             }
-            reference_cell(gate, q->c[t * hidden + u], &q->c[(t + 1) * hidden + u], &q->tanh_c[t * hidden + u],
-                           &q->h[(t + 1) * hidden + u]);
-            for (size_t g = 0; g < 4; g++)
-                q->gates[(t * 4 + g) * hidden + u] = gate[g];
+            reference_cell(s->cell, gate, previous_of(s, q, t, u), &q->c[(t + 1) * hidden + u],
+                           &q->tanh_c[t * hidden + u], &q->h[(t + 1) * hidden + u]);
+            for (size_t g = 0; g < gates; g++)
+                q->gates[(t * gates + g) * hidden + u] = gate[g];
         }
 }
 
@@ -188,39 +242,46 @@ static double forward(const tl_model_sizes *s, const double *values, size_t colu
 /* From q's dy and dh on. dx [T][I] is zero before. */
 static void layer_backward(const tl_model_sizes *s, const double *values, size_t layer, size_t column, trace *q,
                            double *gradients, double *dx) {
-    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer);
+    size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), gates = tally_cell_gates(s->cell);
     const double *w_ih = values + tl_model_layer_at(s, TL_PART_W_IH, layer);
     const double *w_hh = values + tl_model_layer_at(s, TL_PART_W_HH, layer);
     double *dw_ih = gradients + tl_model_layer_at(s, TL_PART_W_IH, layer);
     double *dw_hh = gradients + tl_model_layer_at(s, TL_PART_W_HH, layer);
     double *dbias = gradients + tl_model_layer_at(s, TL_PART_BIAS, layer);
-    double *dgates = numbers(4 * hidden);
+    double *dgates = numbers(gates * hidden);
     memset(q->dc, 0, hidden * sizeof *q->dc);
     for (size_t t = s->steps; t-- > 0;) {
         for (size_t u = 0; u < hidden; u++) {
-            double gate[4], dh = q->dh[u] + q->dy[t * hidden + u];
-            for (size_t g = 0; g < 4; g++)
-                gate[g] = q->gates[(t * 4 + g) * hidden + u];
-            reference_cell_backward(gate, q->c[t * hidden + u], q->tanh_c[t * hidden + u], dh, &q->dc[u]);
-            for (size_t g = 0; g < 4; g++)
+            double gate[4];
+            for (size_t g = 0; g < gates; g++)
+                gate[g] = q->gates[(t * gates + g) * hidden + u];
+            q->dh[u] += q->dy[t * hidden + u];
+            reference_cell_backward(s->cell, gate, previous_of(s, q, t, u), q->tanh_c[t * hidden + u], &q->dh[u],
+                                    &q->dc[u]);
+            for (size_t g = 0; g < gates; g++)
                 dgates[g * hidden + u] = gate[g];
+            if (s->cell != TALLY_GRU)
+                q->dh[u] = 0; /* all of it went through the gates */
         }
-        memset(q->dh, 0, hidden * sizeof *q->dh);
-        for (size_t row = 0; row < 4 * hidden; row++) {
-            dbias[row] += dgates[row];
-            for (size_t i = 0; i < inputs; i++) {
-                dw_ih[row * inputs + i] += dgates[row] * q->x[t * inputs + i];
-                dx[t * inputs + i] += dgates[row] * w_ih[row * inputs + i];
+        for (size_t g = 0; g < gates; g++)
+            for (size_t u = 0; u < hidden; u++) {
+                size_t row = g * hidden + u;
+                dbias[row] += dgates[row];
+                for (size_t i = 0; i < inputs && reads_x(s->cell, g); i++) {
+                    dw_ih[row * inputs + i] += dgates[row] * q->x[t * inputs + i];
+                    dx[t * inputs + i] += dgates[row] * w_ih[row * inputs + i];
+                }
+                for (size_t j = 0; j < hidden && reads_h(s->cell, g); j++) {
+                    size_t at = w_hh_row(s, g, u) * hidden + j;
+                    dw_hh[at] += dgates[row] * q->h[t * hidden + j];
+                    q->dh[j] += dgates[row] * w_hh[at];
+                }
             }
-            for (size_t j = 0; j < hidden; j++) {
-                dw_hh[row * hidden + j] += dgates[row] * q->h[t * hidden + j];
-                q->dh[j] += dgates[row] * w_hh[row * hidden + j];
-            }
-        }
     }
     for (size_t u = 0; u < hidden; u++) {
         gradients[tl_model_layer_at(s, TL_PART_H0, layer) + u * s->columns + column] = q->dh[u];
-        gradients[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column] = q->dc[u];
+        if (s->cell == TALLY_LSTM)
+            gradients[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column] = q->dc[u];
     }
     free(dgates);
 }

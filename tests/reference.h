@@ -15,10 +15,12 @@ void reference_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size
 void reference_reduce(size_t m, size_t n, const float *x, double beta, const float *old, double *out,
                       double *magnitude);
 
-/* One cell. gate: pre-activations i, f, g, o, replaced by the activated ones. */
-void reference_cell(double gate[4], double c_prev, double *c, double *tanh_c, double *h);
-/* gate: activated, replaced by gradients of the pre-activations; dc: of c, replaced by that of c_prev. */
-void reference_cell_backward(double gate[4], double c_prev, double tanh_c, double dh, double *dc);
+/* One cell. gate: pre-activations of the gates in tally/tensor.h's order, replaced by the activated ones. previous, c and tanh_c as in
+ * tally_cell_forward; what the cell does not have is not looked at. */
+void reference_cell(tally_cell cell, double gate[4], double previous, double *c, double *tanh_c, double *h);
+/* gate: activated, replaced by gradients of the pre-activations; dh: of h, the GRU's replaced by what goes to h_prev past the gates; dc:
+ * the LSTM's of c, replaced by that of c_prev. */
+void reference_cell_backward(tally_cell cell, double gate[4], double previous, double tanh_c, double *dh, double *dc);
 
 /* One column; stride is the distance between classes. */
 void reference_softmax(size_t classes, size_t stride, const double *logits, double *probabilities);

@@ -8,11 +8,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static const tl_model_sizes cases[] = {{3, 5, 7, 11, 4, 1, TALLY_LSTM}, {1, 1, 1, 1, 2, 1, TALLY_LSTM},
-                                       {2, 7, 3, 17, 3, 1, TALLY_LSTM}, {1, 8, 6, 16, 9, 1, TALLY_LSTM},
-                                       {3, 5, 4, 11, 4, 2, TALLY_LSTM}, {1, 1, 1, 1, 2, 2, TALLY_LSTM},
-                                       {2, 4, 3, 17, 3, 3, TALLY_LSTM}};
+static const tl_model_sizes cases[] = {
+    {3, 5, 7, 11, 4, 1, TALLY_LSTM}, {1, 1, 1, 1, 2, 1, TALLY_LSTM},  {2, 7, 3, 17, 3, 1, TALLY_LSTM},
+    {1, 8, 6, 16, 9, 1, TALLY_LSTM}, {3, 5, 4, 11, 4, 2, TALLY_LSTM}, {1, 1, 1, 1, 2, 2, TALLY_LSTM},
+    {2, 4, 3, 17, 3, 3, TALLY_LSTM}, {3, 5, 6, 11, 4, 1, TALLY_GRU},  {1, 1, 1, 1, 2, 1, TALLY_GRU},
+    {2, 7, 3, 17, 3, 1, TALLY_GRU},  {2, 4, 3, 17, 3, 3, TALLY_GRU},  {1, 1, 2, 1, 2, 3, TALLY_GRU},
+    {3, 13, 6, 11, 4, 1, TALLY_RNN}, {1, 1, 1, 1, 2, 1, TALLY_RNN},   {2, 7, 3, 17, 3, 1, TALLY_RNN},
+    {2, 4, 3, 17, 3, 3, TALLY_RNN},  {1, 1, 2, 1, 2, 3, TALLY_RNN}};
 enum { CASES = sizeof cases / sizeof *cases };
 
 typedef struct problem {
@@ -33,8 +37,8 @@ static problem problem_new(const tl_model_sizes *s) {
         p.exact[i] = (double)p.values[i];
     for (size_t n = 0; n < s->columns; n++)
         p.labels[n] = suite_label(s->classes);
-    suite_case("classifier of %zu inputs, %zu hidden, %zu steps, %zu columns, %zu classes, %zu layers", s->inputs,
-               s->hidden, s->steps, s->columns, s->classes, s->layers);
+    suite_case("classifier of %zu inputs, %zu hidden, %zu steps, %zu columns, %zu classes, %zu %s layers", s->inputs,
+               s->hidden, s->steps, s->columns, s->classes, s->layers, tally_cell_name(s->cell));
     return p;
 }
 
@@ -117,6 +121,8 @@ static void wanted_free(wanted *w) {
 static void the_device_has_the_gradient_of_the_reference(void **state) {
     (void)state;
     for (size_t c = 0; c < CASES; c++) {
+        if (cases[c].cell != TALLY_LSTM)
+            continue;
         problem p = problem_new(&cases[c]);
         wanted w = wanted_of(&p);
         float *got = suite_memory(p.count, sizeof *got), got_loss;
@@ -149,15 +155,35 @@ static size_t parameter_at(const tl_model_sizes *s, const tl_parameter *paramete
     return parameter->role < TL_BIAS_HH ? tl_model_part_at(s, part) : tl_model_layer_at(s, part, parameter->layer);
 }
 
+/* A parameter as PyTorch has it. Its GRU's gates are r, z, n; tally keeps n, r, z, and behind their biases what n has of h, which is the
+ * last third of bias_hh. */
+static float *as_in_pytorch(const tl_model_sizes *s, const tl_parameter *parameter, const float *kept) {
+    float *values = suite_memory(parameter->elements, sizeof *values);
+    size_t third = parameter->elements / 3, bytes = third * sizeof *values;
+    if (s->cell != TALLY_GRU || parameter->role < TL_BIAS_HH || parameter->role == TL_WEIGHT_HH) {
+        memcpy(values, kept, parameter->elements * sizeof *values);
+    } else if (parameter->role == TL_BIAS_HH) {
+        memcpy(values + 2 * third, kept + 3 * third, bytes);
+    } else {
+        memcpy(values, kept + third, 2 * bytes);
+        memcpy(values + 2 * third, kept, bytes);
+    }
+    return values;
+}
+
 static tally_model *model_of(const problem *p) {
     const tl_model_sizes *s = p->sizes;
-    tally_model_config config = {.inputs = s->inputs, .hidden = s->hidden, .classes = s->classes, .layers = s->layers};
+    tally_model_config config = {s->inputs, s->hidden, s->classes, s->layers, s->cell};
     tally_model *model;
     suite_ok(tally_model_new(the.device, &config, &model));
-    for (size_t i = 0; i < model->parameter_count; i++)
-        if (model->parameters[i].role != TL_BIAS_HH)
-            suite_ok(tally_model_set(model, i, p->values + parameter_at(s, &model->parameters[i]),
-                                     model->parameters[i].elements));
+    for (size_t i = 0; i < model->parameter_count; i++) {
+        const tl_parameter *parameter = &model->parameters[i];
+        if (parameter->role == TL_BIAS_HH && s->cell != TALLY_GRU)
+            continue;
+        float *values = as_in_pytorch(s, parameter, p->values + parameter_at(s, parameter));
+        suite_ok(tally_model_set(model, i, values, parameter->elements));
+        free(values);
+    }
     return model;
 }
 
@@ -177,6 +203,8 @@ static float *sequences_of(const problem *p) {
 static void the_classifier_has_the_gradient_of_the_reference(void **state) {
     (void)state;
     for (size_t c = 0; c < CASES; c++) {
+        if (cases[c].cell != TALLY_LSTM)
+            continue;
         problem p = problem_new(&cases[c]);
         const tl_model_sizes *s = p.sizes;
         for (size_t i = tl_model_part_at(s, TL_PART_H0); i < p.count; i++)
@@ -198,9 +226,7 @@ static void the_classifier_has_the_gradient_of_the_reference(void **state) {
         for (size_t i = 0; i < model->parameter_count; i++) {
             const tl_parameter *parameter = &model->parameters[i];
             size_t at = parameter_at(s, parameter);
-            if (parameter->role != TL_BIAS_HH)
-                compare_within(parameter->name, got + parameter->start, w.gradients + at, w.bounds + at,
-                               parameter->elements);
+            compare_within(parameter->name, got + parameter->start, w.gradients + at, w.bounds + at, parameter->stored);
         }
         tl_classifier_free(&classifier);
         tally_model_free(model);
