@@ -31,6 +31,13 @@ static void *take(FILE *file, size_t count, size_t size) {
     return array;
 }
 
+static tally_cell cell_of(const char *name) {
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        if (strcmp(name, tally_cell_name((tally_cell)cell)) == 0)
+            return (tally_cell)cell;
+    suite_fail("there is no cell %s", name);
+}
+
 /* Little-endian, as the processors are that run this. */
 static fixture fixture_new(const char *name) {
     char path[4096];
@@ -41,11 +48,12 @@ static fixture fixture_new(const char *name) {
     if (!file)
         suite_fail("cannot be read");
     tl_model_sizes *s = &f.sizes;
-    char line[128];
+    char line[128], cell[16];
     if (!fgets(line, sizeof line, file) ||
-        sscanf(line, "tally fixture %zu %zu %zu %zu %zu %zu %zu", &s->inputs, &s->hidden, &s->steps, &s->columns,
-               &s->classes, &f.kept, &s->layers) != 7)
+        sscanf(line, "tally fixture %zu %zu %zu %zu %zu %zu %zu %15s", &s->inputs, &s->hidden, &s->steps, &s->columns,
+               &s->classes, &f.kept, &s->layers, cell) != 8)
         suite_fail("is not a fixture");
+    s->cell = cell_of(cell);
     f.count = tl_model_part_at(s, TL_MODEL_PARTS);
     f.parameters = tl_model_part_at(s, TL_PART_X);
     f.labels = take(file, s->columns, sizeof *f.labels);
@@ -114,6 +122,18 @@ static void the_reference_agrees_on_uneven_sizes(void **state) {
 static void the_reference_agrees_on_layers(void **state) {
     (void)state;
     the_reference_agrees("stacked");
+}
+
+static void the_reference_agrees_on_the_gru(void **state) {
+    (void)state;
+    the_reference_agrees("gru");
+    the_reference_agrees("gru_layers");
+}
+
+static void the_reference_agrees_on_the_rnn(void **state) {
+    (void)state;
+    the_reference_agrees("rnn");
+    the_reference_agrees("rnn_layers");
 }
 
 static float *read_all(const tally_tensor *t) {
@@ -401,6 +421,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(the_reference_counts_as_pytorch),
         cmocka_unit_test(the_reference_agrees_on_uneven_sizes),
         cmocka_unit_test(the_reference_agrees_on_layers),
+        cmocka_unit_test(the_reference_agrees_on_the_gru),
+        cmocka_unit_test(the_reference_agrees_on_the_rnn),
         cmocka_unit_test(the_device_gives_pytorchs_gradients),
         cmocka_unit_test(the_device_gives_pytorchs_gradients_of_layers),
         cmocka_unit_test(the_device_follows_counting),
