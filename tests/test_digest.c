@@ -1,4 +1,4 @@
-/* test_digest STRINGS BATCH EPOCHS LAYERS HIDDEN DIGEST: trains the counting model, of so many layers and units, on the device under
+/* test_digest CELL STRINGS BATCH EPOCHS LAYERS HIDDEN DIGEST: trains the counting model, of so many layers and units, on the device under
  * test and compares the SHA-256 of its weights with the one given: the same on every device and for every compiler. */
 #include "suite.h"
 
@@ -6,14 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* TALLY_CELLS for another name. */
+static tally_cell cell_of(const char *name) {
+    int cell = 0;
+    while (cell < TALLY_CELLS && strcmp(name, tally_cell_name((tally_cell)cell)) != 0)
+        cell++;
+    return (tally_cell)cell;
+}
+
 static tally_status train(tally_device *device, char **arguments, char hex[65]) {
     tally_count_options data = tally_count_defaults();
-    data.train_size = strtoul(arguments[0], NULL, 10);
+    data.train_size = strtoul(arguments[1], NULL, 10);
     tally_train_options options = tally_train_defaults();
-    options.batch = strtoul(arguments[1], NULL, 10);
-    options.epochs = strtoul(arguments[2], NULL, 10);
-    tally_model_config config = {.inputs = 1, .classes = data.length + 1, .layers = strtoul(arguments[3], NULL, 10)};
-    config.hidden = strtoul(arguments[4], NULL, 10);
+    options.batch = strtoul(arguments[2], NULL, 10);
+    options.epochs = strtoul(arguments[3], NULL, 10);
+    tally_model_config config = {.inputs = 1,
+                                 .hidden = strtoul(arguments[5], NULL, 10),
+                                 .classes = data.length + 1,
+                                 .layers = strtoul(arguments[4], NULL, 10),
+                                 .cell = cell_of(arguments[0])};
     tally_count *strings = NULL;
     tally_model *model = NULL;
     tally_train_result result;
@@ -36,8 +47,8 @@ static tally_status train(tally_device *device, char **arguments, char hex[65]) 
 
 int main(int argc, char **argv) {
     char hex[65];
-    if (argc != 7) {
-        fprintf(stderr, "usage: test_digest STRINGS BATCH EPOCHS LAYERS HIDDEN DIGEST\n");
+    if (argc != 8) {
+        fprintf(stderr, "usage: test_digest CELL STRINGS BATCH EPOCHS LAYERS HIDDEN DIGEST\n");
         return TALLY_USAGE;
     }
     int status = suite_begin();
@@ -49,8 +60,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", tally_error_text());
         return EXIT_FAILURE;
     }
-    if (strcmp(hex, argv[6]) == 0)
+    if (strcmp(hex, argv[7]) == 0)
         return EXIT_SUCCESS;
-    fprintf(stderr, "the digest must be %s\n", argv[6]);
+    fprintf(stderr, "the digest must be %s\n", argv[7]);
     return EXIT_FAILURE;
 }
