@@ -1,87 +1,110 @@
-/* The LSTM cell's gate math, forward and backward, and how it takes extreme values. */
+/* The cells' gate math, forward and backward, and how it takes extreme values. */
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
-#include "parity/bounded_model.h"
+#include "parity/bounded_ops.h"
 #include "reference.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Everything about one call, feature-major: gates [4][H][N], the others [H][N]. */
+enum { GATES, PREVIOUS, C, TANH_C, H, DH, DC, PARTS };
+static const char *const part_names[PARTS] = {"gates", "previous", "c", "tanh_c", "h", "dh", "dc"};
+
+/* Everything about one call, feature-major: gates [G][H][N], the others [H][N]. */
 typedef struct cells {
+    tally_cell cell;
     size_t hidden, columns;
     layout how;
-    float *gates, *c_prev, *c, *tanh_c, *h, *dh, *dc;
+    float *part[PARTS];
 } cells;
 
+static bool has(tally_cell cell, int part) {
+    switch (part) {
+    case GATES:
+    case H:
+    case DH:
+        return true;
+    case PREVIOUS:
+        return cell != TALLY_RNN;
+    default:
+        return cell == TALLY_LSTM;
+    }
+}
+
+static bool changes(tally_cell cell, int part, bool forward) {
+    return part == GATES || (forward ? part >= C && part <= H : part == DC || (part == DH && cell == TALLY_GRU));
+}
+
+static size_t rows_of(const cells *s, int part) {
+    return (part == GATES ? tally_cell_gates(s->cell) : 1) * s->hidden;
+}
+
+/* Of a part of [H][N]. */
 static size_t count_of(const cells *s) {
     return s->hidden * s->columns;
 }
 
-static cells cells_new(size_t hidden, size_t columns, layout how) {
-    cells s = {.hidden = hidden, .columns = columns, .how = how};
-    size_t count = hidden * columns;
-    s.gates = suite_memory(4 * count, sizeof(float));
-    float **parts[] = {&s.c_prev, &s.c, &s.tanh_c, &s.h, &s.dh, &s.dc};
-    for (size_t i = 0; i < 6; i++)
-        *parts[i] = suite_memory(count, sizeof(float));
+static cells cells_new(tally_cell cell, size_t hidden, size_t columns, layout how) {
+    cells s = {.cell = cell, .hidden = hidden, .columns = columns, .how = how};
+    for (int part = 0; part < PARTS; part++)
+        s.part[part] = suite_memory(rows_of(&s, part) * columns, sizeof(float));
     return s;
 }
 
 static void cells_free(cells *s) {
-    float *parts[] = {s->gates, s->c_prev, s->c, s->tanh_c, s->h, s->dh, s->dc};
-    for (size_t i = 0; i < 7; i++)
-        free(parts[i]);
-}
-
-/* Replaces gates and fills c, tanh_c and h. */
-static void run_forward(tally_device *device, cells *s) {
-    size_t hidden = s->hidden, n = s->columns;
-    guarded gates = guarded_matrix(device, s->how, 4 * hidden, n, s->gates);
-    guarded c_prev = guarded_matrix(device, s->how, hidden, n, s->c_prev);
-    guarded c = guarded_matrix(device, s->how, hidden, n, NULL),
-            tanh_c = guarded_matrix(device, s->how, hidden, n, NULL);
-    guarded h = guarded_matrix(device, s->how, hidden, n, NULL);
-    suite_ok(tally_cell_forward(TALLY_LSTM, &gates.tensor, &c_prev.tensor, &c.tensor, &tanh_c.tensor, &h.tensor));
-    guarded_unchanged(&c_prev, "c_prev");
-    guarded_read(&gates, "gates", s->gates);
-    guarded_read(&c, "c", s->c);
-    guarded_read(&tanh_c, "tanh_c", s->tanh_c);
-    guarded_read(&h, "h", s->h);
-    guarded *all[] = {&gates, &c_prev, &c, &tanh_c, &h};
-    for (size_t i = 0; i < 5; i++)
-        guarded_free(all[i]);
-}
-
-/* Replaces gates and dc. */
-static void run_backward(tally_device *device, cells *s) {
-    size_t hidden = s->hidden, n = s->columns;
-    guarded gates = guarded_matrix(device, s->how, 4 * hidden, n, s->gates);
-    guarded c_prev = guarded_matrix(device, s->how, hidden, n, s->c_prev);
-    guarded tanh_c = guarded_matrix(device, s->how, hidden, n, s->tanh_c);
-    guarded dh = guarded_matrix(device, s->how, hidden, n, s->dh),
-            dc = guarded_matrix(device, s->how, hidden, n, s->dc);
-    suite_ok(tally_cell_backward(TALLY_LSTM, &gates.tensor, &c_prev.tensor, &tanh_c.tensor, &dh.tensor, &dc.tensor));
-    guarded_unchanged(&c_prev, "c_prev");
-    guarded_unchanged(&tanh_c, "tanh_c");
-    guarded_unchanged(&dh, "dh");
-    guarded_read(&gates, "gates", s->gates);
-    guarded_read(&dc, "dc", s->dc);
-    guarded *all[] = {&gates, &c_prev, &tanh_c, &dh, &dc};
-    for (size_t i = 0; i < 5; i++)
-        guarded_free(all[i]);
+    for (int part = 0; part < PARTS; part++)
+        free(s->part[part]);
 }
 
 static cells copy_of(const cells *s) {
-    cells copy = cells_new(s->hidden, s->columns, s->how);
-    size_t bytes = count_of(s) * sizeof(float);
-    memcpy(copy.gates, s->gates, 4 * bytes);
-    memcpy(copy.c_prev, s->c_prev, bytes);
-    memcpy(copy.tanh_c, s->tanh_c, bytes);
-    memcpy(copy.dh, s->dh, bytes);
-    memcpy(copy.dc, s->dc, bytes);
+    cells copy = cells_new(s->cell, s->hidden, s->columns, s->how);
+    for (int part = 0; part < PARTS; part++)
+        memcpy(copy.part[part], s->part[part], rows_of(s, part) * s->columns * sizeof(float));
     return copy;
+}
+
+/* Replaces what the operation changes. */
+static void run(tally_device *device, cells *s, bool forward) {
+    guarded g[PARTS];
+    const tally_tensor *t[PARTS] = {0};
+    for (int part = 0; part < PARTS; part++) {
+        if (!has(s->cell, part))
+            continue;
+        bool new = forward &&part >= C &&part <= H;
+        g[part] = guarded_matrix(device, s->how, rows_of(s, part), s->columns, new ? NULL : s->part[part]);
+        t[part] = &g[part].tensor;
+    }
+    suite_ok(forward ? tally_cell_forward(s->cell, t[GATES], t[PREVIOUS], t[C], t[TANH_C], t[H])
+                     : tally_cell_backward(s->cell, t[GATES], t[PREVIOUS], t[TANH_C], t[DH], t[DC]));
+    for (int part = 0; part < PARTS; part++) {
+        if (!has(s->cell, part))
+            continue;
+        if (changes(s->cell, part, forward))
+            guarded_read(&g[part], part_names[part], s->part[part]);
+        else
+            guarded_unchanged(&g[part], part_names[part]);
+        guarded_free(&g[part]);
+    }
+}
+
+/* One unit of one column. */
+typedef struct unit {
+    double gate[4], part[PARTS];
+    tl_bounded bound_gate[4], bound[PARTS];
+} unit;
+
+static unit unit_of(const cells *s, size_t i) {
+    unit u;
+    for (size_t g = 0; g < tally_cell_gates(s->cell); g++) {
+        u.gate[g] = (double)s->part[GATES][g * count_of(s) + i];
+        u.bound_gate[g] = tl_bounded_of(u.gate[g]);
+    }
+    for (int part = PREVIOUS; part < PARTS; part++) {
+        u.part[part] = (double)s->part[part][i];
+        u.bound[part] = tl_bounded_of(u.part[part]);
+    }
+    return u;
 }
 
 static void compare_one(const char *name, float got, double want, double bound) {
@@ -89,96 +112,75 @@ static void compare_one(const char *name, float got, double want, double bound) 
 }
 
 /* bits: no denormal is among the operands, so that every device must give the same. */
-static void check_forward(cells *s, bool bits) {
-    suite_case("cell_forward, %zu units, %zu columns, %s", s->hidden, s->columns, layout_names[s->how]);
+static void check(const cells *s, bool forward, bool bits) {
+    suite_case("%s cell_%s, %zu units, %zu columns, %s", tally_cell_name(s->cell), forward ? "forward" : "backward",
+               s->hidden, s->columns, layout_names[s->how]);
     cells got = copy_of(s), other = copy_of(s);
-    run_forward(the.device, &got);
-    run_forward(the.peer, &other);
-    size_t count = count_of(s);
-    for (size_t i = 0; i < count; i++) {
-        double gate[4], c, tanh_c, h;
-        tl_bounded bound[4], bound_c, bound_tanh_c, bound_h;
-        for (size_t g = 0; g < 4; g++) {
-            gate[g] = (double)s->gates[g * count + i];
-            bound[g] = tl_bounded_of(gate[g]);
+    run(the.device, &got, forward);
+    run(the.peer, &other, forward);
+    for (size_t i = 0; i < count_of(s); i++) {
+        unit u = unit_of(s, i);
+        if (forward) {
+            reference_cell(s->cell, u.gate, u.part[PREVIOUS], &u.part[C], &u.part[TANH_C], &u.part[H]);
+            tl_bounded_cell(s->cell, u.bound_gate, u.bound[PREVIOUS], &u.bound[C], &u.bound[TANH_C], &u.bound[H]);
+        } else {
+            reference_cell_backward(s->cell, u.gate, u.part[PREVIOUS], u.part[TANH_C], &u.part[DH], &u.part[DC]);
+            tl_bounded_cell_backward(s->cell, u.bound_gate, u.bound[PREVIOUS], u.bound[TANH_C], &u.bound[DH],
+                                     &u.bound[DC]);
         }
-        reference_cell(TALLY_LSTM, gate, (double)s->c_prev[i], &c, &tanh_c, &h);
-        tl_bounded_cell(TALLY_LSTM, bound, tl_bounded_of((double)s->c_prev[i]), &bound_c, &bound_tanh_c, &bound_h);
-        for (size_t g = 0; g < 4; g++)
-            compare_one("gates", got.gates[g * count + i], gate[g], bound[g].e);
-        compare_one("c", got.c[i], c, bound_c.e);
-        compare_one("tanh_c", got.tanh_c[i], tanh_c, bound_tanh_c.e);
-        compare_one("h", got.h[i], h, bound_h.e);
+        for (size_t g = 0; g < tally_cell_gates(s->cell); g++)
+            compare_one("gates", got.part[GATES][g * count_of(s) + i], u.gate[g], u.bound_gate[g].e);
+        for (int part = PREVIOUS; part < PARTS; part++)
+            if (has(s->cell, part) && changes(s->cell, part, forward))
+                compare_one(part_names[part], got.part[part][i], u.part[part], u.bound[part].e);
     }
-    if (bits || the.keeps_denormal) {
-        compare_bits("gates", got.gates, other.gates, 4 * count);
-        compare_bits("c", got.c, other.c, count);
-        compare_bits("tanh_c", got.tanh_c, other.tanh_c, count);
-        compare_bits("h", got.h, other.h, count);
-    }
-    cells_free(&got);
-    cells_free(&other);
-}
-
-static void check_backward(cells *s, bool bits) {
-    suite_case("cell_backward, %zu units, %zu columns, %s", s->hidden, s->columns, layout_names[s->how]);
-    cells got = copy_of(s), other = copy_of(s);
-    run_backward(the.device, &got);
-    run_backward(the.peer, &other);
-    size_t count = count_of(s);
-    for (size_t i = 0; i < count; i++) {
-        double gate[4], dh = (double)s->dh[i], dc = (double)s->dc[i];
-        tl_bounded bound[4], bound_dh = tl_bounded_of((double)s->dh[i]), bound_dc = tl_bounded_of(dc);
-        for (size_t g = 0; g < 4; g++) {
-            gate[g] = (double)s->gates[g * count + i];
-            bound[g] = tl_bounded_of(gate[g]);
-        }
-        reference_cell_backward(TALLY_LSTM, gate, (double)s->c_prev[i], (double)s->tanh_c[i], &dh, &dc);
-        tl_bounded_cell_backward(TALLY_LSTM, bound, tl_bounded_of((double)s->c_prev[i]),
-                                 tl_bounded_of((double)s->tanh_c[i]), &bound_dh, &bound_dc);
-        for (size_t g = 0; g < 4; g++)
-            compare_one("gates", got.gates[g * count + i], gate[g], bound[g].e);
-        compare_one("dc", got.dc[i], dc, bound_dc.e);
-    }
-    if (bits || the.keeps_denormal) {
-        compare_bits("gates", got.gates, other.gates, 4 * count);
-        compare_bits("dc", got.dc, other.dc, count);
-    }
+    for (int part = 0; part < PARTS && (bits || the.keeps_denormal); part++)
+        if (has(s->cell, part))
+            compare_bits(part_names[part], got.part[part], other.part[part], rows_of(s, part) * s->columns);
     cells_free(&got);
     cells_free(&other);
 }
 
 /* Ranges in which gates are neither linear nor all saturated. */
 static void random_forward(cells *s) {
-    suite_uniforms(s->gates, 4 * count_of(s), -6, 6);
-    suite_uniforms(s->c_prev, count_of(s), -3, 3);
+    suite_uniforms(s->part[GATES], rows_of(s, GATES) * s->columns, -6, 6);
+    suite_uniforms(s->part[PREVIOUS], count_of(s), -3, 3);
 }
 
 static void random_backward(cells *s) {
+    static const float activated[TALLY_CELLS][4][2] = {
+        [TALLY_LSTM] = {{0, 1}, {0, 1}, {-1, 1}, {0, 1}},
+        [TALLY_GRU] = {{-1, 1}, {0, 1}, {0, 1}, {-3, 3}},
+        [TALLY_RNN] = {{-1, 1}},
+    };
     size_t count = count_of(s);
-    suite_uniforms(s->gates, 2 * count, 0, 1);
-    suite_uniforms(s->gates + 2 * count, count, -1, 1);
-    suite_uniforms(s->gates + 3 * count, count, 0, 1);
-    suite_uniforms(s->c_prev, count, -3, 3);
-    suite_uniforms(s->tanh_c, count, -1, 1);
-    suite_uniforms(s->dh, count, -2, 2);
-    suite_uniforms(s->dc, count, -2, 2);
+    for (size_t g = 0; g < tally_cell_gates(s->cell); g++)
+        suite_uniforms(s->part[GATES] + g * count, count, activated[s->cell][g][0], activated[s->cell][g][1]);
+    suite_uniforms(s->part[PREVIOUS], count, -3, 3);
+    suite_uniforms(s->part[TANH_C], count, -1, 1);
+    suite_uniforms(s->part[DH], count, -2, 2);
+    suite_uniforms(s->part[DC], count, -2, 2);
 }
 
-static void every_size(void **state) {
-    (void)state;
+static void every_size_of(tally_cell cell) {
     for (size_t i = 0; i < odd_sizes_used(); i++)
         for (size_t j = 0; j < odd_sizes_used(); j++)
             for (int how = 0; how < LAYOUTS; how++) {
                 if (the.small && (i + j) % LAYOUTS != (size_t)how)
                     continue;
-                cells s = cells_new(odd_sizes[i], odd_sizes[j], (layout)how);
+                cells s = cells_new(cell, odd_sizes[i], odd_sizes[j], (layout)how);
                 random_forward(&s);
-                check_forward(&s, true);
+                check(&s, true, true);
                 random_backward(&s);
-                check_backward(&s, true);
+                check(&s, false, true);
                 cells_free(&s);
             }
+}
+
+static void every_size(void **state) {
+    (void)state;
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        every_size_of((tally_cell)cell);
 }
 
 static const float extremes[] = {0.0f,     -0.0f,     1,         -1,        8.5f,       -8.5f,
@@ -188,89 +190,104 @@ static const float extremes[] = {0.0f,     -0.0f,     1,         -1,        8.5f
                                  NAN};
 enum { EXTREMES = sizeof extremes / sizeof *extremes };
 
-/* Each extreme as each pre-activation, between ordinary ones and each of the previous cell states. */
+/* Each extreme as each pre-activation, between ordinary ones and each of the previous states. */
 static void extreme_gates(void **state) {
     (void)state;
-    static const float cells_before[] = {0.0f, -0.0f, 1.5f, -1e30f, 0x1p-140f, NAN};
-    enum { BEFORE = sizeof cells_before / sizeof *cells_before };
-    for (size_t before = 0; before < BEFORE; before++)
-        for (size_t g = 0; g < 4; g++) {
-            cells s = cells_new(1, EXTREMES, FLAT);
-            random_forward(&s);
-            for (size_t i = 0; i < EXTREMES; i++) {
-                s.gates[g * EXTREMES + i] = extremes[i];
-                s.c_prev[i] = cells_before[before];
+    static const float states_before[] = {0.0f, -0.0f, 1.5f, -1e30f, 0x1p-140f, NAN};
+    enum { BEFORE = sizeof states_before / sizeof *states_before };
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        for (size_t before = 0; before < (has((tally_cell)cell, PREVIOUS) ? BEFORE : 1); before++)
+            for (size_t g = 0; g < tally_cell_gates((tally_cell)cell); g++) {
+                cells s = cells_new((tally_cell)cell, 1, EXTREMES, FLAT);
+                random_forward(&s);
+                for (size_t i = 0; i < EXTREMES; i++) {
+                    s.part[GATES][g * EXTREMES + i] = extremes[i];
+                    s.part[PREVIOUS][i] = states_before[before];
+                }
+                check(&s, true, false);
+                cells_free(&s);
             }
-            check_forward(&s, false);
+}
+
+static void infinite_states(void **state) {
+    (void)state;
+    for (int cell = TALLY_LSTM; cell <= TALLY_GRU; cell++)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            cells s = cells_new((tally_cell)cell, 3, 5, FLAT);
+            random_forward(&s);
+            s.part[PREVIOUS][suite_pick(15)] = (float)sign * INFINITY;
+            check(&s, true, true);
             cells_free(&s);
         }
 }
 
-static void infinite_cells(void **state) {
-    (void)state;
-    for (int sign = -1; sign <= 1; sign += 2) {
-        cells s = cells_new(3, 5, FLAT);
-        random_forward(&s);
-        s.c_prev[suite_pick(15)] = (float)sign * INFINITY;
-        check_forward(&s, true);
-        cells_free(&s);
-    }
-}
-
+/* Two columns whose gates are at their ends. What is left of the gradient is what goes on past them: all of it, or nothing. */
 static void saturated_cells_have_no_gradient(void **state) {
     (void)state;
-    suite_case("cell_backward of saturated gates");
-    cells s = cells_new(1, 2, FLAT);
-    static const float gates[] = {1, 0, 0, 1, 1, -1, 1, 0}; /* i, f, g, o of two columns */
-    memcpy(s.gates, gates, sizeof gates);
-    for (size_t i = 0; i < 2; i++) {
-        s.c_prev[i] = 1e20f;
-        s.tanh_c[i] = i ? -1.0f : 1.0f;
-        s.dh[i] = 1e10f;
-        s.dc[i] = -3;
+    static const float saturated[TALLY_CELLS][8] = {
+        [TALLY_LSTM] = {1, 0, 0, 1, 1, -1, 1, 0},
+        [TALLY_GRU] = {1, -1, 1, 0, 0, 1, 1e20f, -1e20f},
+        [TALLY_RNN] = {1, -1},
+    };
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        suite_case("%s cell_backward of saturated gates", tally_cell_name((tally_cell)cell));
+        cells s = cells_new((tally_cell)cell, 1, 2, FLAT);
+        size_t gates = rows_of(&s, GATES) * 2;
+        memcpy(s.part[GATES], saturated[cell], gates * sizeof(float));
+        for (size_t i = 0; i < 2; i++) {
+            s.part[PREVIOUS][i] = 1e20f;
+            s.part[TANH_C][i] = i ? -1.0f : 1.0f;
+            s.part[DH][i] = 1e10f;
+            s.part[DC][i] = -3;
+        }
+        run(the.device, &s, false);
+        for (size_t i = 0; i < gates; i++)
+            assert_true(s.part[GATES][i] == 0.0f);
+        if (cell == TALLY_LSTM)
+            assert_true(s.part[DC][0] == 0.0f && s.part[DC][1] == -3.0f);
+        if (cell == TALLY_GRU)
+            assert_true(s.part[DH][0] == 0.0f && s.part[DH][1] == 1e10f);
+        cells_free(&s);
     }
-    run_backward(the.device, &s);
-    for (size_t i = 0; i < 8; i++)
-        assert_true(s.gates[i] == 0.0f);
-    assert_true(s.dc[0] == 0.0f && s.dc[1] == -3.0f);
-    cells_free(&s);
 }
 
 static void extreme_gradients(void **state) {
     (void)state;
     static const float gradients[] = {0.0f, -0.0f, 1e-30f, 1e15f, -1e15f, 0x1p-126f, 0x1p-140f, -0x1p-149f, NAN};
     enum { GRADIENTS = sizeof gradients / sizeof *gradients };
-    for (size_t i = 0; i < GRADIENTS; i++)
-        for (size_t j = 0; j < GRADIENTS; j++) {
-            cells s = cells_new(3, 5, FLAT);
-            random_backward(&s);
-            s.dh[suite_pick(15)] = gradients[i];
-            s.dc[suite_pick(15)] = gradients[j];
-            check_backward(&s, false);
-            cells_free(&s);
-        }
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        for (size_t i = 0; i < GRADIENTS; i++)
+            for (size_t j = 0; j < (has((tally_cell)cell, DC) ? GRADIENTS : 1); j++) {
+                cells s = cells_new((tally_cell)cell, 3, 5, FLAT);
+                random_backward(&s);
+                s.part[DH][suite_pick(15)] = gradients[i];
+                s.part[DC][suite_pick(15)] = gradients[j];
+                check(&s, false, false);
+                cells_free(&s);
+            }
 }
 
 static void nan_reaches_what_depends_on_it(void **state) {
     (void)state;
-    for (int part = 0; part < 5; part++) {
-        cells s = cells_new(3, 7, PADDED);
-        random_backward(&s);
-        float *parts[] = {s.gates, s.c_prev, s.tanh_c, s.dh, s.dc};
-        parts[part][suite_pick(21)] = NAN;
-        check_backward(&s, true);
-        cells_free(&s);
-    }
+    static const int operands[] = {GATES, PREVIOUS, TANH_C, DH, DC};
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        for (size_t i = 0; i < sizeof operands / sizeof *operands; i++) {
+            cells s = cells_new((tally_cell)cell, 3, 7, PADDED);
+            random_backward(&s);
+            s.part[operands[i]][suite_pick(operands[i] == GATES ? rows_of(&s, GATES) * 7 : 21)] = NAN;
+            check(&s, false, true);
+            cells_free(&s);
+        }
 }
 
 int ops_cell(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_size),
         cmocka_unit_test(extreme_gates),
-        cmocka_unit_test(infinite_cells),
+        cmocka_unit_test(infinite_states),
         cmocka_unit_test(extreme_gradients),
         cmocka_unit_test(saturated_cells_have_no_gradient),
         cmocka_unit_test(nan_reaches_what_depends_on_it),
     };
-    return cmocka_run_group_tests_name("cell_forward", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("cells", tests, NULL, NULL);
 }
