@@ -1,4 +1,5 @@
-/* The whole sequence, step by step (layer_record.h); on the C path the fused form, the composed one and the baseline give the same bits. */
+/* The whole sequence of every cell, step by step (layer_record.h); where products are exact the fused form, the composed one and the C path's
+ * baseline give the same bits. */
 #include "backend/backend.h"
 #include "compare.h"
 #include "guarded.h"
@@ -12,6 +13,7 @@
 
 typedef struct sizes {
     size_t inputs, hidden, steps, columns;
+    tally_cell cell;
 } sizes;
 
 enum { W_IH, W_HH, BIAS, X, C, H, DH, DC, DY, DW_IH, DW_HH, DBIAS, DX, GATES, TANH_C, PARTS };
@@ -19,17 +21,21 @@ static const char *const part_names[PARTS] = {
     "w_ih",          "w_hh",          "bias",          "x",  "c",     "h",     "dh", "dc", "dy",
     "w_ih gradient", "w_hh gradient", "bias gradient", "dx", "gates", "tanh_c"};
 
+static bool has(sizes s, int part) {
+    return s.cell == TALLY_LSTM || (part != C && part != DC && part != TANH_C);
+}
+
 typedef struct shape {
     int ndim;
     size_t dims[3];
 } shape;
 
 static shape shape_of(sizes s, int part) {
-    size_t rows = 4 * s.hidden;
+    size_t rows = tally_cell_weights(s.cell) * s.hidden, gates = tally_cell_gates(s.cell) * s.hidden;
     const shape shapes[PARTS] = {
         [W_IH] = {2, {rows, s.inputs}},
         [W_HH] = {2, {rows, s.hidden}},
-        [BIAS] = {1, {rows}},
+        [BIAS] = {1, {gates}},
         [X] = {3, {s.inputs, s.steps, s.columns}},
         [C] = {3, {s.hidden, s.steps + 1, s.columns}},
         [H] = {3, {s.hidden, s.steps + 1, s.columns}},
@@ -38,9 +44,9 @@ static shape shape_of(sizes s, int part) {
         [DY] = {3, {s.hidden, s.steps, s.columns}},
         [DW_IH] = {2, {rows, s.inputs}},
         [DW_HH] = {2, {rows, s.hidden}},
-        [DBIAS] = {1, {rows}},
+        [DBIAS] = {1, {gates}},
         [DX] = {3, {s.inputs, s.steps, s.columns}},
-        [GATES] = {3, {rows, s.steps, s.columns}},
+        [GATES] = {3, {gates, s.steps, s.columns}},
         [TANH_C] = {3, {s.hidden, s.steps, s.columns}},
     };
     return shapes[part];
@@ -96,11 +102,12 @@ static guarded make(tally_device *device, sizes s, form how, int part, const flo
 
 /* forward: what there is between the passes; backward: after both. */
 static void run(tally_device *device, sizes s, form how, const arrays *in, arrays *forward, arrays *backward) {
-    guarded g[PARTS];
+    guarded g[PARTS] = {0};
     for (int part = 0; part < PARTS; part++)
-        g[part] = make(device, s, how, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
+        if (has(s, part))
+            g[part] = make(device, s, how, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
     tally_layer_state own, state;
-    suite_ok(tally_layer_state_new(device, TALLY_LSTM, s.inputs, s.hidden, s.steps, s.columns, &own));
+    suite_ok(tally_layer_state_new(device, s.cell, s.inputs, s.hidden, s.steps, s.columns, &own));
     state = (tally_layer_state){.gates = g[GATES].tensor,
                                 .c = g[C].tensor,
                                 .h = g[H].tensor,
@@ -108,27 +115,32 @@ static void run(tally_device *device, sizes s, form how, const arrays *in, array
                                 .dh = g[DH].tensor,
                                 .dc = g[DC].tensor,
                                 .scratch = own.scratch};
-    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, TALLY_LSTM};
-    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor, TALLY_LSTM};
+    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, s.cell};
+    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor, s.cell};
     const tally_tensor *dy = how.with_dy ? &g[DY].tensor : NULL, *dx = how.with_dx ? &g[DX].tensor : NULL;
 
     suite_ok((how.composed ? tl_layer_forward_composed : tally_layer_forward)(&weights, &g[X].tensor, &state));
-    for (int part = 0; part < PARTS; part++)
+    for (int part = 0; part < PARTS; part++) {
+        if (!has(s, part))
+            continue;
         if (part == GATES || part == TANH_C || part == C || part == H)
             guarded_read(&g[part], part_names[part], forward->part[part]);
         else
             guarded_unchanged(&g[part], part_names[part]);
+    }
     suite_ok((how.composed ? tl_layer_backward_composed : tally_layer_backward)(&weights, &g[X].tensor, dy, &state,
                                                                                 &gradients, dx));
     for (int part = 0; part < PARTS; part++)
-        guarded_read(&g[part], part_names[part], backward->part[part]);
+        if (has(s, part))
+            guarded_read(&g[part], part_names[part], backward->part[part]);
     for (int part = W_IH; part <= X; part++)
         guarded_unchanged(&g[part], part_names[part]);
     guarded_unchanged(&g[DY], part_names[DY]);
     if (!dx)
         guarded_unchanged(&g[DX], part_names[DX]);
     for (int part = 0; part < PARTS; part++)
-        guarded_free(&g[part]);
+        if (has(s, part))
+            guarded_free(&g[part]);
     tally_layer_state_free(&own);
 }
 
@@ -136,12 +148,15 @@ static void check_initial_states(sizes s, const arrays *in, const arrays *forwar
     for (size_t u = 0; u < s.hidden; u++)
         for (int part = C; part <= H; part++) {
             size_t first = u * (s.steps + 1) * s.columns;
-            compare_bits(part_names[part], forward->part[part] + first, in->part[part] + first, s.columns);
+            if (has(s, part))
+                compare_bits(part_names[part], forward->part[part] + first, in->part[part] + first, s.columns);
         }
 }
 
 static void check_bits(sizes s, const char *form_name, const arrays *a, const arrays *b) {
     for (int part = 0; part < PARTS; part++) {
+        if (!has(s, part))
+            continue;
         char name[96];
         snprintf(name, sizeof name, "%s, %s", part_names[part], form_name);
         compare_bits(name, a->part[part], b->part[part], count_of(s, part));
@@ -150,16 +165,17 @@ static void check_bits(sizes s, const char *form_name, const arrays *a, const ar
 
 /* Bits are compared, but with long or saturated sequences, whose gradients fade below 2^-126, only where the device keeps them. */
 static void check_values(sizes s, form how, const arrays *in, bool fades) {
-    suite_case("lstm, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s, state %s, x %s", s.inputs, s.hidden, s.steps,
-               s.columns, how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "", layout_names[how.state],
-               layout_names[how.sequences]);
+    suite_case("%s, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s, state %s, x %s", tally_cell_name(s.cell),
+               s.inputs, s.hidden, s.steps, s.columns, how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "",
+               layout_names[how.state], layout_names[how.sequences]);
     arrays forward = arrays_new(s), got = arrays_new(s);
     run(the.device, s, how, in, &forward, &got);
     for (int part = 0; part < PARTS; part++)
-        if (part == C || part == H || part == TANH_C)
+        if (has(s, part) && (part == C || part == H || part == TANH_C))
             compare_bits("forward's, after backward", got.part[part], forward.part[part], count_of(s, part));
 
     tl_layer_record record = {
+        .cell = s.cell,
         .inputs = s.inputs,
         .hidden = s.hidden,
         .steps = s.steps,
@@ -201,11 +217,20 @@ static void check_values(sizes s, form how, const arrays *in, bool fades) {
     arrays_free(&got);
 }
 
-static void check(sizes s, form how) {
+static void check_cell(sizes s, form how) {
     arrays in = arrays_new(s);
     randomise(s, &in);
     check_values(s, how, &in, s.steps > 30);
     arrays_free(&in);
+}
+
+/* Each cell in that form; in a simulator one after another. */
+static void check(size_t inputs, size_t hidden, size_t steps, size_t columns, form how) {
+    static unsigned turn;
+    for (unsigned cell = 0; cell < TALLY_CELLS; cell++)
+        if (!the.small || turn % TALLY_CELLS == cell)
+            check_cell((sizes){inputs, hidden, steps, columns, (tally_cell)cell}, how);
+    turn++;
 }
 
 static form some_form(void) {
@@ -224,7 +249,7 @@ static void small_sizes(void **state) {
             for (size_t t = 0; t < 3; t++)
                 for (size_t n = 0; n < 3; n++)
                     if (number++ % (the.small ? 11 : 1) == 0)
-                        check((sizes){inputs[i], hidden[h], steps[t], columns[n]}, some_form());
+                        check(inputs[i], hidden[h], steps[t], columns[n], some_form());
 }
 
 static void every_form(void **state) {
@@ -233,10 +258,11 @@ static void every_form(void **state) {
         for (int state_order = 0; state_order < ORDERS; state_order++)
             for (int order = 0; order < ORDERS; order++)
                 if (!the.small || which == (state_order + order) % 4)
-                    check((sizes){3, 5, 4, 19}, (form){.with_dy = which & 1,
-                                                       .with_dx = which & 2,
-                                                       .state = orders[state_order],
-                                                       .sequences = orders[order]});
+                    check(3, 5, 4, 19,
+                          (form){.with_dy = which & 1,
+                                 .with_dx = which & 2,
+                                 .state = orders[state_order],
+                                 .sequences = orders[order]});
 }
 
 static void pairs_of_sizes(void **state) {
@@ -247,90 +273,103 @@ static void pairs_of_sizes(void **state) {
         for (size_t j = 0; j < ODD_SIZES; j++) {
             size_t a = odd_sizes[i], b = odd_sizes[j];
             if (a * a * b < 40000) /* hidden, columns */
-                check((sizes){2, a, 3, b}, some_form());
-            check((sizes){a, 3, 2, b}, some_form()); /* inputs, columns */
-            check((sizes){2, 3, a, b}, some_form()); /* steps, columns */
+                check(2, a, 3, b, some_form());
+            check(a, 3, 2, b, some_form()); /* inputs, columns */
+            check(2, 3, a, b, some_form()); /* steps, columns */
         }
-    check((sizes){1, 24, 20, 64}, some_form());
-    check((sizes){2, 127, 2, 33}, some_form());
+    check(1, 24, 20, 64, some_form());
+    check(2, 127, 2, 33, some_form());
 }
 
 /* How a group of work-items with one column each (lstm_group.c) shares a layer: more units than it has work-items for, weights that have
  * no room beside them, fewer columns, and what no group can have. */
 static void shared_by_groups(void **state) {
     (void)state;
-    check((sizes){1, 33, 2, 9}, some_form());
+    check(1, 33, 2, 9, some_form());
     if (the.small) /* too long for a simulator */
         return;
-    check((sizes){3, 70, 3, 21}, some_form());
-    check((sizes){2, 200, 2, 13}, some_form());
-    check((sizes){1, 340, 2, 5}, some_form());
-    check((sizes){700, 3, 2, 13}, some_form());
-    check((sizes){2100, 3, 2, 5}, some_form());
+    check(3, 70, 3, 21, some_form());
+    check(2, 200, 2, 13, some_form());
+    check(1, 340, 2, 5, some_form());
+    check(700, 3, 2, 13, some_form());
+    check(2100, 3, 2, 5, some_form());
 }
 
 /* A NaN in one sequence stays in that sequence, but for the gradients of the weights. */
 static void nan_stays_in_its_column(void **state) {
     (void)state;
-    sizes s = {2, 3, 4, 19};
     static const int parts[] = {X, H, C, DH, DC, DY};
-    for (size_t i = 0; i < 6; i++) {
-        arrays in = arrays_new(s);
-        randomise(s, &in);
-        in.part[parts[i]][suite_pick(s.columns)] = NAN;
-        check_values(s, (form){.with_dy = true, .with_dx = true}, &in, false);
-        arrays_free(&in);
-    }
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        for (size_t i = 0; i < 6; i++) {
+            sizes s = {2, 3, 4, 19, (tally_cell)cell};
+            if (!has(s, parts[i]))
+                continue;
+            arrays in = arrays_new(s);
+            randomise(s, &in);
+            in.part[parts[i]][suite_pick(s.columns)] = NAN;
+            check_values(s, (form){.with_dy = true, .with_dx = true}, &in, false);
+            arrays_free(&in);
+        }
 }
 
 static void saturated_sequences(void **state) {
     (void)state;
-    sizes s = {2, 3, 4, 19};
     static const float scales[] = {100, 1e4f, 1e15f};
-    for (size_t i = 0; i < 3; i++) {
-        arrays in = arrays_new(s);
-        randomise(s, &in);
-        for (size_t w = 0; w < count_of(s, W_IH); w++)
-            in.part[W_IH][w] *= scales[i];
-        check_values(s, (form){.with_dy = true, .with_dx = true}, &in, true);
-        arrays_free(&in);
-    }
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        for (size_t i = 0; i < 3; i++) {
+            sizes s = {2, 3, 4, 19, (tally_cell)cell};
+            arrays in = arrays_new(s);
+            randomise(s, &in);
+            for (size_t w = 0; w < count_of(s, W_IH); w++)
+                in.part[W_IH][w] *= scales[i];
+            check_values(s, (form){.with_dy = true, .with_dx = true}, &in, true);
+            arrays_free(&in);
+        }
 }
 
 /* Zeros of either sign everywhere: sums of them have one too. */
 static void zeros_keep_their_sign(void **state) {
     (void)state;
-    sizes s = {2, 3, 4, 19};
-    arrays in = arrays_new(s);
-    for (int part = 0; part < PARTS; part++)
-        for (size_t i = 0; i < count_of(s, part); i++)
-            in.part[part][i] = suite_pick(2) ? 0.0f : -0.0f;
-    check_values(s, (form){.with_dy = true, .with_dx = true}, &in, true);
-    arrays_free(&in);
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        sizes s = {2, 3, 4, 19, (tally_cell)cell};
+        arrays in = arrays_new(s);
+        for (int part = 0; part < PARTS; part++)
+            for (size_t i = 0; i < count_of(s, part); i++)
+                in.part[part][i] = suite_pick(2) ? 0.0f : -0.0f;
+        check_values(s, (form){.with_dy = true, .with_dx = true}, &in, true);
+        arrays_free(&in);
+    }
 }
 
-static void a_narrowed_state_gives_the_same(void **state) {
-    (void)state;
-    sizes s = {2, 5, 6, 7};
-    suite_case("lstm in a state narrowed to %zu columns", s.columns);
+/* What a state begins with, either way. */
+static void write_initial(sizes s, const arrays *in, const tally_layer_state *state) {
+    const struct {
+        int part;
+        const tally_tensor *tensor;
+    } initial[] = {{H, &state->h}, {C, &state->c}, {DH, &state->dh}, {DC, &state->dc}};
+    for (size_t i = 0; i < sizeof initial / sizeof *initial; i++)
+        if (has(s, initial[i].part))
+            suite_ok(tally_tensor_write(initial[i].tensor, in->part[initial[i].part], count_of(s, initial[i].part)));
+}
+
+static void check_narrowed(tally_cell cell) {
+    sizes s = {2, 5, 6, 7, cell};
+    suite_case("%s in a state narrowed to %zu columns", tally_cell_name(cell), s.columns);
     arrays in = arrays_new(s), forward = arrays_new(s), backward = arrays_new(s);
     randomise(s, &in);
     run(the.device, s, (form){.with_dy = false, .with_dx = false}, &in, &forward, &backward);
 
     tally_layer_state wide, narrow;
-    suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, s.inputs, s.hidden, s.steps, 40, &wide));
+    suite_ok(tally_layer_state_new(the.device, cell, s.inputs, s.hidden, s.steps, 40, &wide));
     suite_ok(tally_layer_state_narrow(&wide, s.columns, &narrow));
-    suite_ok(tally_tensor_write(&narrow.h, in.part[H], count_of(s, H)));
-    suite_ok(tally_tensor_write(&narrow.c, in.part[C], count_of(s, C)));
-    suite_ok(tally_tensor_write(&narrow.dh, in.part[DH], count_of(s, DH)));
-    suite_ok(tally_tensor_write(&narrow.dc, in.part[DC], count_of(s, DC)));
+    write_initial(s, &in, &narrow);
     guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
         g[part] = make(the.device, s, (form){0}, part, in.part[part]);
-    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, TALLY_LSTM};
-    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor, TALLY_LSTM};
+    tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, cell};
+    tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor, cell};
     suite_ok(tally_layer_forward(&weights, &g[X].tensor, &narrow));
-    float *got = suite_memory(count_of(s, GATES), sizeof *got);
+    float *got = suite_memory(count_of(s, GATES) + count_of(s, H), sizeof *got); /* room for any of them */
     suite_ok(tally_tensor_read(&narrow.h, got, count_of(s, H)));
     compare_bits("h", got, forward.part[H], count_of(s, H));
     suite_ok(tally_layer_backward(&weights, &g[X].tensor, NULL, &narrow, &gradients, NULL));
@@ -345,6 +384,12 @@ static void a_narrowed_state_gives_the_same(void **state) {
     arrays_free(&in);
     arrays_free(&forward);
     arrays_free(&backward);
+}
+
+static void a_narrowed_state_gives_the_same(void **state) {
+    (void)state;
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        check_narrowed((tally_cell)cell);
 }
 
 /* A layer of two, its state as the device makes it. */
@@ -365,21 +410,18 @@ static void layer_start(layer *l, form how) {
     for (int part = 0; part < PARTS; part++)
         l->g[part] = make(the.device, l->s, how, part, l->in.part[part]);
     suite_ok(
-        tally_layer_state_new(the.device, TALLY_LSTM, l->s.inputs, l->s.hidden, l->s.steps, l->s.columns, &l->state));
-    suite_ok(tally_tensor_write(&l->state.h, l->in.part[H], count_of(l->s, H)));
-    suite_ok(tally_tensor_write(&l->state.c, l->in.part[C], count_of(l->s, C)));
-    suite_ok(tally_tensor_write(&l->state.dh, l->in.part[DH], count_of(l->s, DH)));
-    suite_ok(tally_tensor_write(&l->state.dc, l->in.part[DC], count_of(l->s, DC)));
+        tally_layer_state_new(the.device, l->s.cell, l->s.inputs, l->s.hidden, l->s.steps, l->s.columns, &l->state));
+    write_initial(l->s, &l->in, &l->state);
 }
 
 static void layer_forward(const layer *l, const tally_tensor *x) {
-    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor, TALLY_LSTM};
+    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor, l->s.cell};
     suite_ok(tally_layer_forward(&weights, x, &l->state));
 }
 
 static void layer_backward(const layer *l, const tally_tensor *x, const tally_tensor *dy, const tally_tensor *dx) {
-    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor, TALLY_LSTM};
-    tally_layer_weights gradients = {l->g[DW_IH].tensor, l->g[DW_HH].tensor, l->g[DBIAS].tensor, TALLY_LSTM};
+    tally_layer_weights weights = {l->g[W_IH].tensor, l->g[W_HH].tensor, l->g[BIAS].tensor, l->s.cell};
+    tally_layer_weights gradients = {l->g[DW_IH].tensor, l->g[DW_HH].tensor, l->g[DBIAS].tensor, l->s.cell};
     suite_ok(tally_layer_backward(&weights, x, dy, &l->state, &gradients, dx));
 }
 
@@ -414,14 +456,11 @@ static void layer_free(layer *l) {
 }
 
 /* Its h, but for the first step, is the x of the next without a copy, and the next one's dx its dy. */
-static void a_layer_reads_the_h_of_the_one_before(void **state) {
-    (void)state;
-    if (!the.exact) /* CLBlast's order may depend on how far apart rows are */
-        return;
+static void check_two_layers(tally_cell cell) {
     enum { STEPS = 4, COLUMNS = 19, BETWEEN = 5, ROW = STEPS * COLUMNS };
-    layer first = layer_new((sizes){2, BETWEEN, STEPS, COLUMNS}),
-          second = layer_new((sizes){BETWEEN, 3, STEPS, COLUMNS});
-    suite_case("lstm, two layers");
+    layer first = layer_new((sizes){2, BETWEEN, STEPS, COLUMNS, cell}),
+          second = layer_new((sizes){BETWEEN, 3, STEPS, COLUMNS, cell});
+    suite_case("%s, two layers", tally_cell_name(cell));
     run(the.device, first.s, (form){0}, &first.in, &first.forward, &first.backward);
     for (size_t u = 0; u < BETWEEN; u++)
         memcpy(second.in.part[X] + u * ROW, first.forward.part[H] + u * (ROW + COLUMNS) + COLUMNS, ROW * sizeof(float));
@@ -429,7 +468,7 @@ static void a_layer_reads_the_h_of_the_one_before(void **state) {
     memcpy(first.in.part[DY], second.backward.part[DX], count_of(second.s, DX) * sizeof(float));
     run(the.device, first.s, (form){.with_dy = true}, &first.in, &first.forward, &first.backward);
     for (int i = 0; i < ORDERS; i++) {
-        suite_case("lstm, two layers, x and dx %s", layout_names[orders[i]]);
+        suite_case("%s, two layers, x and dx %s", tally_cell_name(cell), layout_names[orders[i]]);
         layer_start(&first, (form){.sequences = orders[i]});
         layer_start(&second, (form){.sequences = orders[i]});
         tally_tensor h, *x = &first.g[X].tensor, *dx = &second.g[DX].tensor;
@@ -445,6 +484,13 @@ static void a_layer_reads_the_h_of_the_one_before(void **state) {
     layer_free(&second);
 }
 
+static void a_layer_reads_the_h_of_the_one_before(void **state) {
+    (void)state;
+    for (int cell = 0; cell < TALLY_CELLS && the.exact;
+         cell++) /* CLBlast's order may depend on how far apart rows are */
+        check_two_layers((tally_cell)cell);
+}
+
 int ops_layer(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_sizes),
@@ -457,5 +503,5 @@ int ops_layer(void) {
         cmocka_unit_test(a_narrowed_state_gives_the_same),
         cmocka_unit_test(a_layer_reads_the_h_of_the_one_before),
     };
-    return cmocka_run_group_tests_name("lstm", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("layers", tests, NULL, NULL);
 }
