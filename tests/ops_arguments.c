@@ -82,6 +82,70 @@ static void wrong_shapes(void **state) {
             "[3, 7]");
 }
 
+/* What a cell does not have must not be given, and what it has must. */
+static void wrong_parts_of_cells(void **state) {
+    (void)state;
+    static const char forward[] = "tally_cell_forward", backward[] = "tally_cell_backward";
+    const tally_tensor *m = &matrix, *g = &gates;
+    refused(tally_cell_forward(TALLY_LSTM, g, NULL, m, m, m), TALLY_USAGE, forward, "previous", NULL);
+    refused(tally_cell_forward(TALLY_LSTM, g, m, NULL, m, m), TALLY_USAGE, forward, "no c given", NULL);
+    refused(tally_cell_forward(TALLY_LSTM, g, m, m, NULL, m), TALLY_USAGE, forward, "tanh_c", NULL);
+    refused(tally_cell_backward(TALLY_LSTM, g, NULL, m, m, m), TALLY_USAGE, backward, "previous", NULL);
+    refused(tally_cell_backward(TALLY_LSTM, g, m, NULL, m, m), TALLY_USAGE, backward, "tanh_c", NULL);
+    refused(tally_cell_backward(TALLY_LSTM, g, m, m, m, NULL), TALLY_USAGE, backward, "dc", NULL);
+
+    refused(tally_cell_forward(TALLY_GRU, g, NULL, NULL, NULL, m), TALLY_USAGE, forward, "previous", NULL);
+    refused(tally_cell_forward(TALLY_GRU, g, m, m, NULL, m), TALLY_USAGE, forward, "c given, which gru has not", NULL);
+    refused(tally_cell_forward(TALLY_GRU, g, m, NULL, m, m), TALLY_USAGE, forward, "tanh_c given, which gru has not",
+            NULL);
+    refused(tally_cell_forward(TALLY_GRU, g, &wide, NULL, NULL, m), TALLY_USAGE, forward, "previous", "[3, 8]");
+    refused(tally_cell_forward(TALLY_GRU, m, m, NULL, NULL, m), TALLY_USAGE, forward, "[3, 7]", "[12, 7]");
+    refused(tally_cell_backward(TALLY_GRU, g, NULL, NULL, m, NULL), TALLY_USAGE, backward, "previous", NULL);
+    refused(tally_cell_backward(TALLY_GRU, g, m, m, m, NULL), TALLY_USAGE, backward, "tanh_c given, which gru has not",
+            NULL);
+    refused(tally_cell_backward(TALLY_GRU, g, m, NULL, m, m), TALLY_USAGE, backward, "dc given, which gru has not",
+            NULL);
+
+    refused(tally_cell_forward(TALLY_RNN, m, m, NULL, NULL, m), TALLY_USAGE, forward,
+            "previous given, which rnn has not", NULL);
+    refused(tally_cell_forward(TALLY_RNN, m, NULL, m, NULL, m), TALLY_USAGE, forward, "c given, which rnn has not",
+            NULL);
+    refused(tally_cell_forward(TALLY_RNN, g, NULL, NULL, NULL, m), TALLY_USAGE, forward, "[12, 7]", "[3, 7]");
+    refused(tally_cell_backward(TALLY_RNN, m, m, NULL, m, NULL), TALLY_USAGE, backward,
+            "previous given, which rnn has not", NULL);
+    refused(tally_cell_backward(TALLY_RNN, m, NULL, NULL, m, m), TALLY_USAGE, backward, "dc given, which rnn has not",
+            NULL);
+    refused(tally_cell_backward(TALLY_RNN, m, NULL, NULL, NULL, NULL), TALLY_USAGE, backward, "dh", NULL);
+}
+
+static void unknown_cells(void **state) {
+    (void)state;
+    const tally_tensor *m = &matrix;
+    tally_layer_state s;
+    refused(tally_cell_forward(TALLY_CELLS, &gates, m, m, m, m), TALLY_USAGE, "tally_cell_forward", "no cell 3", NULL);
+    refused(tally_cell_backward((tally_cell)77, &gates, m, m, m, m), TALLY_USAGE, "tally_cell_backward", "no cell 77",
+            NULL);
+    refused(tally_layer_state_new(the.device, TALLY_CELLS, I, H, T, N, &s), TALLY_USAGE, "tally_layer_state_new",
+            "cell", NULL);
+    suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, I, H, T, N, &s));
+    const tally_layer_weights weights = {square, square, vector, TALLY_CELLS};
+    refused(tally_layer_forward(&weights, &cube, &s), TALLY_USAGE, "tally_layer_forward", "no cell 3", NULL);
+    refused(tally_layer_backward(&weights, &cube, NULL, &s, &weights, NULL), TALLY_USAGE, "tally_layer_backward",
+            "no cell 3", NULL);
+    tally_layer_state_free(&s);
+
+    suite_case("names of cells");
+    static const char *const names[] = {"lstm", "gru", "rnn"};
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        assert_string_equal(tally_cell_name((tally_cell)cell), names[cell]);
+    assert_string_equal(tally_cell_name(TALLY_CELLS), "unknown");
+    static const size_t rows[TALLY_CELLS][2] = {{4, 4}, {4, 3}, {1, 1}};
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        assert_int_equal(tally_cell_gates((tally_cell)cell), rows[cell][0]);
+        assert_int_equal(tally_cell_weights((tally_cell)cell), rows[cell][1]);
+    }
+}
+
 static void wrong_types(void **state) {
     (void)state;
     refused(tally_add(&ints, &ints), TALLY_USAGE, "tally_add", "int32", NULL);
@@ -196,6 +260,52 @@ static void wrong_sequences(void **state) {
     tally_layer_state_free(&lstm);
 }
 
+/* The rows of a GRU and of an RNN: weights of another cell, a state of another cell. */
+static void wrong_rows_of_cells(void **state) {
+    (void)state;
+    static const char forward[] = "tally_layer_forward", backward[] = "tally_layer_backward";
+    for (int number = TALLY_GRU; number < TALLY_CELLS; number++) {
+        const tally_cell cell = (tally_cell)number;
+        size_t w = tally_cell_weights(cell) * H, g = tally_cell_gates(cell) * H;
+        tally_layer_state own, lstm;
+        suite_ok(tally_layer_state_new(the.device, cell, I, H, T, N, &own));
+        suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, I, H, T, N, &lstm));
+        tally_tensor w_ih = made(TALLY_F32, 2, w, I, 0), w_hh = made(TALLY_F32, 2, w, H, 0);
+        tally_tensor bias = made(TALLY_F32, 1, g, 0, 0), more = made(TALLY_F32, 2, w + 1, I, 0);
+        tally_tensor more_h = made(TALLY_F32, 2, w + 1, H, 0), less = made(TALLY_F32, 1, g - 1, 0, 0);
+        const tally_layer_weights good = {w_ih, w_hh, bias, cell};
+        tally_layer_weights bad = good;
+        suite_case("%s, forward and backward", tally_cell_name(cell));
+        suite_ok(tally_layer_forward(&good, &cube, &own));
+        suite_ok(tally_layer_backward(&good, &cube, NULL, &own, &good, NULL));
+        bad.w_ih = more;
+        refused(tally_layer_forward(&bad, &cube, &own), TALLY_USAGE, forward, "w_ih is", NULL);
+        refused(tally_layer_backward(&good, &cube, NULL, &own, &bad, NULL), TALLY_USAGE, backward, "w_ih gradient is",
+                NULL);
+        bad = good;
+        bad.w_hh = more_h;
+        refused(tally_layer_forward(&bad, &cube, &own), TALLY_USAGE, forward, "w_hh is", NULL);
+        refused(tally_layer_backward(&good, &cube, NULL, &own, &bad, NULL), TALLY_USAGE, backward, "w_hh gradient is",
+                NULL);
+        bad = good;
+        bad.bias = less;
+        refused(tally_layer_forward(&bad, &cube, &own), TALLY_USAGE, forward, "bias is", NULL);
+        refused(tally_layer_backward(&good, &cube, NULL, &own, &bad, NULL), TALLY_USAGE, backward, "bias gradient is",
+                NULL);
+        bad = good;
+        bad.cell = TALLY_LSTM; /* its states are not there */
+        refused(tally_layer_forward(&bad, &cube, &own), TALLY_USAGE, forward, "state c", NULL);
+        if (cell == TALLY_RNN)
+            refused(tally_layer_forward(&good, &cube, &lstm), TALLY_USAGE, forward, "state gates is [12, 4, 7]",
+                    "[3, 4, 7]");
+        tally_tensor *all[] = {&w_ih, &w_hh, &bias, &more, &more_h, &less};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            tally_tensor_free(all[i]);
+        tally_layer_state_free(&own);
+        tally_layer_state_free(&lstm);
+    }
+}
+
 static void wrong_tensors(void **state) {
     (void)state;
     tally_tensor t;
@@ -253,9 +363,12 @@ static void wrong_devices(void **state) {
 
 int ops_arguments(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_shapes),  cmocka_unit_test(wrong_types),   cmocka_unit_test(nothing_given),
-        cmocka_unit_test(two_devices),   cmocka_unit_test(wrong_adam),    cmocka_unit_test(wrong_sequences),
-        cmocka_unit_test(wrong_tensors), cmocka_unit_test(wrong_devices),
+        cmocka_unit_test(wrong_shapes),    cmocka_unit_test(wrong_parts_of_cells),
+        cmocka_unit_test(unknown_cells),   cmocka_unit_test(wrong_rows_of_cells),
+        cmocka_unit_test(wrong_types),     cmocka_unit_test(nothing_given),
+        cmocka_unit_test(two_devices),     cmocka_unit_test(wrong_adam),
+        cmocka_unit_test(wrong_sequences), cmocka_unit_test(wrong_tensors),
+        cmocka_unit_test(wrong_devices),
     };
     return cmocka_run_group_tests_name("arguments", tests, setup, teardown);
 }
