@@ -4,6 +4,45 @@
 
 #include <string.h>
 
+enum { M = 8, N = 32 };
+
+/* Both passes of a cell alone and of a layer. */
+static void run_cell(tally_device *device, tally_cell cell) {
+    const size_t gates_rows = tally_cell_gates(cell) * M, weight_rows = tally_cell_weights(cell) * M;
+    tally_tensor gates, unit[5], x[2], bias[2], w_ih[2], w_hh[2]; /* the last four and their gradients */
+    suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){gates_rows, N}, &gates));
+    for (int i = 0; i < 5; i++)
+        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){M, N}, &unit[i]));
+    const tally_tensor *previous = cell == TALLY_RNN ? NULL : &unit[0], *c = NULL, *tanh_c = NULL, *dc = NULL;
+    if (cell == TALLY_LSTM)
+        c = &unit[1], tanh_c = &unit[2], dc = &unit[3];
+    suite_ok(tally_cell_forward(cell, &gates, previous, c, tanh_c, &unit[4]));
+    suite_ok(tally_cell_backward(cell, &gates, previous, tanh_c, &unit[4], dc));
+
+    tally_layer_state state;
+    suite_ok(tally_layer_state_new(device, cell, 1, M, 3, N, &state));
+    for (int i = 0; i < 2; i++) {
+        suite_ok(tally_tensor_new(device, TALLY_F32, 3, (size_t[]){1, 3, N}, &x[i]));
+        suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){gates_rows}, &bias[i]));
+        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){weight_rows, 1}, &w_ih[i]));
+        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){weight_rows, M}, &w_hh[i]));
+    }
+    tally_layer_weights weights = {w_ih[0], w_hh[0], bias[0], cell}, gradients = {w_ih[1], w_hh[1], bias[1], cell};
+    suite_ok(tally_layer_forward(&weights, &x[0], &state));
+    suite_ok(tally_layer_backward(&weights, &x[0], NULL, &state, &gradients, &x[1]));
+
+    tally_tensor_free(&gates);
+    for (int i = 0; i < 5; i++)
+        tally_tensor_free(&unit[i]);
+    for (int i = 0; i < 2; i++) {
+        tally_tensor_free(&x[i]);
+        tally_tensor_free(&bias[i]);
+        tally_tensor_free(&w_ih[i]);
+        tally_tensor_free(&w_hh[i]);
+    }
+    tally_layer_state_free(&state);
+}
+
 static void nothing_contiguous_falls_back(void **state) {
     (void)state;
     suite_case("operations on contiguous tensors");
@@ -11,13 +50,11 @@ static void nothing_contiguous_falls_back(void **state) {
     const tally_device_info *info = tally_device_get_info(the.device);
     tally_device_options options = {.route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
     suite_ok(tally_device_open(info->selector, &options, &device)); /* one that counts from 0 */
-    enum { M = 8, N = 32 };
-    tally_tensor matrix[4], gates, vector[4], row, labels, fault;
+    tally_tensor matrix[4], vector[4], row, labels, fault;
     for (int i = 0; i < 4; i++) {
         suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){M, N}, &matrix[i]));
         suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){M}, &vector[i]));
     }
-    suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){4 * M, N}, &gates));
     suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){N}, &row));
     suite_ok(tally_tensor_new(device, TALLY_I32, 1, (size_t[]){N}, &labels));
     suite_ok(tally_tensor_new(device, TALLY_I32, 1, (size_t[]){1}, &fault));
@@ -32,25 +69,12 @@ static void nothing_contiguous_falls_back(void **state) {
     suite_ok(tally_gemm(false, false, 1, &square, &matrix[0], 0, &matrix[2]));
     suite_ok(tally_gemm(true, false, 1, &square, &matrix[0], 0, &matrix[2]));
     suite_ok(tally_gemm(false, true, 1, &matrix[0], &matrix[2], 1, &square));
-    suite_ok(tally_cell_forward(TALLY_LSTM, &gates, &matrix[0], &matrix[1], &matrix[2], &matrix[3]));
-    suite_ok(tally_cell_backward(TALLY_LSTM, &gates, &matrix[0], &matrix[1], &matrix[2], &matrix[3]));
     suite_ok(tally_softmax_loss(&matrix[0], &labels, &matrix[1], &row));
     suite_ok(tally_softmax_loss_backward(&matrix[1], &labels, &matrix[2]));
     suite_ok(tally_adam(&(tally_adam_options){1e-3, 0.9, 0.999, 1e-8}, 1, &vector[0], &vector[1], &vector[2],
                         &vector[3], &fault));
-    tally_layer_state lstm;
-    tally_tensor x[2], bias[2], w_ih[2], w_hh[2]; /* and their gradients */
-    suite_ok(tally_layer_state_new(device, TALLY_LSTM, 1, M, 3, N, &lstm));
-    for (int i = 0; i < 2; i++) {
-        suite_ok(tally_tensor_new(device, TALLY_F32, 3, (size_t[]){1, 3, N}, &x[i]));
-        suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){4 * M}, &bias[i]));
-        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){4 * M, 1}, &w_ih[i]));
-        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){4 * M, M}, &w_hh[i]));
-    }
-    tally_layer_weights weights = {w_ih[0], w_hh[0], bias[0], TALLY_LSTM},
-                        gradients = {w_ih[1], w_hh[1], bias[1], TALLY_LSTM};
-    suite_ok(tally_layer_forward(&weights, &x[0], &lstm));
-    suite_ok(tally_layer_backward(&weights, &x[0], NULL, &lstm, &gradients, &x[1]));
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        run_cell(device, (tally_cell)cell);
 
     char names[256];
     uint64_t fallbacks = tally_device_fallbacks(device, names, sizeof names);
@@ -58,19 +82,13 @@ static void nothing_contiguous_falls_back(void **state) {
         suite_fail("the C path did %llu of them: %s", (unsigned long long)fallbacks, names);
     assert_string_equal(names, "");
 
-    tally_tensor *ones[] = {&gates, &row, &labels, &fault};
-    for (int i = 0; i < 4; i++) {
+    tally_tensor *ones[] = {&row, &labels, &fault};
+    for (int i = 0; i < 3; i++)
         tally_tensor_free(ones[i]);
+    for (int i = 0; i < 4; i++) {
         tally_tensor_free(&matrix[i]);
         tally_tensor_free(&vector[i]);
     }
-    for (int i = 0; i < 2; i++) {
-        tally_tensor_free(&x[i]);
-        tally_tensor_free(&bias[i]);
-        tally_tensor_free(&w_ih[i]);
-        tally_tensor_free(&w_hh[i]);
-    }
-    tally_layer_state_free(&lstm);
     tally_device_close(device);
 }
 
