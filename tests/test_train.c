@@ -32,19 +32,23 @@ static void check(tally_status status) {
 }
 
 /* 9 bits, 7 hidden, 301 training strings: slices and batches that do not come out even. */
-static experiment start(unsigned threads) {
+static experiment start_with(tally_cell cell, size_t layers, unsigned threads) {
     experiment e = {.options = tally_train_defaults()};
     e.options.epochs = 5;
     e.options.batch = 150;
     e.options.adam.rate = 0.01;
     tally_count_options data = {.length = 9, .train_size = 301, .seed = 5, .draw = TALLY_DRAW_RANDOM};
-    tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = 1};
+    tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = layers, .cell = cell};
     check(tally_device_open(device_name(), &(tally_device_options){.threads = threads, .route = TALLY_ROUTE_EXACT},
                             &e.device));
     check(tally_count_new(&data, &e.count));
     check(tally_model_new(e.device, &config, &e.model));
     check(tally_model_init(e.model, 5));
     return e;
+}
+
+static experiment start(unsigned threads) {
+    return start_with(TALLY_LSTM, 1, threads);
 }
 
 static void end(experiment *e) {
@@ -343,6 +347,106 @@ static void many_slices_are_each_their_own(void **state) {
     end(&e);
 }
 
+/* A GRU and an RNN of one layer and of two, as the LSTM above. */
+static void every_cell_learns(void **state) {
+    (void)state;
+    for (int cell = TALLY_GRU; cell < TALLY_CELLS; cell++)
+        for (size_t layers = 1; layers <= 2; layers++) {
+            experiment e = start_with((tally_cell)cell, layers, 0);
+            e.options.epochs = 60;
+            stop_at never = {.step = 0};
+            tally_train_result result;
+            check(train(&e, &(tally_observer){watch, &never}, &result));
+            if (!(never.losses[59] < 0.5 * never.losses[0]))
+                fail_msg("%s, %zu layers: the loss went from %g to %g", tally_cell_name((tally_cell)cell), layers,
+                         never.losses[0], never.losses[59]);
+            const tally_dataset *test = tally_count_test(e.count);
+            float x[211 * 9], p[211 * 10];
+            int32_t labels[211];
+            size_t mistakes = 0;
+            tally_test_result tested = {0};
+            check(tally_test(e.model, test, 0, test->size, NULL, &tested));
+            for (size_t i = 0; i < test->size; i++)
+                check(test->read(test, &i, 1, x + 9 * i, &labels[i]));
+            check(tally_predict(e.model, x, test->size, 9, NULL, p));
+            for (size_t i = 0; i < test->size; i++) {
+                size_t best = 0;
+                for (size_t k = 0; k < 10; k++)
+                    best = p[10 * i + k] > p[10 * i + best] ? k : best;
+                mistakes += best != (size_t)labels[i];
+            }
+            assert_int_equal(mistakes, tested.mistakes);
+            end(&e);
+        }
+}
+
+/* How far from 0 the numbers of a parameter may be, and what they are where they are all the same. */
+typedef struct initial {
+    float limit;
+    bool drawn;
+} initial;
+
+static initial initial_of(const tally_model_config *c, const char *name) {
+    if (strcmp(name, "head.weight") == 0)
+        return (initial){2, true};
+    if (strcmp(name, "head.bias") == 0)
+        return (initial){0.1f, false};
+    if (strncmp(name, "rnn.bias", strlen("rnn.bias")) == 0)
+        return (initial){0, false};
+    size_t inputs = strcmp(name + strlen(name) - 3, "_l0") == 0 ? c->inputs : c->hidden;
+    return (initial){(float)sqrt(6.0 / (double)(inputs + c->hidden + tally_cell_weights(c->cell) * c->hidden)), true};
+}
+
+/* Numbers that are drawn reach nine tenths of the limit on both sides: that 192 of them do not has a probability below 2 x 0.95^192. */
+static void check_initial(const tally_model *model, size_t index) {
+    const tally_model_config *c = tally_model_get_config(model);
+    const tally_parameter parameter = tally_model_parameter(model, index);
+    const initial want = initial_of(c, parameter.name);
+    float *values = calloc(parameter.elements, sizeof *values), least = INFINITY, most = -INFINITY;
+    assert_non_null(values);
+    check(tally_model_get(model, index, values, parameter.elements));
+    bool forget = c->cell == TALLY_LSTM && strncmp(parameter.name, "rnn.bias_ih", strlen("rnn.bias_ih")) == 0;
+    for (size_t i = 0; i < parameter.elements; i++) {
+        if (forget && i / c->hidden == 1) {
+            assert_true(values[i] == 1.0f);
+            continue;
+        }
+        least = fminf(least, values[i]);
+        most = fmaxf(most, values[i]);
+    }
+    free(values);
+    if (!want.drawn
+            ? least != want.limit || most != want.limit
+            : least < -want.limit || least > -0.9f * want.limit || most > want.limit || most < 0.9f * want.limit)
+        fail_msg("%s, %s: from %g to %g, where the limit is %g", tally_cell_name(c->cell), parameter.name,
+                 (double)least, (double)most, (double)want.limit);
+}
+
+static void initial_weights_have_their_limits(void **state) {
+    (void)state;
+    tally_device *device;
+    check(tally_device_open(device_name(), NULL, &device));
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        const tally_model_config config = {
+            .inputs = 3, .hidden = 64, .classes = 10, .layers = 3, .cell = (tally_cell)cell};
+        tally_model *model;
+        check(tally_model_new(device, &config, &model));
+        check(tally_model_init(model, 11));
+        for (size_t i = 0; i < tally_model_parameters(model); i++)
+            check_initial(model, i);
+        char first[65], again[65], other[65];
+        check(tally_model_digest(model, first));
+        check(tally_model_init(model, 12));
+        check(tally_model_digest(model, other));
+        check(tally_model_init(model, 11));
+        check(tally_model_digest(model, again));
+        assert_string_equal(first, again);
+        assert_string_not_equal(first, other);
+        tally_model_free(model);
+    }
+    tally_device_close(device);
+}
+
 /* A model that always answers the same is right for that class alone. */
 static void every_class_can_be_the_answer(void **state) {
     (void)state;
@@ -485,6 +589,9 @@ int main(void) {
         cmocka_unit_test(an_infinite_weight_is_named),
         cmocka_unit_test(training_lowers_the_loss_and_testing_counts),
         cmocka_unit_test(many_slices_are_each_their_own),
+
+        cmocka_unit_test(every_cell_learns),
+        cmocka_unit_test(initial_weights_have_their_limits),
         cmocka_unit_test(every_class_can_be_the_answer),
         cmocka_unit_test(the_loss_is_that_of_the_predictions),
         cmocka_unit_test(a_shuffled_epoch_has_every_sequence_once),
