@@ -1,4 +1,4 @@
-/* Model files: round trip, the fixture that PyTorch wrote, and files that are no models. With --write PATH LAYERS, writes
+/* Model files: round trip, the fixtures that PyTorch wrote, and files that are no models. With --write PATH LAYERS CELL, writes
  * the model that torch_reads_model.py checks. */
 #include <math.h>
 #include <setjmp.h>
@@ -55,15 +55,23 @@ static tally_status numbered_model(tally_cell cell, size_t layers, tally_model *
     return status ? status : tally_model_set_note(*model, "letters", "\xc3\xa9\xc3\x9f");
 }
 
-static tally_status write_model(const char *path, size_t layers) {
+static tally_status write_model(const char *path, tally_cell cell, size_t layers) {
     tally_model *model = NULL;
-    tally_status status = numbered_model(TALLY_LSTM, layers, &model);
+    tally_status status = numbered_model(cell, layers, &model);
     if (!status)
         status = tally_model_save(model, path);
     tally_model_free(model);
     if (status)
         fprintf(stderr, "%s\n", tally_error_text());
     return status;
+}
+
+/* TALLY_CELLS for another name. */
+static tally_cell cell_of(const char *name) {
+    int cell = 0;
+    while (cell < TALLY_CELLS && strcmp(name, tally_cell_name((tally_cell)cell)) != 0)
+        cell++;
+    return (tally_cell)cell;
 }
 
 /* What was set is got again; of a bias_hh only what is not part of the one bias. */
@@ -132,7 +140,7 @@ static void test_round_trip(void **state) {
 /* Names, types, order and bytes as they stand in the file. */
 static void test_contents(void **state) {
     const char *path = scratch_path(*state, "model.safetensors");
-    assert_int_equal(write_model(path, 1), TALLY_OK);
+    assert_int_equal(write_model(path, TALLY_LSTM, 1), TALLY_OK);
     static const struct {
         const char *name;
         size_t ndim, shape[2], elements;
@@ -201,6 +209,11 @@ static void test_models_that_cannot_be(void **state) {
         assert_null(model);
         assert_error("at least 1, 1, 2 and 1 are needed, at most 64 layers");
     }
+    tally_model *model;
+    assert_int_equal(tally_model_new(device, &(tally_model_config){INPUTS, HIDDEN, CLASSES, 1, TALLY_CELLS}, &model),
+                     TALLY_USAGE);
+    assert_null(model);
+    assert_error("there is no cell 3");
 }
 
 static void read_file_from_torch(const char *path, size_t layers) {
@@ -231,6 +244,50 @@ static void test_files_from_torch(void **state) {
     (void)state;
     read_file_from_torch(TALLY_FIXTURES "/torch_model.safetensors", 1);
     read_file_from_torch(TALLY_FIXTURES "/torch_layers.safetensors", 2);
+}
+
+/* Numbers that a note has. */
+static void read_note(const tally_model *model, const char *key, float *values, size_t count) {
+    const char *text = tally_model_note(model, key);
+    assert_non_null(text);
+    for (size_t i = 0; i < count; i++) {
+        char *end;
+        values[i] = strtof(text, &end);
+        assert_true(end > text);
+        text = end;
+    }
+    assert_int_equal(*text, 0);
+}
+
+/* What PyTorch predicted in double, within the 1e-6 that is promised to those who bring a model. */
+static void predict_as_torch(tally_cell cell, size_t layers) {
+    enum { COUNT = 5, STEPS = 6, INPUTS_THERE = 2, CLASSES_THERE = 4 };
+    char path[512];
+    snprintf(path, sizeof path, TALLY_FIXTURES "/torch_%s_%zu.safetensors", tally_cell_name(cell), layers);
+    tally_model *model;
+    if (tally_model_load(device, path, &model))
+        fail_msg("%s", tally_error_text());
+    const tally_model_config *config = tally_model_get_config(model);
+    assert_int_equal(config->cell, cell);
+    assert_int_equal(config->layers, layers);
+    assert_int_equal(config->inputs, INPUTS_THERE);
+    assert_int_equal(config->classes, CLASSES_THERE);
+    float x[COUNT * STEPS * INPUTS_THERE], want[COUNT * CLASSES_THERE], got[COUNT * CLASSES_THERE];
+    read_note(model, "x", x, COUNT * STEPS * INPUTS_THERE);
+    read_note(model, "probabilities", want, COUNT * CLASSES_THERE);
+    assert_int_equal(tally_predict(model, x, COUNT, STEPS, NULL, got), TALLY_OK);
+    for (size_t i = 0; i < COUNT * CLASSES_THERE; i++)
+        if (!(fabsf(got[i] - want[i]) <= 1e-6f))
+            fail_msg("%s: probability %zu is %.9g, not %.9g", path, i, (double)got[i], (double)want[i]);
+    tally_model_free(model);
+}
+
+static void test_files_from_torch_predict_the_same(void **state) {
+    (void)state;
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        predict_as_torch((tally_cell)cell, 1);
+        predict_as_torch((tally_cell)cell, 3);
+    }
 }
 
 static const char *const names[PARTS] = {"head.bias",      "head.weight",      "rnn.bias_hh_l0",
@@ -453,6 +510,37 @@ static void test_other_shapes_of_a_layer(void **state) {
     }
 }
 
+/* The rows of weight_hh say which cell it is; those of the others must be that cell's. */
+static void test_other_shapes_of_other_cells(void **state) {
+    static const struct {
+        tally_cell cell;
+        size_t p, rows;
+        const char *error;
+    } cases[] = {
+        {TALLY_GRU, 2, 20, "rnn.bias_hh_l0 has shape [20], expected [3H] = [15]"},
+        {TALLY_GRU, 3, 20, "rnn.bias_ih_l0 has shape [20], expected [3H] = [15]"},
+        {TALLY_GRU, 4, 20, "rnn.bias_hh_l0 has shape [15], expected [4H] = [20]"},
+        {TALLY_GRU, 5, 20, "rnn.weight_ih_l0 has shape [20, 3], expected [3H, I] = [15, 3]"},
+        {TALLY_RNN, 2, 15, "rnn.bias_hh_l0 has shape [15], expected [H] = [5]"},
+        {TALLY_RNN, 3, 20, "rnn.bias_ih_l0 has shape [20], expected [H] = [5]"},
+        {TALLY_RNN, 4, 15, "rnn.bias_hh_l0 has shape [5], expected [3H] = [15]"},
+        {TALLY_RNN, 5, 15, "rnn.weight_ih_l0 has shape [15, 3], expected [H, I] = [5, 3]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        draft d;
+        start_draft(&d);
+        size_t rows = tally_cell_weights(cases[i].cell) * HIDDEN;
+        for (size_t p = 2; p < PARTS; p++)
+            set_shape(&d, p, p < 4 ? 1 : 2, rows, p == 4 ? HIDDEN : INPUTS, 0);
+        if (load_draft(*state, &d))
+            fail_msg("%s", tally_error_text());
+        size_t p = cases[i].p;
+        set_shape(&d, p, p < 4 ? 1 : 2, cases[i].rows, p == 4 ? HIDDEN : INPUTS, 0);
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        assert_error(cases[i].error);
+    }
+}
+
 /* No room for all of its dimensions in a message. */
 static void test_many_dimensions(void **state) {
     enum { DIMENSIONS = 1000 };
@@ -519,7 +607,7 @@ static void test_what_cannot_be_read_again_is_not_written(void **state) {
 }
 
 static void test_folder_that_is_not_there(void **state) {
-    assert_int_equal(write_model(scratch_path(*state, "no/model.safetensors"), 1), TALLY_IO);
+    assert_int_equal(write_model(scratch_path(*state, "no/model.safetensors"), TALLY_LSTM, 1), TALLY_IO);
     assert_error("/no/model.safetensors: its folder ");
     tally_model *model;
     assert_int_equal(tally_model_load(device, scratch_path(*state, "no/model.safetensors"), &model), TALLY_IO);
@@ -540,6 +628,7 @@ int main(int argc, char **argv) {
         TEST(test_order_of_layers),
         TEST(test_models_that_cannot_be),
         TEST(test_files_from_torch),
+        TEST(test_files_from_torch_predict_the_same),
         TEST(test_drafts_are_models),
         TEST(test_missing_tensors),
         TEST(test_missing_tensors_of_a_layer),
@@ -548,14 +637,15 @@ int main(int argc, char **argv) {
         TEST(test_other_dtype),
         TEST(test_other_shapes),
         TEST(test_other_shapes_of_a_layer),
+        TEST(test_other_shapes_of_other_cells),
         TEST(test_many_dimensions),
         TEST(test_numbers_that_are_not_finite),
         TEST(test_sum_of_biases_that_is_not_finite),
         TEST(test_what_cannot_be_read_again_is_not_written),
         TEST(test_folder_that_is_not_there),
     };
-    int result = argc == 4 && strcmp(argv[1], "--write") == 0
-                     ? (int)write_model(argv[2], strtoul(argv[3], NULL, 10))
+    int result = argc == 5 && strcmp(argv[1], "--write") == 0
+                     ? (int)write_model(argv[2], cell_of(argv[4]), strtoul(argv[3], NULL, 10))
                      : cmocka_run_group_tests_name("model file", tests, NULL, NULL);
     tally_device_close(device);
     return result;
