@@ -11,6 +11,7 @@
 
 #include "scratch.h"
 
+#include "nn/model.h"
 #include "store/safetensors.h"
 
 enum {
@@ -134,6 +135,41 @@ static void test_round_trip(void **state) {
         round_trip(*state, (tally_cell)cell, 2);
         round_trip(*state, (tally_cell)cell, 12);
         round_trip(*state, (tally_cell)cell, TALLY_MAX_LAYERS);
+    }
+}
+
+/* Of a flat tensor that has its elements' numbers, 1 being the first's, every parameter is read as PyTorch has it: the same names and
+ * places must be found for the numbers, and every element must be some parameter's. */
+static void test_elements_have_the_names_of_parameters(void **state) {
+    (void)state;
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        const tally_model_config config = {INPUTS, HIDDEN, CLASSES, 3, (tally_cell)cell};
+        tally_model *model;
+        tally_tensor flat;
+        assert_int_equal(tally_model_new(device, &config, &model), TALLY_OK);
+        assert_int_equal(tl_model_flat_new(model, &flat), TALLY_OK);
+        size_t elements = tally_tensor_elements(&flat), named = 0;
+        float *numbers = malloc(elements * sizeof *numbers);
+        assert_non_null(numbers);
+        for (size_t i = 0; i < elements; i++)
+            numbers[i] = (float)(i + 1);
+        assert_int_equal(tally_tensor_write(&flat, numbers, elements), TALLY_OK);
+        for (size_t p = 0; p < tally_model_parameters(model); p++) {
+            const tally_parameter parameter = tally_model_parameter(model, p);
+            assert_int_equal(tl_model_read(model, &flat, p, numbers), TALLY_OK);
+            for (size_t e = 0; e < parameter.elements; e++) {
+                size_t number;
+                if (numbers[e] == 0) /* part of bias_ih */
+                    continue;
+                assert_string_equal(tl_model_element(model, (size_t)numbers[e] - 1, &number), parameter.name);
+                assert_int_equal(number, e);
+                named++;
+            }
+        }
+        assert_int_equal(named, elements);
+        free(numbers);
+        tally_tensor_free(&flat);
+        tally_model_free(model);
     }
 }
 
@@ -627,6 +663,7 @@ int main(int argc, char **argv) {
         TEST(test_contents),
         TEST(test_order_of_layers),
         TEST(test_models_that_cannot_be),
+        TEST(test_elements_have_the_names_of_parameters),
         TEST(test_files_from_torch),
         TEST(test_files_from_torch_predict_the_same),
         TEST(test_drafts_are_models),

@@ -66,14 +66,6 @@ tally_parameter tally_model_parameter(const tally_model *model, size_t index) {
     return (tally_parameter){p->name, p->ndim, {p->shape[0], p->shape[1]}, p->elements};
 }
 
-const char *tl_model_element(const tally_model *model, size_t element, size_t *number) {
-    const tl_parameter *p = &model->parameters[model->parameter_count - 1];
-    while (p > model->parameters && (p->role == TL_BIAS_HH || p->start > element))
-        p--;
-    *number = element - p->start;
-    return p->name;
-}
-
 static tally_status flat_view(const tl_parameter *p, const tally_tensor *flat, tally_tensor *view) {
     tally_tensor part;
     size_t shape[2] = {p->ndim == 1 ? p->stored : p->shape[0], p->shape[1]};
@@ -204,16 +196,35 @@ static size_t kept_at(const tally_model *model, const tl_parameter *p, size_t bl
 }
 
 /* Of a bias_hh, where it is added or has its own place. */
+static size_t block_start(const tally_model *model, const tl_parameter *p, size_t block) {
+    size_t start = p->role == TL_BIAS_HH ? find(model, TL_BIAS_IH, p->layer)->start : p->start;
+    return start + kept_at(model, p, block) * (p->elements / blocks_of(model, p));
+}
+
 static tally_status block_view(const tally_model *model, const tl_parameter *p, const tally_tensor *flat, size_t block,
                                tally_tensor *view) {
-    size_t count = p->elements / blocks_of(model, p);
-    size_t start = p->role == TL_BIAS_HH ? find(model, TL_BIAS_IH, p->layer)->start : p->start;
-    return tally_tensor_slice(flat, 0, start + kept_at(model, p, block) * count, count, view);
+    return tally_tensor_slice(flat, 0, block_start(model, p, block), p->elements / blocks_of(model, p), view);
 }
 
 /* A bias_hh is part of the one bias, but for what the GRU's n has of h. */
 static bool is_added(const tally_model *model, const tl_parameter *p, size_t block) {
     return p->role == TL_BIAS_HH && !(model->config.cell == TALLY_GRU && block == 2);
+}
+
+const char *tl_model_element(const tally_model *model, size_t element, size_t *number) {
+    for (size_t i = 0; i < model->parameter_count; i++) {
+        const tl_parameter *p = &model->parameters[i];
+        size_t blocks = blocks_of(model, p), count = p->elements / blocks;
+        for (size_t block = 0; block < blocks; block++) {
+            size_t start = block_start(model, p, block);
+            if (is_added(model, p, block) || element < start || element - start >= count)
+                continue;
+            *number = block * count + (element - start);
+            return p->name;
+        }
+    }
+    *number = element;
+    return "beyond the last";
 }
 
 tally_status tl_model_read(const tally_model *model, const tally_tensor *flat, size_t index, float *values) {
