@@ -72,7 +72,8 @@ static int test(const arguments *a, const tally_model *model, recipe *r, const t
 
 static int eval_model(const arguments *a, const tally_model *model) {
     recipe r;
-    int result = recipe_load(&r, model, a->file);
+    bool files = a->files.folder != NULL || a->files.x != NULL || a->files.y != NULL;
+    int result = recipe_load(&r, model, a->file, files ? RECIPE_NPY : RECIPE_COUNT);
     if (result != TALLY_OK)
         return result;
     task_data data = {.train = NULL};

@@ -221,10 +221,10 @@ static int predict_strings(predictor *p, const recipe *r, bool json, char **stri
 
 static int predict_with(predictor *p, const char *path, const predicted_file *file, char **strings, size_t count) {
     recipe r;
-    int result = recipe_load(&r, p->model, path);
+    bool from_file = file->idx != NULL || file->npy != NULL;
+    int result = recipe_load(&r, p->model, path, from_file ? RECIPE_NPY : RECIPE_COUNT);
     if (result != TALLY_OK)
         return result;
-    bool from_file = file->idx != NULL || file->npy != NULL;
     if (r.task == RECIPE_COUNT && from_file)
         return command_misused(help.command, "%s counts ones in strings: it takes no --idx or --npy", path);
     if (r.task != RECIPE_COUNT && !from_file)

@@ -236,9 +236,23 @@ static int check_files(const recipe *r, const tally_model_config *config, const 
     return TALLY_OK;
 }
 
-int recipe_load(recipe *r, const tally_model *model, const char *path) {
-    *r = recipe_defaults(RECIPE_COUNT);
+/* Whatever the model takes, as it is. */
+static void take_anything(recipe *r, const tally_model_config *config) {
+    r->time_steps = 0;
+    r->inputs = config->inputs;
+    r->classes = config->classes;
+    r->normalize = RECIPE_NONE;
+    r->mean = 0;
+    r->deviation = 1;
+}
+
+int recipe_load(recipe *r, const tally_model *model, const char *path, recipe_task unless_noted) {
+    *r = recipe_defaults(unless_noted);
     int result = load_field(r, model, path, RECIPE_TASK);
+    if (result == TALLY_OK && !r->known[RECIPE_TASK] && r->task != RECIPE_COUNT) {
+        take_anything(r, tally_model_get_config(model));
+        return TALLY_OK;
+    }
     for (int i = 0; i < RECIPE_FIELDS && result == TALLY_OK; i++)
         if (i != RECIPE_TASK && recipe_has(r, (recipe_field)i))
             result = load_field(r, model, path, (recipe_field)i);

@@ -70,8 +70,8 @@ typedef struct recipe {
     uint64_t length, shortest; /* bits of a string: at most, and at least */
     int draw;                  /* a tally_draw */
     /* Of mnist and npy: */
-    uint64_t time_steps, inputs, classes;
-    int normalize; /* a recipe_normalize */
+    uint64_t time_steps, inputs, classes; /* time_steps 0: any */
+    int normalize;                        /* a recipe_normalize */
     double mean, deviation;
     double hold_out; /* the share that was, known if any was to be */
     /* Of all: */
@@ -109,9 +109,10 @@ void recipe_values(recipe *r, value values[RECIPE_FIELDS]);
 /* Writes the known fields into the model's notes. */
 tally_status recipe_store(recipe *r, tally_model *model);
 
-/* Reads the notes of a model that was loaded from path; texts are the model's. TALLY_MODEL, said on stderr, for a note
+/* Reads the notes of a model that was loaded from path; texts are the model's. unless_noted: the task of one
+ * that has no notes, as from PyTorch; not of count, it takes sequences of any length as they are. TALLY_MODEL, said on stderr, for a note
  * that cannot be, or that does not go with the model. */
-int recipe_load(recipe *r, const tally_model *model, const char *path);
+int recipe_load(recipe *r, const tally_model *model, const char *path, recipe_task unless_noted);
 
 /* Whether the strings of a counting experiment can be made again; else TALLY_MODEL, said on stderr. */
 int recipe_need_strings(const recipe *r, const char *path);

@@ -10,7 +10,7 @@ static int read_recipe(resume *r, const tally_model *model) {
                             "%s: it has no state of training to go on from: it was saved with --weights-only, or not "
                             "by tally train",
                             r->path);
-    int result = recipe_load(&r->recipe, model, r->path);
+    int result = recipe_load(&r->recipe, model, r->path, RECIPE_COUNT);
     if (result == TALLY_OK && r->recipe.task == RECIPE_COUNT)
         result = recipe_need_strings(&r->recipe, r->path);
     r->shape = shape_of(model);

@@ -60,10 +60,14 @@ int task_describe(recipe *r, tally_sequences *sequences) {
 
 int task_adopt(const recipe *r, const char *whose, const char *path, tally_sequences *sequences) {
     const tally_dataset *data = tally_sequences_kept(sequences);
-    if (data->steps != r->time_steps || data->inputs != r->inputs)
-        return command_fail(TALLY_DATA, "%s: its sequences have %zu steps of %zu inputs, but %s %llu steps of %llu",
-                            path, data->steps, data->inputs, whose, (unsigned long long)r->time_steps,
-                            (unsigned long long)r->inputs);
+    if ((r->time_steps > 0 && data->steps != r->time_steps) || data->inputs != r->inputs)
+        return r->time_steps > 0
+                   ? command_fail(TALLY_DATA,
+                                  "%s: its sequences have %zu steps of %zu inputs, but %s %llu steps of %llu", path,
+                                  data->steps, data->inputs, whose, (unsigned long long)r->time_steps,
+                                  (unsigned long long)r->inputs)
+                   : command_fail(TALLY_DATA, "%s: its sequences have %zu inputs a step, but %s %llu", path,
+                                  data->inputs, whose, (unsigned long long)r->inputs);
     tally_status status = tally_sequences_set_classes(sequences, (size_t)r->classes);
     if (status == TALLY_OK)
         status = tally_sequences_normalize(sequences, (tally_normalization){r->mean, r->deviation});
