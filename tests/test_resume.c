@@ -442,8 +442,8 @@ static void a_long_gradient_is_scaled_to_the_bit(void **state) {
         size_t count = first_gradient(1e30, device, path, whole, &norm);
         assert_true(norm == sqrt((double)sum_of_squares(whole, count)));
         assert_true(norm > 1);
-        const double clips[] = {norm / 3, nextafter(norm, 0), norm};
-        for (size_t c = 0; c < 3; c++) {
+        const double clips[] = {norm / 3, 0.9 * norm, nextafter(norm, 0), norm};
+        for (size_t c = 0; c < 4; c++) {
             float factor = clips[c] < norm ? (float)(clips[c] / norm) : 1.0f;
             assert_int_equal(first_gradient(clips[c], device, path, clipped, &unused), count);
             assert_true(unused == norm);
@@ -455,6 +455,30 @@ static void a_long_gradient_is_scaled_to_the_bit(void **state) {
         assert_int_equal(first_gradient(0, device, path, clipped, &unused), count);
         assert_memory_equal(clipped, whole, count * sizeof *whole);
     }
+}
+
+typedef struct norm_watch {
+    double last;
+    bool begins, falls;
+} norm_watch;
+
+/* Within an epoch it does not fall; with a new one it begins again. */
+static bool look_at_norm(void *context, const tally_progress *now) {
+    norm_watch *n = context;
+    assert_true(now->norm > 0 && (n->begins || now->norm >= n->last));
+    n->falls |= n->begins && now->norm < n->last;
+    n->begins = now->epoch_done;
+    n->last = now->norm;
+    return true;
+}
+
+static void the_norm_told_is_the_largest_of_the_epoch(void **state) {
+    (void)state;
+    run r = begin(&plans[4], 0);
+    norm_watch n = {.begins = true};
+    check(tally_training_run(r.training, &(tally_observer){look_at_norm, &n}));
+    assert_true(n.falls);
+    end(&r);
 }
 
 static void a_norm_that_is_not_finite_stops_it(void **state) {
@@ -610,7 +634,9 @@ static void write_changed(const char *from, const char *to, const changes *c) {
     check(tl_safetensors_read(from, &file));
     json_t *metadata = json_deep_copy(file.metadata);
     json_t *note = json_loads(json_string_value(json_object_get(metadata, TALLY_TRAINING_NOTE)), 0, NULL);
-    if (c->key && c->value)
+    if (c->key && strcmp(c->key, "*") == 0)
+        json_object_update_new(note, c->value);
+    else if (c->key && c->value)
         json_object_set_new(note, c->key, c->value);
     else if (c->key)
         json_object_del(note, c->key);
@@ -678,6 +704,8 @@ static void damaged_files_are_refused(void **state) {
         {NONE, "steps_done", json_integer(5), NULL, NONE, 0, false, NULL,
          "says epoch 1, batch 1 of 3, step 5, best epoch 1, which cannot be"},
         {NONE, "batches_done", json_integer(4), NULL, NONE, 0, false, NULL, "which cannot be"},
+        {NONE, "*", json_pack("{s:i, s:i}", "batches_done", 3, "steps_done", 6), NULL, NONE, 0, false, NULL,
+         "says epoch 1, batch 3 of 3, step 6, best epoch 1, which cannot be"},
         {NONE, "best_epoch", json_integer(2), NULL, NONE, 0, false, NULL, "which cannot be"},
         {NONE, "kept_epoch", json_integer(0), NULL, NONE, 0, false, NULL, "which cannot be"},
         {NONE, "epochs_done", json_integer(INT64_MAX), NULL, NONE, 0, false, NULL, "which cannot be"},
@@ -776,6 +804,7 @@ int main(void) {
         TEST(the_best_epoch_makes_the_fewest_mistakes),
         TEST(what_is_held_out_is_never_trained_on),
         TEST(a_long_gradient_is_scaled_to_the_bit),
+        TEST(the_norm_told_is_the_largest_of_the_epoch),
         TEST(a_norm_that_is_not_finite_stops_it),
         TEST(the_file_is_a_model),
         TEST(what_would_change_the_result_is_refused),
