@@ -317,7 +317,7 @@ class OpenCL(ParityCase):
 
     def test_a_driver_that_fails_in_training(self):
         args = (*self.device, "--route", "exact", "--op", "training", "--steps", "3")
-        device, = json.loads(tally(*args, "--json", env=self.wrong("longer")).out)["devices"]
+        device, = json.loads(tally(*args, "--json", env=self.wrong("weights")).out)["devices"]
         self.assertRegex(device["error"], "^training, lstm, seed 1, 3 steps of 200 strings: .*CL_OUT_OF_RESOURCES")
         self.assertEqual(device["repeat"], "tally " + " ".join(args[:-2]) + " --seed 1 --steps 3")
 

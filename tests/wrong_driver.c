@@ -1,6 +1,6 @@
 /* Preloaded, it makes every OpenCL driver a wrong one. DRIVER_FAULT says how: "bits", of what is read from a device in
- * long pieces, but not of whole buffers, one bit is wrong; "stray", of whole buffers the last element is; "long", reading them fails; "longer" and "memory", reading longer ones does; "any", reading
- * anything fails; "loop", the self-test's loop leaves what no loop does; "few", it ends after three iterations; "denormals", programs take
+ * long pieces, but not of whole buffers, one bit is wrong; "stray", of whole buffers the last element is; "long", reading them fails; "longer" and "memory", reading longer ones does; "weights", reading
+ * what is long but shorter than the first product, as a gate's weights are; "any", reading anything fails; "loop", the self-test's loop leaves what no loop does; "few", it ends after three iterations; "denormals", programs take
  * denormals for zero. */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Longer than what a device is tried with when it is opened, and than a first product. */
-enum { LONG = 2048, LONGER = 5000 };
+enum { LONG = 2048, PRODUCT = 32 * 32 * sizeof(float), LONGER = 5000 };
 /* A float's third bit behind the point: an error no rounding makes. */
 static const uint32_t WRONG_BIT = 1u << 20;
 
@@ -46,7 +46,8 @@ __attribute__((visibility("default"))) cl_int clEnqueueReadBuffer(cl_command_que
                                                                   cl_bool blocking, size_t offset, size_t bytes,
                                                                   void *to, cl_uint waits, const cl_event *wait,
                                                                   cl_event *event) {
-    if (is("any") || (is("long") && bytes >= LONG) || (is("longer") && bytes >= LONGER))
+    if (is("any") || (is("long") && bytes >= LONG) || (is("longer") && bytes >= LONGER) ||
+        (is("weights") && bytes >= LONG && bytes < PRODUCT))
         return CL_OUT_OF_RESOURCES;
     if (is("memory") && bytes >= LONGER)
         return CL_OUT_OF_HOST_MEMORY;
