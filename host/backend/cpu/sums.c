@@ -37,7 +37,7 @@ enum { TILE_ROWS = 2, TILE_COLUMNS = 2 };
 #endif
 
 /* So many packed rows of the right side stay in the first cache. */
-enum { NEAR_ROWS = 24 };
+enum { NEAR_ROWS = 18 };
 static_assert(TL_SUMS_ROWS % TILE_ROWS == 0 && NEAR_ROWS % TILE_COLUMNS == 0, "blocks are whole tiles");
 
 /* What is summed at a time: length columns from first on in each of runs runs from run on. */

@@ -10,7 +10,7 @@ typedef struct tl_sum_right {
 } tl_sum_right;
 
 /* A block of the result that is summed at a time, and how many columns are added to it at a time. */
-enum { TL_SUMS_ROWS = 96, TL_SUMS_COLUMNS = 72, TL_SUMS_CHUNK = 256, TL_SUMS_RIGHTS = 3 };
+enum { TL_SUMS_ROWS = 96, TL_SUMS_COLUMNS = 72, TL_SUMS_CHUNK = 384, TL_SUMS_RIGHTS = 3 };
 /* Floats for the block's sums and for a chunk of both sides. */
 #define TL_SUMS_SCRATCH_OF(rows, columns) ((rows) * (columns)*TL_LANES + ((rows) + (columns)) * TL_SUMS_CHUNK)
 enum { TL_SUMS_SCRATCH = TL_SUMS_SCRATCH_OF(TL_SUMS_ROWS, TL_SUMS_COLUMNS) };
