@@ -28,6 +28,7 @@ typedef struct task_choice {
     uint64_t train_size; /* 0: not given */
     double hold_out;     /* NaN: not given */
     bool file_order;
+    int preset; /* of count */
 } task_choice;
 
 typedef struct task_data {
@@ -42,6 +43,8 @@ typedef struct task {
     task_words words;
     uint64_t hidden; /* units, unless --hidden says so */
     command_help help;
+    /* Sets the recipe to that of --preset, where there is such; NULL: it has none. */
+    void (*preset)(recipe *r, const char *name);
     /* Its own options, at most TASK_MAX_OPTIONS, with the recipe's values; how many. */
     size_t (*options)(task_choice *choice, const value values[RECIPE_FIELDS], option *options);
     /* What no option says by itself: completes the recipe, or is TALLY_USAGE, said on stderr. */

@@ -437,7 +437,13 @@ static int parse(arguments *a, option options[MAX_OPTIONS], int argc, char **arg
     if (result != TALLY_OK)
         return result;
     const resume from = a->resume;
+    const char *preset = options_value(options, argc, argv, "preset");
     make_options(a, chosen != NULL ? chosen : task_get(RECIPE_COUNT), options);
+    if (preset != NULL && from.path != NULL)
+        return command_misused(a->task->help.command, "option --preset: the run in %s has a recipe", from.path);
+    /* A name that is none is refused when options are parsed. */
+    if (preset != NULL && a->task->preset != NULL)
+        a->task->preset(&a->recipe, preset);
     if (from.path == NULL)
         return options_parse(options, &a->task->help, argc, argv, operands);
     resume_values values;
