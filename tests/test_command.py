@@ -18,7 +18,7 @@ from command_case import (DATA, DEVICE, IO, MEMORY, MODEL, NUMBERS, SANITIZED, S
                           catches, environment, finish, folder, path, start, tally)
 
 EXAMPLE = os.environ["EXAMPLE"]
-COMMANDS = ("train", "eval", "predict", "devices", "parity", "bench")
+COMMANDS = ("train", "eval", "predict", "info", "devices", "parity", "bench")
 # Learns in a blink; four slices a batch, so that threads have something to share.
 SMALL = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--epochs", "30", "--batch", "256",
          "--train-size", "200", "--lr", "0.01")

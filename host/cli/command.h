@@ -12,6 +12,7 @@
 int command_train(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_info(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_parity(int argc, char **argv);
 int command_bench(int argc, char **argv);

@@ -12,7 +12,7 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"train", command_train},     {"eval", command_eval},     {"predict", command_predict},
+    {"train", command_train},     {"eval", command_eval},     {"predict", command_predict}, {"info", command_info},
     {"devices", command_devices}, {"parity", command_parity}, {"bench", command_bench},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -23,6 +23,7 @@ static const char usage[] = "usage: tally train count [OPTION...]\n"
                             "       tally eval FILE [OPTION...]\n"
                             "       tally predict FILE [STRING...|-] [OPTION...]\n"
                             "       tally predict FILE --idx IMAGES|--npy X.npy [OPTION...]\n"
+                            "       tally info FILE [--json]\n"
                             "       tally devices [OPTION...]\n"
                             "       tally parity [OPTION...]\n"
                             "       tally bench [OPTION...]\n"
@@ -31,14 +32,15 @@ static const char usage[] = "usage: tally train count [OPTION...]\n"
 
 static void print_help(void) {
     printf("%s\n"
-           "Trains, tests and uses small LSTMs, on OpenCL devices or on the CPU without any\n"
-           "driver: one that counts the ones in strings of bits, or one that classifies the\n"
-           "images or sequences in files.\n"
+           "Trains, tests and uses small recurrent networks, on OpenCL devices or on the CPU\n"
+           "without any driver: one that counts the ones in strings of bits, or one that\n"
+           "classifies the images or sequences in files.\n"
            "\n"
            "Commands:\n"
            "  train     train a model and test it on data it was not trained on\n"
            "  eval      test a saved model again, with mistakes by class\n"
            "  predict   use a saved model\n"
+           "  info      say what a model file is, and how it was trained\n"
            "  devices   list the devices that --device takes\n"
            "  parity    compare a device with the C path and with double precision\n"
            "  bench     measure how fast devices are\n"
@@ -50,6 +52,7 @@ static void print_help(void) {
            "  tally train count --out count.safetensors\n"
            "  tally eval count.safetensors\n"
            "  tally predict count.safetensors 01100110011001100110\n"
+           "  tally info count.safetensors\n"
            "  tally train mnist --data DIR --out mnist.safetensors\n"
            "  tally parity --device all\n"
            "  tally bench --device all\n",

@@ -78,7 +78,7 @@ static void print_trained(const report *r) {
     putchar('\n');
 }
 
-static void print_training(const report *r) {
+void report_print_training(const report *r) {
     const recipe *c = r->recipe;
     if (c->known[RECIPE_TRAIN_SIZE])
         print_trained(r);
@@ -127,7 +127,7 @@ static void print_example(const report *r) {
 }
 
 int report_print(const report *r) {
-    print_training(r);
+    report_print_training(r);
     print_device(r);
     print_error(r);
     printf("Weights      SHA-256 %s\n", r->digest);
@@ -236,7 +236,7 @@ int report_dump_json(json_t *object) {
     return TALLY_OK;
 }
 
-int report_print_json(const report *r) {
+json_t *report_json(const report *r) {
     json_t *object = json_object();
     const tally_model_config *config = tally_model_get_config(r->model);
     bool built =
@@ -253,5 +253,9 @@ int report_print_json(const report *r) {
         json_decref(object);
         object = NULL;
     }
-    return report_dump_json(object);
+    return object;
+}
+
+int report_print_json(const report *r) {
+    return report_dump_json(report_json(r));
 }

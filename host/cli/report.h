@@ -23,6 +23,12 @@ typedef struct report {
 int report_print(const report *r);
 int report_print_json(const report *r);
 
+/* The lines on what was trained and how it went, as far as that is known. */
+void report_print_training(const report *r);
+
+/* What report_print_json() prints; NULL without memory. */
+json_t *report_json(const report *r);
+
 /* Prints a JSON object, which it takes over; NULL, for one that could not be built, is TALLY_MEMORY. */
 int report_dump_json(json_t *object);
 

@@ -25,3 +25,10 @@ size_t shape_options(shape *s, option *options) {
     memcpy(options, all, sizeof all);
     return SHAPE_OPTIONS;
 }
+
+uint64_t shape_elements(const tally_model *model) {
+    uint64_t elements = 0;
+    for (size_t i = 0; i < tally_model_parameters(model); i++)
+        elements += tally_model_parameter(model, i).elements;
+    return elements;
+}

@@ -16,6 +16,9 @@ static inline shape shape_of(const tally_model *model) {
     return (shape){c->hidden, c->layers, (int)c->cell};
 }
 
+/* Of all parameters. */
+uint64_t shape_elements(const tally_model *model);
+
 enum { SHAPE_OPTIONS = 3 };
 
 /* SHAPE_OPTIONS of them; returns how many. */

@@ -1,0 +1,229 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "command.h"
+#include "format.h"
+#include "options.h"
+#include "report.h"
+#include "shape.h"
+#include "task.h"
+
+static const command_help help = {
+    .command = "info",
+    .usage = "tally info FILE [--json]",
+    .about = "Says what the model in FILE is: its cell, layers and sizes, each parameter, and\n"
+             "what its notes tell of its training, which of a model of PyTorch is nothing.\n"
+             "Nothing is run.\n"
+             "\n"
+             "The JSON object has what training noted, under the same keys as there ('tally\n"
+             "train TASK --help'), or null; cell, layers, hidden, inputs, classes,\n"
+             "parameter_count (elements), parameters (an array of objects with name, shape\n"
+             "and elements), file, file_bytes, weights_bytes, weights_sha256 and resumable\n"
+             "(whether 'tally train --resume' can go on with it, after epochs epochs).",
+    .examples = "  tally info count.safetensors\n"
+                "  tally info count.safetensors --json",
+};
+
+typedef struct info {
+    const char *file;
+    const tally_model *model;
+    recipe *recipe;
+    uint64_t file_bytes, elements;
+    bool resumable;
+    char digest[65];
+} info;
+
+/* "[96, 24]" */
+static void format_shape(const tally_parameter *p, char text[48]) {
+    if (p->ndim == 1)
+        snprintf(text, 48, "[%zu]", p->shape[0]);
+    else
+        snprintf(text, 48, "[%zu, %zu]", p->shape[0], p->shape[1]);
+}
+
+static void print_model(const info *i) {
+    const tally_model_config *c = tally_model_get_config(i->model);
+    printf("Model        cell %s, %zu layer%s of %zu hidden, %zu input%s a step, %zu classes\n",
+           tally_cell_name(c->cell), c->layers, c->layers == 1 ? "" : "s", c->hidden, c->inputs,
+           c->inputs == 1 ? "" : "s", c->classes);
+    printf("Parameters   %s in %zu tensors, %s bytes\n", format_whole(i->elements).text,
+           tally_model_parameters(i->model), format_whole(i->elements * sizeof(float)).text);
+    printf("Model file   %s, %s bytes\n", i->file, format_whole(i->file_bytes).text);
+}
+
+static void print_task(const recipe *r) {
+    const task *t = task_get(r->task);
+    printf("Task         %s", t->name);
+    if (r->task != RECIPE_COUNT)
+        printf(": %s of %llu %s of %llu inputs", t->words.many, (unsigned long long)r->time_steps, t->words.steps,
+               (unsigned long long)r->inputs);
+    else if (r->known[RECIPE_LENGTH])
+        printf(": %s of %s %s", t->words.many, recipe_lengths(r).text, t->words.steps);
+    putchar('\n');
+}
+
+/* What was chosen, under the names of the notes, as words. */
+static void print_options(recipe *r) {
+    static const recipe_field fields[] = {
+        RECIPE_SEED,    RECIPE_DRAW, RECIPE_NORMALIZE, RECIPE_MEAN,  RECIPE_DEVIATION, RECIPE_HOLD_OUT,
+        RECIPE_BATCH,   RECIPE_RATE, RECIPE_BETA1,     RECIPE_BETA2, RECIPE_EPSILON,   RECIPE_DROPOUT,
+        RECIPE_SHUFFLE, RECIPE_KEEP, RECIPE_PATIENCE,  RECIPE_DECAY, RECIPE_CLIP,      RECIPE_VALID};
+    enum { FIELDS = sizeof fields / sizeof *fields };
+    value values[RECIPE_FIELDS];
+    recipe_values(r, values);
+    char text[FIELDS * (VALUE_TEXT_SIZE + 32)] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < FIELDS; i++) {
+        char shown[VALUE_TEXT_SIZE];
+        if (!r->known[fields[i]])
+            continue;
+        value_format(&values[fields[i]], shown);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s", used > 0 ? ", " : "",
+                                 recipe_key(fields[i]), shown);
+    }
+    for (char *c = text; *c != '\0'; c++)
+        if (*c == '_')
+            *c = ' ';
+    if (used == 0)
+        return;
+    printf("Options      ");
+    format_print_wrapped(text, 13, 79);
+}
+
+static void print_device(const recipe *r) {
+    if (!r->known[RECIPE_DEVICE])
+        return;
+    printf("Trained on   %s", r->device);
+    if (r->known[RECIPE_BACKEND])
+        printf(" (%s)", r->backend);
+    if (r->known[RECIPE_ROUTE])
+        printf(", route: %s", command_routes[r->route]);
+    if (r->known[RECIPE_THREADS])
+        printf(", threads: %llu", (unsigned long long)r->threads);
+    if (r->known[RECIPE_VERSION])
+        printf(", by tally %s", r->version);
+    putchar('\n');
+}
+
+static void print_resumable(const info *i) {
+    const recipe *r = i->recipe;
+    if (!i->resumable) {
+        printf("Resumable    no: it has no state of training\n");
+        return;
+    }
+    printf("Resumable    yes");
+    if (r->known[RECIPE_EPOCHS] && r->known[RECIPE_EPOCHS_WANTED])
+        printf(", after epoch %s of %s", format_whole(r->epochs).text, format_whole(r->epochs_wanted).text);
+    if (r->known[RECIPE_STEPS])
+        printf(", %s step%s", format_whole(r->steps).text, r->steps == 1 ? "" : "s");
+    putchar('\n');
+}
+
+static void print_parameters(const info *i) {
+    printf("\n%-24s %-16s %12s\n", "parameter", "shape", "elements");
+    for (size_t n = 0; n < tally_model_parameters(i->model); n++) {
+        const tally_parameter p = tally_model_parameter(i->model, n);
+        char sizes[48];
+        format_shape(&p, sizes);
+        printf("%-24s %-16s %12s\n", p.name, sizes, format_whole(p.elements).text);
+    }
+}
+
+static int print(const info *i) {
+    print_model(i);
+    if (!i->recipe->known[RECIPE_TASK]) {
+        printf("Training     nothing is known of it: the file has no notes of tally train\n");
+    } else {
+        print_task(i->recipe);
+        report_print_training(&(report){.recipe = i->recipe, .model = i->model});
+        print_options(i->recipe);
+        print_device(i->recipe);
+    }
+    print_resumable(i);
+    printf("Weights      SHA-256 %s\n", i->digest);
+    print_parameters(i);
+    return TALLY_OK;
+}
+
+/* NULL without memory. */
+static json_t *parameters(const tally_model *model) {
+    json_t *array = json_array();
+    for (size_t n = 0; n < tally_model_parameters(model); n++) {
+        const tally_parameter p = tally_model_parameter(model, n);
+        json_t *sizes = p.ndim == 1 ? json_pack("[I]", (json_int_t)p.shape[0])
+                                    : json_pack("[I, I]", (json_int_t)p.shape[0], (json_int_t)p.shape[1]);
+        if (json_array_append_new(array, json_pack("{s:s, s:o, s:I}", "name", p.name, "shape", sizes, "elements",
+                                                   (json_int_t)p.elements)) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+static int print_json(const info *i) {
+    const tally_model_config *c = tally_model_get_config(i->model);
+    json_t *object = json_object();
+    bool built =
+        object != NULL && recipe_json(i->recipe, object) &&
+        json_object_set_new(object, "cell", json_string(tally_cell_name(c->cell))) == 0 &&
+        json_object_set_new(object, "layers", json_integer((json_int_t)c->layers)) == 0 &&
+        json_object_set_new(object, "hidden", json_integer((json_int_t)c->hidden)) == 0 &&
+        json_object_set_new(object, "inputs", json_integer((json_int_t)c->inputs)) == 0 &&
+        json_object_set_new(object, "classes", json_integer((json_int_t)c->classes)) == 0 &&
+        json_object_set_new(object, "parameter_count", json_integer((json_int_t)i->elements)) == 0 &&
+        json_object_set_new(object, "parameters", parameters(i->model)) == 0 &&
+        json_object_set_new(object, "file", value_json_text(i->file)) == 0 &&
+        json_object_set_new(object, "file_bytes", json_integer((json_int_t)i->file_bytes)) == 0 &&
+        json_object_set_new(object, "weights_bytes", json_integer((json_int_t)(i->elements * sizeof(float)))) == 0 &&
+        json_object_set_new(object, "weights_sha256", json_string(i->digest)) == 0 &&
+        json_object_set_new(object, "resumable", json_boolean(i->resumable)) == 0;
+    if (!built) {
+        json_decref(object);
+        object = NULL;
+    }
+    return report_dump_json(object);
+}
+
+static int describe(const tally_model *model, const char *file, bool json) {
+    recipe r;
+    struct stat at;
+    int result = recipe_load(&r, model, file, RECIPE_NPY);
+    if (result != TALLY_OK)
+        return result;
+    if (stat(file, &at) != 0)
+        return command_fail(TALLY_IO, "cannot read %s: %s", file, strerror(errno));
+    info i = {.file = file,
+              .model = model,
+              .recipe = &r,
+              .file_bytes = (uint64_t)at.st_size,
+              .elements = shape_elements(model),
+              .resumable = tally_model_note(model, TALLY_TRAINING_NOTE) != NULL};
+    tally_status status = tally_model_digest(model, i.digest);
+    if (status != TALLY_OK)
+        return command_fail_library(status);
+    return json ? print_json(&i) : print(&i);
+}
+
+int command_info(int argc, char **argv) {
+    bool json = false;
+    const option options[] = {OPTION_JSON(json), {.name = NULL}};
+    int operands;
+    int parsed = options_parse(options, &help, argc, argv, &operands);
+    if (parsed != TALLY_OK)
+        return parsed < 0 ? TALLY_OK : parsed;
+    if (operands != 1)
+        return command_misused(help.command, operands == 0 ? "which FILE?" : "one FILE at a time");
+    const command_device wanted = {.selector = "cpu", .threads = 1, .quiet = true};
+    tally_device *device;
+    tally_model *model;
+    int result = command_open_model(argv[0], &wanted, &device, &model);
+    if (result != TALLY_OK)
+        return result;
+    result = describe(model, argv[0], json);
+    tally_model_free(model);
+    command_close_device(device);
+    return result;
+}
