@@ -43,8 +43,9 @@ void progress_train(progress *p, const task_words *words, const tally_model *mod
     char before[64] = "";
     if (done->steps > 0)
         snprintf(before, sizeof before, ", %s of them done", format_whole(done->epochs).text);
-    fprintf(stderr, "training on %s %s of %zu %s for %s epochs%s\n", format_whole(train->size).text, words->many,
-            train->steps, words->steps, format_whole(options->epochs).text, before);
+    fprintf(stderr, "%s%straining on %s %s of %zu %s for %s epochs%s\n", p->name != NULL ? p->name : "",
+            p->name != NULL ? ": " : "", format_whole(train->size).text, words->many, train->steps, words->steps,
+            format_whole(options->epochs).text, before);
 }
 
 static void take_sample(progress *p, size_t epoch) {
@@ -145,8 +146,9 @@ static train_state train_state_now(progress *p, const tally_progress *now) {
 
 static void draw_train(progress *p, const tally_progress *now) {
     train_state s = train_state_now(p, now);
-    enum { EPOCH, RATE, ERROR, LOSS, LEFT, FIELDS };
+    enum { EPOCH, RATE, ERROR, LOSS, LEFT, NAME, FIELDS };
     field fields[FIELDS] = {0};
+    snprintf(fields[NAME].text, sizeof fields[NAME].text, "%s", p->name != NULL ? p->name : "");
     snprintf(fields[EPOCH].text, sizeof fields[EPOCH].text, "epoch %zu/%zu", now->epoch, p->epochs);
     snprintf(fields[RATE].text, sizeof fields[RATE].text, "%s %s/s", format_whole((uint64_t)s.rate).text,
              p->words->many);
@@ -159,8 +161,8 @@ static void draw_train(progress *p, const tally_progress *now) {
 
 static void say_train(progress *p, const tally_progress *now) {
     train_state s = train_state_now(p, now);
-    fprintf(stderr, "epoch %zu of %zu: loss %.4g %s %s, ", now->epoch, p->epochs, s.loss, p->words->article,
-            p->words->one);
+    fprintf(stderr, "%s%sepoch %zu of %zu: loss %.4g %s %s, ", p->name != NULL ? p->name : "",
+            p->name != NULL ? ": " : "", now->epoch, p->epochs, s.loss, p->words->article, p->words->one);
     if (!isnan(p->error))
         fprintf(stderr, "error %.4g %% of a sample, ", 100 * p->error);
     fprintf(stderr, "%s %s/s, %s left\n", format_whole((uint64_t)s.rate).text, p->words->many,

@@ -14,6 +14,7 @@ typedef struct progress {
     /* Of training: what a sample of the test strings is run through. */
     const tally_model *model;
     const tally_dataset *test;
+    const char *name;        /* of what is trained, where it is one of several, or NULL */
     const task_words *words; /* of training and testing: what sequences are called */
     size_t epochs, train_size, batch;
     size_t first_step;    /* steps done before this run */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "compare.h"
 #include "epoch_log.h"
 #include "options.h"
 #include "progress.h"
@@ -26,6 +27,8 @@ typedef struct arguments {
     const char *out;
     schedule schedule;
     resume resume; /* of schedule.resume */
+    compare compare;
+    compare *among; /* the comparison that this is a run of, or NULL */
     bool json, quiet;
 } arguments;
 
@@ -175,6 +178,8 @@ static bool watch_training(void *context, const tally_progress *now) {
     progress_train_step(&t->progress, now);
     if (now->epoch_done)
         epoch_log_write(&t->log, now);
+    if (now->epoch_done && t->arguments->among != NULL)
+        compare_epoch(t->arguments->among, now, t->train, t->valid);
     if (now->epoch_done && every > 0 && now->epoch % every == 0)
         save_meanwhile(t);
     return stop_signal() == 0;
@@ -240,6 +245,8 @@ static int train(training *t) {
     stop_catch();
     tally_train_result before = tally_training_result(t->run);
     progress_start(&t->progress, t->arguments->quiet);
+    if (t->arguments->among != NULL)
+        t->progress.name = t->arguments->among->cell;
     progress_train(&t->progress, &t->arguments->task->words, t->model, t->train, t->data->test,
                    tally_training_options(t->run), &before);
     tally_observer observer = {.step = watch_training, .context = t};
@@ -258,7 +265,9 @@ static int train(training *t) {
         conclude(t, test(t));
     if (t->arguments->device.verbose)
         command_describe_fallbacks(tally_model_device(t->model));
-    int printed = t->arguments->json ? report_print_json(&t->report) : report_print(&t->report);
+    int printed = t->arguments->among != NULL ? compare_add(t->arguments->among, &t->report)
+                  : t->arguments->json        ? report_print_json(&t->report)
+                                              : report_print(&t->report);
     return t->result != TALLY_OK ? t->result : printed;
 }
 
@@ -321,9 +330,23 @@ static int train_with(arguments *a, const task_data *data) {
     return result;
 }
 
+/* A device for each, as for a run alone: what it counts is that run's. */
+static int train_each(arguments *a, const task_data *data) {
+    compare *c = &a->compare;
+    int result = compare_open(c, a->recipe.valid > 0, a->json);
+    for (size_t i = 0; i < c->count && result == TALLY_OK; i++) {
+        arguments one = *a;
+        one.among = c;
+        one.shape.cell = (int)c->cells[i];
+        c->cell = tally_cell_name(c->cells[i]);
+        result = train_with(&one, data);
+    }
+    return compare_close(c, result);
+}
+
 enum {
     MAX_COMMON = 32,
-    MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + SHAPE_OPTIONS + SCHEDULE_OPTIONS + 1
+    MAX_OPTIONS = RECIPE_TASKS * TASK_MAX_OPTIONS + MAX_COMMON + SHAPE_OPTIONS + SCHEDULE_OPTIONS + COMPARE_OPTIONS + 1
 };
 _Static_assert((int)MAX_OPTIONS <= (int)RESUME_MAX_OPTIONS, "a table of values has room for all options");
 
@@ -389,6 +412,7 @@ static void make_options(arguments *a, const task *chosen, option options[MAX_OP
     count += shape_options(&a->shape, options + count);
     count += common_options(a, v, options + count);
     count += schedule_options(&a->schedule, v, options + count);
+    count += compare_options(&a->compare, options + count);
     options[count] = (option){.name = NULL};
 }
 
@@ -406,6 +430,9 @@ static int choose_task(arguments *a, const option *options, int argc, char **arg
     *chosen = named != NULL ? task_find(named) : NULL;
     if (named != NULL && *chosen == NULL && !help)
         return unknown_task(named);
+    int checked = help ? TALLY_OK : compare_check(options, argc, argv, a->task->help.command);
+    if (checked != TALLY_OK)
+        return checked;
     if (from != NULL && !help) {
         int result = resume_read(&a->resume, from);
         if (result != TALLY_OK)
@@ -479,7 +506,9 @@ int command_train(int argc, char **argv) {
         return command_misused(a.task->help.command, "option --save-every: where to? Give --out FILE");
     if (a.recipe.dropout > 0 && a.shape.layers == 1)
         return command_misused(a.task->help.command, "option --dropout: it is between layers, and there is one");
-    int checked = a.task->check(&a.choice);
+    int checked = a.compare.list != NULL ? compare_parse(&a.compare, a.task->help.command) : TALLY_OK;
+    if (checked == TALLY_OK)
+        checked = a.task->check(&a.choice);
     if (checked != TALLY_OK)
         return checked;
     if (a.out != NULL && check_out(a.out) != TALLY_OK)
@@ -490,7 +519,7 @@ int command_train(int argc, char **argv) {
     if (result == TALLY_OK && a.schedule.resume != NULL)
         result = resume_check_data(&a.resume, &a.recipe);
     if (result == TALLY_OK)
-        result = train_with(&a, &data);
+        result = a.compare.list != NULL ? train_each(&a, &data) : train_with(&a, &data);
     task_close(&data);
     return result;
 }
