@@ -101,10 +101,10 @@ const task task_count = {
             .command = "train",
             .usage = "tally train count [OPTION...]\n"
                      "       tally train --resume FILE [OPTION...]",
-            .about = "Trains a network to count the ones in strings of bits. Of all 2^length strings,\n"
-                     "shuffled by the seed, the first ones are trained on; all others are tested at\n"
-                     "the end and never trained on. The same options give the same weights, whatever\n"
-                     "the number of threads.\n"
+            .about = "Trains a network to count the ones in strings of bits. Of all strings of that\n"
+                     "length, or of those lengths, shuffled by the seed, the first ones are trained\n"
+                     "on; all others are tested at the end and never trained on. The same options\n"
+                     "give the same weights, whatever the number of threads.\n"
                      "\n"
                      "Other tasks have data from files and options of their own: see\n"
                      "'tally train mnist --help' and 'tally train npy --help'.\n"
@@ -126,9 +126,17 @@ const task task_count = {
                      "valid_tested, with --clip gradient_norm, the largest before clipping. Losses are\n"
                      "means over sequences.\n"
                      "\n"
-                     "The JSON object has version, task, length, train_size, draw, seed (a string: it\n"
-                     "may need 64 bits), epochs (done), epochs_wanted, kept_epoch, steps,\n"
-                     "batch, hidden, learning_rate, beta1, beta2, epsilon, shuffle, keep, patience,\n"
+                     "--compare lstm,gru,rnn trains a network of each of these cells, as --cell would,\n"
+                     "and prints cell, parameters, test error, mistakes and seconds of training of\n"
+                     "each; no model is saved. --curves has the columns cell, epoch, steps, loss and\n"
+                     "learning_rate, with --valid also valid_loss and valid_mistakes. The JSON object\n"
+                     "then has runs, an array of the objects below, and stopped. Ctrl-C ends it with\n"
+                     "what is whole.\n"
+                     "\n"
+                     "The JSON object has version, task, length, shortest (bits of the longest and of\n"
+                     "the shortest strings), train_size, draw, seed (a string: it may need 64 bits),\n"
+                     "epochs (done), epochs_wanted, kept_epoch, steps, batch, cell, layers, hidden,\n"
+                     "learning_rate, beta1, beta2, epsilon, dropout, shuffle, keep, patience,\n"
                      "lr_decay, clip, valid (the share), valid_size, valid_loss and valid_mistakes\n"
                      "(of the kept epoch, or null), device, selector, backend, route, threads,\n"
                      "fallbacks (operations the C path did for the device),\n"
@@ -142,7 +150,9 @@ const task task_count = {
                         "  tally train count --valid 0.1 --patience 50 --keep best --lr-decay cosine\n"
                         "  tally train count --out count.safetensors --save-every 100 --log log\n"
                         "  tally train --resume count.safetensors --save-every 100 --log log\n"
-                        "  tally train count --length 12 --epochs 500 --device cpu --threads 1",
+                        "  tally train count --length 12 --epochs 500 --device cpu --threads 1\n"
+                        "  tally train count --length 5..12 --cell gru --layers 2 --dropout 0.1\n"
+                        "  tally train count --epochs 500 --compare lstm,gru,rnn --curves curves.csv",
         },
     .preset = set_preset,
     .options = count_options,

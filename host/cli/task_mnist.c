@@ -47,7 +47,7 @@ const task task_mnist = {
         {
             .command = "train mnist",
             .usage = "tally train mnist --data DIR [OPTION...]",
-            .about = "Trains an LSTM to classify images, row by row: a row of pixels is a time step.\n"
+            .about = "Trains a network to classify images, row by row: a row of pixels is a time step.\n"
                      "DIR has the four files of MNIST, or of a data set in the same form, such as\n"
                      "Fashion-MNIST, of any size of image and number of classes:\n"
                      "\n"
@@ -66,7 +66,7 @@ const task task_mnist = {
                      "--log, are explained by 'tally train count --help'.\n"
                      "\n"
                      "The JSON object is that of 'tally train count --help', but without length,\n"
-                     "draw and example, with mistakes_by_class and tested_by_class, and with\n"
+                     "shortest, draw and example, with mistakes_by_class and tested_by_class, and with\n"
                      "time_steps and inputs (of an image), classes, normalize, mean and deviation.",
             .examples = "  tally train mnist --data mnist --out mnist.safetensors\n"
                         "  tally train mnist --data fashion --epochs 20 --hidden 256 --keep best --json",

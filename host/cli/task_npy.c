@@ -88,11 +88,11 @@ const task task_npy = {
         {
             .command = "train npy",
             .usage = "tally train npy --x X.npy --y Y.npy [OPTION...]",
-            .about = "Trains an LSTM to classify sequences that NumPy saved (numpy.save, versions 1.0,\n"
-                     "2.0 and 3.0, C order): x is [sequences, time steps, inputs] of float32, float64\n"
-                     "or uint8, y their labels, whole numbers from 0 on. Classes are the largest\n"
-                     "label in y + 1. The same options give the same weights, whatever the number of\n"
-                     "threads.\n"
+            .about = "Trains a network to classify sequences that NumPy saved (numpy.save, versions\n"
+                     "1.0, 2.0 and 3.0, C order): x is [sequences, time steps, inputs] of float32,\n"
+                     "float64 or uint8, y their labels, whole numbers from 0 on. Classes are the\n"
+                     "largest label in y + 1. The same options give the same weights, whatever the\n"
+                     "number of threads.\n"
                      "\n"
                      "Without a test set a share of the sequences is held out: exactly share * N,\n"
                      "rounded, chosen at random by the seed with Philox 4x32-10, the same on every\n"
@@ -106,7 +106,7 @@ const task task_npy = {
                      "--log, are explained by 'tally train count --help'.\n"
                      "\n"
                      "The JSON object is that of 'tally train count --help', but without length,\n"
-                     "draw and example, with mistakes_by_class and tested_by_class, and with\n"
+                     "shortest, draw and example, with mistakes_by_class and tested_by_class, and with\n"
                      "time_steps and inputs (of a sequence), classes, normalize, mean, deviation and\n"
                      "hold_out (null with a test set).",
             .examples = "  tally train npy --x x.npy --y y.npy --out own.safetensors\n"
