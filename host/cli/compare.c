@@ -77,7 +77,6 @@ static void lost(compare *c) {
 }
 
 int compare_open(compare *c, bool valid, bool json) {
-    c->valid = valid;
     if (json) {
         c->runs = json_array();
         if (c->runs == NULL)
@@ -111,10 +110,9 @@ void compare_epoch(compare *c, const tally_progress *now, const tally_dataset *t
     errno = 0;
     int written = fprintf(c->file, "%s,%zu,%zu,%s,%s", c->cell, now->epoch, now->step,
                           real(now->epoch_loss / (double)train->size, loss), real(now->rate, rate));
-    if (written >= 0 && c->valid)
-        written = valid != NULL ? fprintf(c->file, ",%s,%zu", real(now->valid_loss / (double)valid->size, held_out),
-                                          now->valid_mistakes)
-                                : fprintf(c->file, ",,");
+    if (written >= 0 && valid != NULL)
+        written =
+            fprintf(c->file, ",%s,%zu", real(now->valid_loss / (double)valid->size, held_out), now->valid_mistakes);
     if (written < 0 || fputc('\n', c->file) == EOF)
         lost(c);
 }

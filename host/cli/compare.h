@@ -23,7 +23,6 @@ typedef struct compare {
     tally_cell cells[COMPARE_MAX_CELLS];
     size_t count;
     FILE *file; /* of curves, or NULL */
-    bool valid; /* it has columns of what is held out */
     int result; /* TALLY_IO once a line was lost, which has been said on stderr */
     compare_row rows[COMPARE_MAX_CELLS];
     size_t whole;       /* rows there are */
