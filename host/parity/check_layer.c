@@ -6,7 +6,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* inputs, hidden, steps, columns */
-static const size_t shapes[][4] = {{1, 1, 1, 1},    {2, 3, 4, 7},    {3, 7, 2, 33},  {1, 5, 3, 65},
+static const size_t shapes[][4] = {{1, 1, 1, 1},    {2, 3, 4, 7},    {3, 7, 2, 33}, {1, 5, 3, 65},
                                    {1, 24, 20, 70}, {28, 33, 6, 17}, {2, 3, 80, 5}, {5, 130, 2, 9}};
 static const struct {
     const char *name;
@@ -34,11 +34,27 @@ typedef struct sequence {
     size_t inputs, hidden, steps, columns;
     tl_operand *part[PARTS]; /* NULL where the cell has none */
     tally_layer_state state[TL_SIDES];
+    tl_operand *starts; /* NULL: all start at 0 */
+    int32_t *start;     /* what is in it */
     bool with_dy, with_dx;
 } sequence;
 
 static bool has(tally_cell cell, int part) {
     return cell == TALLY_LSTM || (part != C && part != DC && part != TANH_C);
+}
+
+/* Most shapes and ranges have cases with starts and without. */
+static bool late(size_t number) {
+    return number % 3 == 2;
+}
+
+/* Of which some are 0. */
+static void draw_starts(tl_case *c, sequence *q) {
+    q->start = tl_case_memory(c, q->columns, sizeof *q->start);
+    for (size_t n = 0; n < q->columns && q->start; n++)
+        q->start[n] = tl_random_below(&c->random, 4) ? (int32_t)tl_random_below(&c->random, (uint32_t)q->steps) : 0;
+    if (q->start)
+        q->starts = tl_case_integers(c, "starts", q->columns, q->start);
 }
 
 static void prepare(tl_case *c, sequence *q) {
@@ -49,8 +65,8 @@ static void prepare(tl_case *c, sequence *q) {
     *q = (sequence){.cell = cell, .inputs = s[0], .hidden = s[1], .steps = s[2], .columns = s[3]};
     q->with_dy = tl_random_below(&c->random, 2);
     q->with_dx = tl_random_below(&c->random, 2);
-    tl_case_describe(c, "%s, %zu inputs, %zu hidden, %zu steps, %zu columns, %s values", tally_cell_name(cell), s[0],
-                     s[1], s[2], s[3], ranges[range].name);
+    tl_case_describe(c, "%s, %zu inputs, %zu hidden, %zu steps, %zu columns, %s values%s", tally_cell_name(cell), s[0],
+                     s[1], s[2], s[3], ranges[range].name, late(c->number) ? ", late starts" : "");
     const struct {
         const char *name;
         int ndim;
@@ -80,6 +96,8 @@ static void prepare(tl_case *c, sequence *q) {
         if (p < GATES)
             tl_case_uniform(c, q->part[p], -most, most);
     }
+    if (late(c->number))
+        draw_starts(c, q);
 }
 
 /* Parts as the sides see them; no tensor where the cell has none. */
@@ -94,7 +112,8 @@ static tally_layer_state state_on(const sequence *q, int i) {
                                .tanh_c = part_on(q, TANH_C, i),
                                .dh = part_on(q, DH, i),
                                .dc = part_on(q, DC, i),
-                               .scratch = q->state[i].scratch};
+                               .scratch = q->state[i].scratch,
+                               .starts = q->starts ? q->starts->on[i] : (tally_tensor){0}};
 }
 
 static tally_layer_weights weights_on(const sequence *q, int w_ih, int w_hh, int bias, int i) {
@@ -160,6 +179,7 @@ static tl_layer_record record_of(const sequence *q) {
         .hidden = q->hidden,
         .steps = q->steps,
         .columns = q->columns,
+        .starts = q->start,
         .w_ih = before(q, W_IH),
         .w_hh = before(q, W_HH),
         .bias = before(q, BIAS),

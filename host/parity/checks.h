@@ -14,7 +14,7 @@ typedef struct tl_check {
 } tl_check;
 
 extern const tl_check tl_check_gemm, tl_check_bias, tl_check_reduce, tl_check_accumulate, tl_check_add, tl_check_copy,
-    tl_check_fill;
+    tl_check_fill, tl_check_dropout;
 extern const tl_check tl_check_exp, tl_check_log, tl_check_sigmoid, tl_check_tanh, tl_check_arithmetic;
 extern const tl_check tl_check_cell_forward, tl_check_cell_backward;
 extern const tl_check tl_check_softmax_loss, tl_check_softmax_loss_backward, tl_check_adam;

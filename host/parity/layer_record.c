@@ -63,6 +63,16 @@ static void work_free(work *w) {
         free(all[i]);
 }
 
+/* Whether the column's sequence begins only after this step. */
+static bool ahead(const tl_layer_record *r, size_t step, size_t column) {
+    return r->starts && (int32_t)step < r->starts[column];
+}
+
+static void clear(tl_bounded *values, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        values[i] = (tl_bounded){0, 0};
+}
+
 tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check *check, void *context) {
     size_t steps = r->steps, hidden = r->hidden, gates = tl_cell_gates(r->cell) * hidden;
     const listener told = {check, context}, *to = &told;
@@ -75,6 +85,10 @@ tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check 
             if (r->cell == TALLY_LSTM)
                 column_of(r, hidden, steps + 1, t, n, r->c, w.c_prev);
             tl_bounded_step(&w.layer, w.x, w.h_prev, w.c_prev, w.gates, w.c, w.tanh_c, w.h);
+            if (ahead(r, t, n)) {
+                clear(w.h, hidden);
+                clear(w.c, hidden);
+            }
             compare_column(to, r, "gates", gates, steps, t, n, r->gates, w.gates);
             compare_column(to, r, "h", hidden, steps + 1, t + 1, n, r->h, w.h);
             if (r->cell != TALLY_LSTM)
@@ -104,6 +118,11 @@ static void check_through_time(const listener *to, const tl_layer_record *r, wor
         for (size_t u = 0; u < hidden && r->dy; u++)
             w->dh[u] = tl_bounded_add(w->dh[u], tl_bounded_of((double)r->dy[(u * steps + t) * r->columns + n]));
         tl_bounded_step_backward(&w->layer, w->h_prev, w->c_prev, w->tanh_c, w->gates, w->dh, w->dc);
+        if (ahead(r, t, n)) {
+            clear(w->gates, gates);
+            clear(w->dh, hidden);
+            clear(w->dc, hidden);
+        }
         compare_column(to, r, "gate gradients", gates, steps, t, n, r->dgates, w->gates);
         column_of(r, gates, steps, t, n, r->dgates, w->gates);
         tl_bounded_step_through(&w->layer, w->gates, w->dh, r->dx ? w->dx : NULL);

@@ -10,6 +10,7 @@
 typedef struct tl_layer_record {
     tally_cell cell;
     size_t inputs, hidden, steps, columns;
+    const int32_t *starts; /* NULL: all start at 0 */
     const float *w_ih, *w_hh, *bias, *x;
     const float *gates, *c, *tanh_c, *h; /* after forward */
     const float *dy, *dh_last, *dc_last; /* before backward; dy may be NULL */

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order in which one is made of those before it. */
+/* In the order in which one is made of those before it; a new one is the last, so that the others keep their values. */
 #define CHECKS(one)                                                                                                    \
     one(arithmetic) one(exp) one(log) one(sigmoid) one(tanh) one(copy) one(fill) one(add) one(bias) one(reduce)        \
         one(accumulate) one(gemm) one(cell_forward) one(cell_backward) one(softmax_loss) one(softmax_loss_backward)    \
-            one(adam) one(layer_forward) one(layer_backward) one(gradients)
+            one(adam) one(layer_forward) one(layer_backward) one(gradients) one(dropout)
 #define CHECK(name) &tl_check_##name,
 #define NAME(name) #name,
 
