@@ -212,6 +212,8 @@ static void layer_forward(const tl_model_sizes *s, const double *values, size_t 
                            &q->tanh_c[t * hidden + u], &q->h[(t + 1) * hidden + u]);
             for (size_t g = 0; g < gates; g++)
                 q->gates[(t * gates + g) * hidden + u] = gate[g];
+            if (tl_model_ahead(s, t, column))
+                q->h[(t + 1) * hidden + u] = q->c[(t + 1) * hidden + u] = 0;
         }
 }
 
@@ -226,7 +228,8 @@ static double forward(const tl_model_sizes *s, const double *values, size_t colu
             for (size_t i = 0; i < s->inputs; i++)
                 q[l].x[t * s->inputs + i] = x[(i * s->steps + t) * s->columns + column];
         if (l > 0)
-            memcpy(q[l].x, q[l - 1].h + hidden, s->steps * hidden * sizeof *q[l].x);
+            for (size_t i = 0; i < s->steps * hidden; i++)
+                q[l].x[i] = q[l - 1].h[hidden + i] * (double)tl_model_factor(s, l - 1, i % hidden, i / hidden, column);
         layer_forward(s, values, l, column, &q[l]);
     }
     const double *last = q[s->layers - 1].h + s->steps * hidden;
@@ -259,7 +262,9 @@ static void layer_backward(const tl_model_sizes *s, const double *values, size_t
             reference_cell_backward(s->cell, gate, previous_of(s, q, t, u), q->tanh_c[t * hidden + u], &q->dh[u],
                                     &q->dc[u]);
             for (size_t g = 0; g < gates; g++)
-                dgates[g * hidden + u] = gate[g];
+                dgates[g * hidden + u] = tl_model_ahead(s, t, column) ? 0 : gate[g];
+            if (tl_model_ahead(s, t, column))
+                q->dh[u] = q->dc[u] = 0;
             if (s->cell != TALLY_GRU)
                 q->dh[u] = 0; /* all of it went through the gates */
         }
@@ -308,8 +313,11 @@ static void backward(const tl_model_sizes *s, const double *values, size_t colum
         }
     }
     double *dx = numbers(s->steps * s->inputs);
-    for (size_t l = s->layers; l-- > 0;)
+    for (size_t l = s->layers; l-- > 0;) {
         layer_backward(s, values, l, column, &q[l], gradients, l > 0 ? q[l - 1].dy : dx);
+        for (size_t i = 0; i < s->steps * hidden && l > 0; i++)
+            q[l - 1].dy[i] *= (double)tl_model_factor(s, l - 1, i % hidden, i / hidden, column);
+    }
     for (size_t t = 0; t < s->steps; t++)
         for (size_t i = 0; i < s->inputs; i++)
             all_dx[(i * s->steps + t) * s->columns + column] = dx[t * s->inputs + i];

@@ -41,7 +41,7 @@ static tally_cell cell_of(const char *name) {
 /* Little-endian, as the processors are that run this. */
 static fixture fixture_new(const char *name) {
     char path[4096];
-    fixture f;
+    fixture f = {.sizes = {.layers = 0}};
     snprintf(path, sizeof path, "%s/%s.fixture", folder, name);
     suite_case("%s", path);
     FILE *file = fopen(path, "rb");

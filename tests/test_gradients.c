@@ -2,6 +2,7 @@
  * plain backward the device's, of its operations and of what training makes of them. Initial states are not zero but in training, and the
  * sizes are uneven. */
 #include "compare.h"
+#include "core/philox.h"
 #include "device_model.h"
 #include "nn/classifier.h"
 #include "parity/bounded_model.h"
@@ -11,12 +12,15 @@
 #include <string.h>
 
 static const tl_model_sizes cases[] = {
-    {3, 5, 7, 11, 4, 1, TALLY_LSTM}, {1, 1, 1, 1, 2, 1, TALLY_LSTM},  {2, 7, 3, 17, 3, 1, TALLY_LSTM},
-    {1, 8, 6, 16, 9, 1, TALLY_LSTM}, {3, 5, 4, 11, 4, 2, TALLY_LSTM}, {1, 1, 1, 1, 2, 2, TALLY_LSTM},
-    {2, 4, 3, 17, 3, 3, TALLY_LSTM}, {3, 5, 4, 11, 4, 1, TALLY_GRU},  {1, 1, 1, 1, 2, 1, TALLY_GRU},
-    {2, 7, 3, 17, 3, 1, TALLY_GRU},  {2, 3, 3, 11, 3, 3, TALLY_GRU},  {1, 1, 2, 1, 2, 3, TALLY_GRU},
-    {3, 13, 2, 11, 4, 1, TALLY_RNN}, {1, 1, 1, 1, 2, 1, TALLY_RNN},   {2, 7, 3, 17, 3, 1, TALLY_RNN},
-    {2, 3, 3, 11, 3, 3, TALLY_RNN},  {1, 1, 2, 1, 2, 3, TALLY_RNN}};
+    {3, 5, 7, 11, 4, 1, TALLY_LSTM, NULL, NULL}, {1, 1, 1, 1, 2, 1, TALLY_LSTM, NULL, NULL},
+    {2, 7, 3, 17, 3, 1, TALLY_LSTM, NULL, NULL}, {1, 8, 6, 16, 9, 1, TALLY_LSTM, NULL, NULL},
+    {3, 5, 4, 11, 4, 2, TALLY_LSTM, NULL, NULL}, {1, 1, 1, 1, 2, 2, TALLY_LSTM, NULL, NULL},
+    {2, 4, 3, 17, 3, 3, TALLY_LSTM, NULL, NULL}, {3, 5, 4, 11, 4, 1, TALLY_GRU, NULL, NULL},
+    {1, 1, 1, 1, 2, 1, TALLY_GRU, NULL, NULL},   {2, 7, 3, 17, 3, 1, TALLY_GRU, NULL, NULL},
+    {2, 3, 3, 11, 3, 3, TALLY_GRU, NULL, NULL},  {1, 1, 2, 1, 2, 3, TALLY_GRU, NULL, NULL},
+    {3, 13, 2, 11, 4, 1, TALLY_RNN, NULL, NULL}, {1, 1, 1, 1, 2, 1, TALLY_RNN, NULL, NULL},
+    {2, 7, 3, 17, 3, 1, TALLY_RNN, NULL, NULL},  {2, 3, 3, 11, 3, 3, TALLY_RNN, NULL, NULL},
+    {1, 1, 2, 1, 2, 3, TALLY_RNN, NULL, NULL}};
 enum { CASES = sizeof cases / sizeof *cases };
 
 typedef struct problem {
@@ -62,22 +66,26 @@ static double difference(const problem *p, size_t i) {
     return (8 * (loss[0] - loss[1]) - (loss[2] - loss[3])) / (12 * h);
 }
 
+static void the_gradient_is_of_the_loss(const problem *p) {
+    double *gradients = suite_memory(p->count, sizeof *gradients);
+    double loss = reference_model_gradients(p->sizes, p->exact, p->labels, gradients);
+    assert_true(loss == reference_model_loss(p->sizes, p->exact, p->labels));
+    for (int part = 0; part < TL_MODEL_PARTS; part++)
+        for (size_t i = 0; i < tl_model_part_size(p->sizes, (tl_model_part)part); i++) {
+            size_t at = tl_model_part_at(p->sizes, (tl_model_part)part) + i;
+            double estimate = difference(p, at);
+            if (!(fabs(estimate - gradients[at]) <= 1e-8 * fmax(1, fabs(gradients[at]))))
+                suite_fail("%s[%zu]: %.12g, but %.12g by differences", tl_model_part_names[part], i, gradients[at],
+                           estimate);
+        }
+    free(gradients);
+}
+
 static void the_reference_has_the_gradient_of_its_loss(void **state) {
     (void)state;
     for (size_t c = 0; c < CASES; c++) {
         problem p = problem_new(&cases[c]);
-        double *gradients = suite_memory(p.count, sizeof *gradients);
-        double loss = reference_model_gradients(p.sizes, p.exact, p.labels, gradients);
-        assert_true(loss == reference_model_loss(p.sizes, p.exact, p.labels));
-        for (int part = 0; part < TL_MODEL_PARTS; part++)
-            for (size_t i = 0; i < tl_model_part_size(p.sizes, (tl_model_part)part); i++) {
-                size_t at = tl_model_part_at(p.sizes, (tl_model_part)part) + i;
-                double estimate = difference(&p, at);
-                if (!(fabs(estimate - gradients[at]) <= 1e-8 * fmax(1, fabs(gradients[at]))))
-                    suite_fail("%s[%zu]: %.12g, but %.12g by differences", tl_model_part_names[part], i, gradients[at],
-                               estimate);
-            }
-        free(gradients);
+        the_gradient_is_of_the_loss(&p);
         problem_free(&p);
     }
 }
@@ -197,39 +205,140 @@ static float *sequences_of(const problem *p) {
     return rows;
 }
 
-/* What training uses, made for more columns than it gets. */
+/* What training makes of x, for which a classifier of more columns is made, against the reference. */
+static void compare_training(const problem *p, double dropout, const float *x, const int32_t *lengths,
+                             const tl_place *place) {
+    const tl_model_sizes *s = p->sizes;
+    wanted w = wanted_of(p);
+    tally_model *model = model_of(p);
+    float loss;
+    tl_classifier classifier;
+    tl_slice slice;
+    suite_ok(tl_classifier_new(
+        model, &(tl_classifier_options){s->steps, s->columns + 20, true, lengths != NULL, dropout}, &classifier));
+    suite_ok(tl_classifier_slice(&classifier, s->columns, &slice));
+    suite_ok(tl_slice_load(&slice, x, p->labels, lengths));
+    suite_ok(tl_slice_train(&slice, place, &loss));
+    compare_within("loss", &loss, &w.loss, &w.loss_bound, 1);
+    size_t count = tally_tensor_elements(&classifier.gradient);
+    float *got = suite_memory(count, sizeof *got);
+    suite_ok(tally_tensor_read(&classifier.gradient, got, count));
+    for (size_t i = 0; i < model->parameter_count; i++) {
+        const tl_parameter *parameter = &model->parameters[i];
+        size_t at = parameter_at(s, parameter);
+        compare_within(parameter->name, got + parameter->start, w.gradients + at, w.bounds + at, parameter->stored);
+    }
+    tl_classifier_free(&classifier);
+    tally_model_free(model);
+    free(got);
+    wanted_free(&w);
+}
+
 static void the_classifier_has_the_gradient_of_the_reference(void **state) {
     (void)state;
     for (size_t c = 0; c < CASES; c++) {
         problem p = problem_new(&cases[c]);
-        const tl_model_sizes *s = p.sizes;
-        for (size_t i = tl_model_part_at(s, TL_PART_H0); i < p.count; i++)
+        for (size_t i = tl_model_part_at(p.sizes, TL_PART_H0); i < p.count; i++)
             p.values[i] = 0, p.exact[i] = 0;
-        wanted w = wanted_of(&p);
-        tally_model *model = model_of(&p);
-        float *x = sequences_of(&p), loss;
-        tl_classifier classifier;
-        tl_slice slice;
-        suite_ok(
-            tl_classifier_new(model, &(tl_classifier_options){s->steps, s->columns + 20, true, false, 0}, &classifier));
-        suite_ok(tl_classifier_slice(&classifier, s->columns, &slice));
-        suite_ok(tl_slice_load(&slice, x, p.labels, NULL));
-        suite_ok(tl_slice_train(&slice, &(tl_place){0}, &loss));
-        compare_within("loss", &loss, &w.loss, &w.loss_bound, 1);
-        size_t count = tally_tensor_elements(&classifier.gradient);
-        float *got = suite_memory(count, sizeof *got);
-        suite_ok(tally_tensor_read(&classifier.gradient, got, count));
-        for (size_t i = 0; i < model->parameter_count; i++) {
-            const tl_parameter *parameter = &model->parameters[i];
-            size_t at = parameter_at(s, parameter);
-            compare_within(parameter->name, got + parameter->start, w.gradients + at, w.bounds + at, parameter->stored);
-        }
-        tl_classifier_free(&classifier);
-        tally_model_free(model);
+        float *x = sequences_of(&p);
+        compare_training(&p, 0, x, NULL, &(tl_place){0});
         free(x);
-        free(got);
-        wanted_free(&w);
         problem_free(&p);
+    }
+}
+
+/* What the layer's outputs are multiplied by on their way to the next, as tally/tensor.h and nn/classifier.c say of dropout. */
+static float factor_of(double probability, const tl_place *place, size_t layer, size_t unit, size_t step,
+                       size_t column) {
+    const uint32_t place_counter[4] = {(uint32_t)place->step, (uint32_t)(place->step >> 32), (uint32_t)layer,
+                                       TL_STREAM_DROPOUT};
+    const uint32_t seed[2] = {(uint32_t)place->seed, (uint32_t)(place->seed >> 32)};
+    const uint32_t counter[4] = {(uint32_t)(place->first + column), (uint32_t)step, (uint32_t)(unit / 4), 0};
+    uint32_t key[4], word[4];
+    tl_philox(place_counter, seed, key);
+    tl_philox(counter, key, word);
+    return (double)word[unit % 4] < floor(probability * 0x1p32) ? 0 : (float)(1 / (1 - probability));
+}
+
+static float *factors_of(const tl_model_sizes *s, double probability, const tl_place *place) {
+    float *factors = suite_memory((s->layers - 1) * s->hidden * s->steps * s->columns, sizeof *factors), *to = factors;
+    for (size_t l = 0; l + 1 < s->layers; l++)
+        for (size_t u = 0; u < s->hidden; u++)
+            for (size_t t = 0; t < s->steps; t++)
+                for (size_t n = 0; n < s->columns; n++)
+                    *to++ = factor_of(probability, place, l, u, t, n);
+    return factors;
+}
+
+/* Dropout between three layers, sequences of unequal length, and both. */
+static const struct irregular {
+    tl_model_sizes sizes;
+    double dropout;
+    bool uneven;
+} irregular[] = {
+    {{2, 5, 4, 19, 3, 3, TALLY_LSTM, NULL, NULL}, 0.3, false}, {{2, 5, 4, 19, 3, 3, TALLY_LSTM, NULL, NULL}, 0, true},
+    {{2, 5, 4, 19, 3, 3, TALLY_LSTM, NULL, NULL}, 0.3, true},  {{2, 5, 3, 19, 3, 3, TALLY_GRU, NULL, NULL}, 0.3, false},
+    {{2, 5, 3, 19, 3, 3, TALLY_GRU, NULL, NULL}, 0, true},     {{2, 5, 3, 19, 3, 3, TALLY_GRU, NULL, NULL}, 0.3, true},
+    {{2, 5, 3, 19, 3, 3, TALLY_RNN, NULL, NULL}, 0.3, true}};
+enum { IRREGULAR = sizeof irregular / sizeof *irregular };
+static const tl_place trained_at = {0x123456789abcdef, 0x100000007, 128};
+
+/* A problem that one of them is of, from zero states as training is; sizes, lengths and starts are the caller's. */
+static problem irregular_problem(const struct irregular *how, tl_model_sizes *s, int32_t *lengths, int32_t *starts) {
+    *s = how->sizes;
+    for (size_t n = 0; n < s->columns; n++) {
+        lengths[n] = how->uneven ? (int32_t)(n % s->steps) + 1 : (int32_t)s->steps;
+        starts[n] = (int32_t)s->steps - lengths[n];
+    }
+    if (how->uneven)
+        s->starts = starts;
+    if (how->dropout > 0)
+        s->factors = factors_of(s, how->dropout, &trained_at);
+    problem p = problem_new(s);
+    for (size_t i = tl_model_part_at(s, TL_PART_H0); i < p.count; i++)
+        p.values[i] = 0, p.exact[i] = 0;
+    return p;
+}
+
+static void irregular_free(problem *p) {
+    free((float *)(uintptr_t)p->sizes->factors);
+    problem_free(p);
+}
+
+enum { MOST_COLUMNS = 32 };
+
+static void the_reference_has_the_gradient_of_dropout_and_starts(void **state) {
+    (void)state;
+    for (size_t c = 0; c < IRREGULAR; c++) {
+        int32_t lengths[MOST_COLUMNS], starts[MOST_COLUMNS];
+        tl_model_sizes sizes;
+        problem p = irregular_problem(&irregular[c], &sizes, lengths, starts);
+        the_gradient_is_of_the_loss(&p);
+        irregular_free(&p);
+    }
+}
+
+/* A sequence's own steps first, and behind them what must not be seen. */
+static void move_to_the_front(const tl_model_sizes *s, const int32_t *lengths, float *x) {
+    for (size_t n = 0; n < s->columns; n++, x += s->steps * s->inputs) {
+        size_t own = (size_t)lengths[n] * s->inputs, all = s->steps * s->inputs;
+        memmove(x, x + all - own, own * sizeof *x);
+        for (size_t i = own; i < all; i++)
+            x[i] = (float)NAN;
+    }
+}
+
+static void the_classifier_has_the_gradient_of_dropout_and_starts(void **state) {
+    (void)state;
+    for (size_t c = 0; c < IRREGULAR; c++) {
+        int32_t lengths[MOST_COLUMNS], starts[MOST_COLUMNS];
+        tl_model_sizes sizes;
+        problem p = irregular_problem(&irregular[c], &sizes, lengths, starts);
+        float *x = sequences_of(&p);
+        move_to_the_front(&sizes, lengths, x);
+        compare_training(&p, irregular[c].dropout, x, irregular[c].uneven ? lengths : NULL, &trained_at);
+        free(x);
+        irregular_free(&p);
     }
 }
 
@@ -241,6 +350,8 @@ int main(void) {
         cmocka_unit_test(the_reference_has_the_gradient_of_its_loss),
         cmocka_unit_test(the_device_has_the_gradient_of_the_reference),
         cmocka_unit_test(the_classifier_has_the_gradient_of_the_reference),
+        cmocka_unit_test(the_reference_has_the_gradient_of_dropout_and_starts),
+        cmocka_unit_test(the_classifier_has_the_gradient_of_dropout_and_starts),
     };
     int failed = cmocka_run_group_tests_name("gradients", tests, NULL, NULL);
     suite_end();

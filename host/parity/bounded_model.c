@@ -61,6 +61,16 @@ static void trace_free(trace *q) {
     free(q->dx);
 }
 
+/* Times the factor of a layer's output, which without dropout is not even rounded. */
+static tl_bounded scaled(const tl_model_sizes *s, size_t layer, size_t unit, size_t step, size_t column, tl_bounded x) {
+    return s->factors ? tl_bounded_mul(x, tl_bounded_of((double)tl_model_factor(s, layer, unit, step, column))) : x;
+}
+
+static void clear(tl_bounded *values, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        values[i] = (tl_bounded){0, 0};
+}
+
 static void layer_forward(work *w, size_t layer, size_t column) {
     const tl_model_sizes *s = w->s;
     size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), rows = tl_cell_gates(s->cell) * hidden;
@@ -73,10 +83,14 @@ static void layer_forward(work *w, size_t layer, size_t column) {
     }
     for (size_t t = 0; t < s->steps; t++) {
         for (size_t i = 0; i < inputs; i++)
-            q->x[t * inputs + i] =
-                layer == 0 ? x[(i * s->steps + t) * s->columns + column] : q[-1].h[(t + 1) * hidden + i];
+            q->x[t * inputs + i] = layer == 0 ? x[(i * s->steps + t) * s->columns + column]
+                                              : scaled(s, layer - 1, i, t, column, q[-1].h[(t + 1) * hidden + i]);
         tl_bounded_step(&q->layer, q->x + t * inputs, q->h + t * hidden, q->c + t * hidden, q->gates + t * rows,
                         q->c + (t + 1) * hidden, q->tanh_c + t * hidden, q->h + (t + 1) * hidden);
+        if (tl_model_ahead(s, t, column)) {
+            clear(q->h + (t + 1) * hidden, hidden);
+            clear(q->c + (t + 1) * hidden, hidden);
+        }
     }
 }
 
@@ -148,9 +162,14 @@ static void layer_backward(work *w, size_t layer, size_t column) {
     for (size_t t = s->steps; t-- > 0;) {
         tl_bounded *gates = q->gates + t * rows;
         for (size_t u = 0; u < hidden && !last; u++)
-            q->dh[u] = tl_bounded_add(q->dh[u], q[1].dx[t * hidden + u]);
+            q->dh[u] = tl_bounded_add(q->dh[u], scaled(s, layer, u, t, column, q[1].dx[t * hidden + u]));
         tl_bounded_step_backward(&q->layer, q->h + t * hidden, q->c + t * hidden, q->tanh_c + t * hidden, gates, q->dh,
                                  q->dc);
+        if (tl_model_ahead(s, t, column)) {
+            clear(gates, rows);
+            clear(q->dh, hidden);
+            clear(q->dc, hidden);
+        }
         tl_bounded_step_through(&q->layer, gates, q->dh, q->dx + t * inputs);
         add_gradients(w, layer, t);
     }

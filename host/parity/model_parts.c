@@ -43,3 +43,11 @@ size_t tl_model_part_at(const tl_model_sizes *s, tl_model_part part) {
 size_t tl_model_layer_at(const tl_model_sizes *s, tl_model_part part, size_t layer) {
     return tl_model_part_at(s, part) + part_size(s, part, layer);
 }
+
+bool tl_model_ahead(const tl_model_sizes *s, size_t step, size_t column) {
+    return s->starts && (int32_t)step < s->starts[column];
+}
+
+float tl_model_factor(const tl_model_sizes *s, size_t layer, size_t unit, size_t step, size_t column) {
+    return s->factors ? s->factors[((layer * s->hidden + unit) * s->steps + step) * s->columns + column] : 1;
+}
