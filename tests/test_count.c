@@ -174,7 +174,7 @@ static void strings_of_several_lengths(void **state) {
         size_t of_ones[LONGEST + 1] = {0};
         for (int p = 0; p < 2; p++)
             for (size_t i = 0; i < parts[p]->size; i++) {
-                float x[LONGEST];
+                float x[LONGEST] = {2, 2, 2, 2, 2, 2};
                 int32_t label, length, ones = 0;
                 assert_int_equal(parts[p]->steps, LONGEST);
                 assert_int_equal(parts[p]->read(parts[p], &i, 1, x, &label), TALLY_OK);
@@ -185,6 +185,8 @@ static void strings_of_several_lengths(void **state) {
                     string = string << 1 | (x[t] == 1.0f);
                     ones += x[t] == 1.0f;
                 }
+                for (int32_t t = length; t < LONGEST; t++)
+                    assert_true(x[t] == 0.0f);
                 assert_int_equal(ones, label);
                 assert_int_equal(seen[string]++, 0);
                 of_ones[label] += p == 0;
