@@ -55,7 +55,7 @@ static tally_tensor next(work *w, int ndim, size_t a, size_t b, size_t c) {
 }
 
 static tally_layer_weights next_weights(work *w) {
-    tally_layer_weights weights;
+    tally_layer_weights weights = {.cell = TALLY_LSTM};
     weights.w_ih = next(w, 2, 4 * HIDDEN, INPUTS, 0);
     weights.w_hh = next(w, 2, 4 * HIDDEN, HIDDEN, 0);
     weights.bias = next(w, 1, 4 * HIDDEN, 0, 0);
