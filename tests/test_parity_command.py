@@ -138,7 +138,7 @@ class Parity(ParityCase):
             self.assertIn(itself, check["note"])
         text = self.passes(tally(*CPU, "--steps", "1", env=baseline))
         self.assertEqual(text.count(itself), 2)  # training has more to say
-        self.assertIn("\narithmetic to gradients: " + itself, text)
+        self.assertIn("\narithmetic to dropout: " + itself, text)
 
     def test_what_is_not_there(self):
         self.fails(USAGE, "no operation 'gem'; did you mean gemm?", "Try: tally parity --help",
