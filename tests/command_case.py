@@ -90,6 +90,14 @@ class Case(unittest.TestCase):
         return json.loads(self.passes(tally(*args, "--json", *(["--quiet"] if args[0] in ("train", "eval") else []),
                                             **kwargs)))
 
+    def pocl(self):
+        """PoCL's selector, and an environment that has drivers; or the test is skipped."""
+        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
+        for device in self.passes_json("devices", env=env)["devices"]:
+            if "Portable Computing" in device["platform"]:
+                return device["selector"], env
+        self.skipTest("no PoCL here")
+
     def fails(self, code, *texts, args, out="", **kwargs):
         """The exit code, nothing on stdout, and each of the texts on stderr."""
         outcome = tally(*args, **kwargs)

@@ -8,7 +8,7 @@ import signal
 import time
 import unittest
 
-from command_case import (DATA, IO, MODEL, NUMBERS, SANITIZED, USAGE, Case, Terminal, environment, finish, folder, path,
+from command_case import (DATA, IO, MODEL, NUMBERS, SANITIZED, USAGE, Case, Terminal, finish, folder, path,
                           start, tally)
 
 FIXTURES = os.environ["FIXTURES"]
@@ -76,16 +76,12 @@ class Cells(Case):
 
     @unittest.skipIf(SANITIZED, "drivers leak")
     def test_the_same_on_pocl(self):
-        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
-        devices = [d["selector"] for d in self.passes_json("devices", env=env)["devices"]
-                   if "Portable Computing" in d["platform"]]
-        if not devices:
-            self.skipTest("no PoCL here")
+        pocl, env = self.pocl()
         for cell, layers, dropout in SHAPES:
             with self.subTest(cell=cell, layers=layers, dropout=dropout):
                 args = shaped(cell, layers, dropout)
                 want = self.passes_json(*args)
-                got = self.passes_json(*args, "--device", devices[0], "--route", "exact", env=env)
+                got = self.passes_json(*args, "--device", pocl, "--route", "exact", env=env)
                 self.assertEqual((got["backend"], got["fallbacks"]), ("opencl", 0))
                 for key in "weights_sha256", "loss", "mistakes_by_count":
                     self.assertEqual(got[key], want[key], key)

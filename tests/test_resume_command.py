@@ -9,7 +9,7 @@ import struct
 import time
 import unittest
 
-from command_case import (DATA, IO, MODEL, SANITIZED, SECONDS, USAGE, Case, environment, finish, folder, path, start,
+from command_case import (DATA, IO, MODEL, SANITIZED, SECONDS, USAGE, Case, finish, folder, path, start,
                           tally)
 
 MNIST = os.path.join(os.environ["FIXTURES"], "mnist")
@@ -154,33 +154,25 @@ class Stopped(Case):
 
     @unittest.skipIf(SANITIZED, "drivers leak")
     def test_begun_on_one_device_and_resumed_on_another(self):
-        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
-        devices = [d["selector"] for d in self.passes_json("devices", env=env)["devices"]
-                   if "Portable Computing" in d["platform"]]
-        if not devices:
-            self.skipTest("no PoCL here")
+        pocl, env = self.pocl()
         want = self.passes_json(*RICH)
         name = path("device.safetensors")
-        for first, second in ("cpu", devices[0]), (devices[0], "cpu"), (devices[0], devices[0]):
+        for first, second in ("cpu", pocl), (pocl, "cpu"), (pocl, pocl):
             self.interrupted(*RICH, "--device", first, "--route", "exact", "--out", name, env=env)
             got = self.passes_json("train", "--resume", name, "--device", second, env=env)
             self.same(got, want)
 
     @unittest.skipIf(SANITIZED, "drivers leak")
     def test_the_route_is_that_of_the_file(self):
-        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
-        devices = [d["selector"] for d in self.passes_json("devices", env=env)["devices"]
-                   if "Portable Computing" in d["platform"]]
-        if not devices:
-            self.skipTest("no PoCL here")
+        pocl, env = self.pocl()
         name = path("route.safetensors")
-        begun = self.passes_json(*SMALL, "--device", devices[0], "--route", "clblast", "--epochs", "3", "--out", name, env=env)
+        begun = self.passes_json(*SMALL, "--device", pocl, "--route", "clblast", "--epochs", "3", "--out", name, env=env)
         self.assertEqual(begun["route"], "clblast")
         self.fails(USAGE, f"option --route: exact, but the run in {name} was begun with clblast",
-                   args=("train", "--resume", name, "--device", devices[0], "--route", "exact"), env=env)
+                   args=("train", "--resume", name, "--device", pocl, "--route", "exact"), env=env)
         self.fails(USAGE, "the cpu device has the exact route only", args=("train", "--resume", name, "--device", "cpu"))
-        straight = self.passes_json(*SMALL, "--device", devices[0], "--route", "clblast", "--epochs", "5", env=env)
-        again = self.passes_json("train", "--resume", name, "--device", devices[0], "--epochs", "5", env=env)
+        straight = self.passes_json(*SMALL, "--device", pocl, "--route", "clblast", "--epochs", "5", env=env)
+        again = self.passes_json("train", "--resume", name, "--device", pocl, "--epochs", "5", env=env)
         self.assertEqual((again["route"], again["weights_sha256"]), ("clblast", straight["weights_sha256"]))
 
 

@@ -3,6 +3,8 @@
 /* The C path's exp of one number, so that acceptance does not depend on a C library. */
 #include "core/scalar_arith.h"
 
+#include <stdbool.h>
+
 #define TL_WORD uint32_t
 #define TL_HIGH(a, b) ((uint32_t)((uint64_t)(a) * (b) >> 32))
 #include "philox_block.h"
@@ -36,6 +38,16 @@ uint32_t tl_random_below(tl_random *random, uint32_t bound) {
             product = (uint64_t)tl_random_u32(random) * bound;
     }
     return (uint32_t)(product >> 32);
+}
+
+void tl_random_part(tl_random *random, uint32_t *numbers, size_t count, size_t part) {
+    size_t before = 0;
+    for (size_t n = 0; n < count; n++) {
+        bool chosen = tl_random_below(random, (uint32_t)(count - n)) < part;
+        numbers[chosen ? count - part : before] = (uint32_t)n;
+        part -= chosen;
+        before += !chosen;
+    }
 }
 
 float tl_random_unit(tl_random *random) {

@@ -3,6 +3,7 @@
 #ifndef TALLY_CORE_PHILOX_H
 #define TALLY_CORE_PHILOX_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Ten rounds of counter under key. */
@@ -29,6 +30,9 @@ void tl_random_start(tl_random *random, uint64_t seed, uint32_t stream, uint32_t
 uint32_t tl_random_u32(tl_random *random);
 /* Uniform over 0 to bound - 1 without bias (Lemire 2019); bound at least 1. */
 uint32_t tl_random_below(tl_random *random, uint32_t bound);
+/* The numbers below count: a part of so many, each drawn with the same probability, at the end, the others before it, both ascending
+ * (Knuth's algorithm S: with the probability of those still wanted among those still left). count at most UINT32_MAX. */
+void tl_random_part(tl_random *random, uint32_t *numbers, size_t count, size_t part);
 /* Uniform in [0, 1), a multiple of 2^-24. */
 float tl_random_unit(tl_random *random);
 /* Normal(0, 1) cut off at two standard deviations, by rejection under exp(-x^2/2) with the shared exp. */

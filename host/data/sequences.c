@@ -277,15 +277,8 @@ tally_status tally_sequences_hold_out(tally_sequences *s, double share, uint64_t
     s->order = order;
     tl_random random;
     tl_random_start(&random, seed, TL_STREAM_HOLD_OUT, 0);
-    /* Each sequence is held out with the probability wanted / left (Knuth's algorithm S). */
-    size_t wanted = held_out, kept = 0;
-    for (size_t n = 0; n < count; n++) {
-        bool chosen = tl_random_below(&random, (uint32_t)(count - n)) < wanted;
-        order[chosen ? count - wanted : kept] = (uint32_t)n;
-        wanted -= chosen;
-        kept += !chosen;
-    }
-    set_parts(s, kept);
+    tl_random_part(&random, order, count, held_out);
+    set_parts(s, count - held_out);
     return TALLY_OK;
 }
 

@@ -1,7 +1,6 @@
 #include "core/fail.h"
 #include "core/philox.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <tally/data.h>
 
@@ -54,19 +53,6 @@ static void make_part(part *p, const tally_dataset *whole, const uint32_t *numbe
     p->data.context = p;
 }
 
-/* Each sequence is held out with the probability of those still wanted among those still left (Knuth's algorithm S). */
-static void draw(uint32_t *numbers, size_t size, size_t valid, uint64_t seed) {
-    tl_random random;
-    tl_random_start(&random, seed, TL_STREAM_VALID, 0);
-    size_t train = 0, wanted = valid;
-    for (size_t n = 0; n < size; n++) {
-        bool chosen = tl_random_below(&random, (uint32_t)(size - n)) < wanted;
-        numbers[chosen ? size - wanted : train] = (uint32_t)n;
-        wanted -= chosen;
-        train += !chosen;
-    }
-}
-
 tally_status tally_split_new(const tally_dataset *whole, double share, uint64_t seed, tally_split **out) {
     if (!whole || !whole->read || !out || whole->size > UINT32_MAX)
         return tl_fail(TALLY_USAGE, "tally_split_new: no data, too much of it or no place for its parts given");
@@ -87,7 +73,9 @@ tally_status tally_split_new(const tally_dataset *whole, double share, uint64_t 
     s->numbers = numbers;
     make_part(&s->train, whole, numbers, whole->size - valid);
     make_part(&s->valid, whole, numbers + s->train.data.size, valid);
-    draw(numbers, whole->size, valid, seed);
+    tl_random random;
+    tl_random_start(&random, seed, TL_STREAM_VALID, 0);
+    tl_random_part(&random, numbers, whole->size, valid);
     *out = s;
     return TALLY_OK;
 }
