@@ -18,7 +18,7 @@ typedef struct plan {
     size_t workers, room; /* of a worker, in floats */
     size_t slices;        /* whose sums are kept at a time */
     cl_uint taken_before; /* what taken is once all launches are done */
-    tally_tensor offsets, packed, rooms, sums, taken;
+    tl_storage *offsets, *packed, *rooms, *sums, *taken;
 } plan;
 
 /* cl/slice.cl has the same sizes. */
@@ -43,8 +43,12 @@ static bool room_size(const tl_network *n, bool training, size_t *floats) {
     return tl_size_add(all, training ? more : 0, floats);
 }
 
-static tally_status floats_new(tally_device *device, size_t rows, size_t columns, tally_tensor *tensor) {
-    return tally_tensor_new(device, TALLY_F32, 2, (size_t[]){rows, columns}, tensor);
+static tally_status memory_new(const plan *p, size_t rows, size_t floats, tl_storage **memory) {
+    size_t bytes;
+    tally_device *device = &p->device->base;
+    if (!tl_size_mul(rows, floats, &bytes) || !tl_size_mul(bytes, sizeof(float), &bytes))
+        return tl_fail(TALLY_MEMORY, "%s: %zu times %zu floats do not fit a size", device->info.name, rows, floats);
+    return tl_cl_storage_new(device, bytes, memory);
 }
 
 /* As 64-bit numbers, for the kernels. */
@@ -56,9 +60,9 @@ static tally_status write_offsets(plan *p) {
         return tl_fail(TALLY_MEMORY, "no memory left for the offsets of %zu parameters", count);
     for (size_t i = 0; i < count; i++)
         wide[i] = n->offsets[i];
-    tally_status status = tally_tensor_new(&p->device->base, TALLY_I32, 1, (size_t[]){2 * count}, &p->offsets);
+    tally_status status = memory_new(p, count, sizeof *wide / sizeof(float), &p->offsets);
     if (!status)
-        status = tl_cl_write(p->offsets.storage, 0, wide, count * sizeof *wide);
+        status = tl_cl_write(p->offsets, 0, wide, count * sizeof *wide);
     free(wide);
     return status;
 }
@@ -79,13 +83,13 @@ static tally_status make(plan *p, size_t columns, bool training) {
         packed_layer(p->device, n->inputs, n->hidden) + (n->layers - 1) * packed_layer(p->device, n->hidden, n->hidden);
     tally_status status = write_offsets(p);
     if (!status)
-        status = tally_tensor_new(device, TALLY_F32, 1, &packed, &p->packed);
+        status = memory_new(p, 1, packed, &p->packed);
     if (!status)
-        status = floats_new(device, p->workers, p->room, &p->rooms);
+        status = memory_new(p, p->workers, p->room, &p->rooms);
     if (!status)
-        status = tally_tensor_new(device, TALLY_I32, 1, (size_t[]){1}, &p->taken);
+        status = memory_new(p, 1, 1, &p->taken);
     if (!status && training)
-        status = floats_new(device, p->slices, n->parameters, &p->sums);
+        status = memory_new(p, p->slices, n->parameters, &p->sums);
     return status;
 }
 
@@ -112,14 +116,15 @@ void tl_cl_plan_free(tl_plan *base) {
     plan *p = (plan *)base;
     if (!p)
         return;
-    tally_tensor *tensors[] = {&p->offsets, &p->packed, &p->rooms, &p->sums, &p->taken};
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
-        tally_tensor_free(tensors[i]);
+    tl_storage *memories[] = {p->offsets, p->packed, p->rooms, p->sums, p->taken};
+    for (size_t i = 0; i < sizeof memories / sizeof *memories; i++)
+        if (memories[i])
+            tl_cl_storage_free(memories[i]);
     free(p);
 }
 
-static void buffer(tl_launch *l, const tally_tensor *t) {
-    tl_launch_memory(l, tl_cl_memory(t));
+static void buffer(tl_launch *l, const tl_storage *memory) {
+    tl_launch_memory(l, ((const tl_cl_storage *)memory)->memory);
 }
 
 static tally_status pack(const plan *p, const tl_batch *batch) {
@@ -129,8 +134,8 @@ static tally_status pack(const plan *p, const tl_batch *batch) {
     tl_launch_number(&l, n->inputs);
     tl_launch_number(&l, n->hidden);
     tl_launch_view(&l, &batch->weights, 0);
-    buffer(&l, &p->offsets);
-    buffer(&l, &p->packed);
+    buffer(&l, p->offsets);
+    buffer(&l, p->packed);
     /* A block has at least a row. */
     return tl_launch_run(&l, n->hidden > n->inputs ? n->hidden : n->inputs, 1, n->layers, 1);
 }
@@ -143,14 +148,14 @@ static void network(tl_launch *l, const plan *p, const tl_batch *batch) {
     tl_launch_number(l, n->classes);
     tl_launch_number(l, n->steps);
     tl_launch_view(l, &batch->weights, 0);
-    buffer(l, &p->offsets);
-    buffer(l, &p->packed);
+    buffer(l, p->offsets);
+    buffer(l, p->packed);
     tl_launch_view(l, &batch->x, 3);
 }
 
 /* A worker takes slices until there is none, which counts, too. */
 static void take(tl_launch *l, plan *p, size_t slices) {
-    buffer(l, &p->taken);
+    buffer(l, p->taken);
     tl_launch_int(l, (cl_int)p->taken_before);
     p->taken_before += (cl_uint)(slices + p->workers);
 }
@@ -162,9 +167,9 @@ static tally_status train_slices(plan *p, const tl_batch *batch, size_t first, s
     network(&l, p, batch);
     tl_launch_view(&l, &batch->labels, 0);
     tl_launch_view(&l, &batch->loss_sums, 0);
-    buffer(&l, &p->sums);
+    buffer(&l, p->sums);
     tl_launch_number(&l, n->parameters);
-    buffer(&l, &p->rooms);
+    buffer(&l, p->rooms);
     tl_launch_number(&l, p->room);
     take(&l, p, end - first);
     tl_launch_number(&l, first);
@@ -175,7 +180,7 @@ static tally_status train_slices(plan *p, const tl_batch *batch, size_t first, s
     l = tl_launch_start(&batch->x, TL_CL_MERGE);
     tl_launch_number(&l, end - first);
     tl_launch_number(&l, n->parameters);
-    buffer(&l, &p->sums);
+    buffer(&l, p->sums);
     tl_launch_view(&l, &batch->gradient, 0);
     return tl_launch_run_flat(&l, n->parameters);
 }
@@ -197,7 +202,7 @@ tally_status tl_cl_predict(tl_plan *base, const tl_batch *batch) {
     tl_launch l = tl_launch_start(&batch->x, TL_CL_PREDICT);
     network(&l, p, batch);
     tl_launch_view(&l, &batch->probabilities, 2);
-    buffer(&l, &p->rooms);
+    buffer(&l, p->rooms);
     tl_launch_number(&l, p->room);
     take(&l, p, slices_of(batch->x.shape[2]));
     return tl_launch_run_items(&l, batch->x.shape[2], p->workers);
