@@ -624,6 +624,31 @@ static void test_sum_of_biases_that_is_not_finite(void **state) {
     assert_error(": the sum of rnn.bias_ih_l1 and rnn.bias_hh_l1 is inf at element 3");
 }
 
+/* The GRU's n keeps both biases, whatever their sum is; r and z do not. */
+static void test_sum_of_biases_that_nobody_takes(void **state) {
+    const char *path = scratch_path(*state, "model.safetensors");
+    tally_model *model, *again;
+    assert_int_equal(numbered_model(TALLY_GRU, 1, &model), TALLY_OK);
+    float biases[2][3 * HIDDEN] = {{0}};
+    for (size_t i = 0; i < HIDDEN; i++)
+        biases[0][2 * HIDDEN + i] = biases[1][2 * HIDDEN + i] = 0x1p127f;
+    for (size_t p = 0; p < 2; p++)
+        assert_int_equal(tally_model_set(model, 2 + p, biases[p], 3 * HIDDEN), TALLY_OK);
+    assert_int_equal(tally_model_save(model, path), TALLY_OK);
+    tally_model_free(model);
+    if (tally_model_load(device, path, &again))
+        fail_msg("%s", tally_error_text());
+    tally_model_free(again);
+
+    draft d;
+    start_draft(&d);
+    for (size_t p = 2; p < PARTS; p++)
+        set_shape(&d, p, p < 4 ? 1 : 2, 3 * HIDDEN, p == 4 ? HIDDEN : INPUTS, 0);
+    d.values[BIAS_IH][2 * HIDDEN - 1] = d.values[BIAS_HH][2 * HIDDEN - 1] = 0x1p127f;
+    assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+    assert_error(": the sum of rnn.bias_ih_l0 and rnn.bias_hh_l0 is inf at element 9");
+}
+
 static void test_what_cannot_be_read_again_is_not_written(void **state) {
     scratch *s = *state;
     const char *path = scratch_path(s, "model.safetensors");
@@ -678,6 +703,7 @@ int main(int argc, char **argv) {
         TEST(test_many_dimensions),
         TEST(test_numbers_that_are_not_finite),
         TEST(test_sum_of_biases_that_is_not_finite),
+        TEST(test_sum_of_biases_that_nobody_takes),
         TEST(test_what_cannot_be_read_again_is_not_written),
         TEST(test_folder_that_is_not_there),
     };
