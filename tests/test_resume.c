@@ -496,12 +496,52 @@ static void a_norm_that_is_not_finite_stops_it(void **state) {
     assert_error("step 1 (epoch 1, batch 1): the square of the gradient's norm became inf");
     const char *path = scratch_path(s, "faulty.safetensors");
     assert_int_equal(tally_training_save(r.training, path, false), TALLY_NUMBERS);
-    assert_error("a number that is not finite has ended the run");
+    assert_error("the run has failed and has no state to go on from");
     assert_int_equal(scratch_entries(s), 0);
     check(tally_training_save(r.training, path, true));
     assert_int_equal(go(&r, &w), TALLY_USAGE);
-    assert_error("numbers that are not finite have ended this run");
+    assert_error("this run has failed and cannot go on");
     end(&r);
+}
+
+/* Data that cannot be read any more. */
+static bool readable;
+
+static tally_status read_or_fail(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
+                                 int32_t *labels) {
+    const tally_dataset *of = data->context;
+    return readable ? of->read(of, numbers, count, x, labels) : TALLY_DATA;
+}
+
+/* Within a step, or between one and the next epoch: it is nowhere that a run could go on from. */
+static void a_run_that_has_failed_is_over(void **state) {
+    scratch *s = *state;
+    const plan *p = &plans[6];
+    for (int validates = 0; validates < 2; validates++) {
+        tally_dataset data = *data_of(p), valid = *valid_of(p), *fails = validates ? &valid : &data;
+        fails->context = validates ? valid_of(p) : data_of(p);
+        fails->read = read_or_fail;
+        readable = false;
+        run r = {.model = model_of(p, 1)};
+        check(tally_model_init(r.model, 5));
+        check(tally_training_new(r.model, &data, &valid, &p->options, &r.training));
+        char first[65], kept[65];
+        check(tally_model_digest(r.model, first));
+        watch w = {.stop = 0};
+        assert_int_equal(go(&r, &w), TALLY_DATA);
+        assert_int_equal(w.steps, validates ? BATCHES - 1 : 0);
+        readable = true;
+        assert_int_equal(go(&r, &w), TALLY_USAGE);
+        assert_error("this run has failed and cannot go on");
+        const char *path = scratch_path(s, "failed.safetensors");
+        assert_int_equal(tally_training_save(r.training, path, false), TALLY_DATA);
+        assert_error("failed.safetensors: the run has failed and has no state to go on from");
+        assert_int_equal(scratch_entries(s), validates); /* the weights of the run before */
+        check(tally_training_save(r.training, path, true));
+        check(tally_training_digest(r.training, kept));
+        assert_string_equal(kept, first);
+        end(&r);
+    }
 }
 
 /* For whom only the model matters, the file is the model's. */
@@ -806,6 +846,7 @@ int main(void) {
         TEST(a_long_gradient_is_scaled_to_the_bit),
         TEST(the_norm_told_is_the_largest_of_the_epoch),
         TEST(a_norm_that_is_not_finite_stops_it),
+        TEST(a_run_that_has_failed_is_over),
         TEST(the_file_is_a_model),
         TEST(what_would_change_the_result_is_refused),
         TEST(a_file_without_a_state_is_refused),

@@ -154,11 +154,8 @@ tally_status tally_training_save(const tally_training *t, const char *path, bool
     const tally_tensor *kept = tl_training_kept(t);
     if (weights_only)
         return tl_model_file_write(t->model, kept, NULL, path);
-    if (t->faulty)
-        return tl_fail(TALLY_NUMBERS,
-                       "cannot write %s: a number that is not finite has ended the run, which has no "
-                       "state to go on from",
-                       path);
+    if (t->failed)
+        return tl_fail(t->failed, "cannot write %s: the run has failed and has no state to go on from", path);
     const record now = describe(t);
     json_t *object = pack(&now);
     char *note = object ? json_dumps(object, JSON_COMPACT) : NULL;

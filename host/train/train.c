@@ -245,12 +245,12 @@ static void exchange(tally_training *t) {
 }
 
 tally_status tally_training_run(tally_training *t, const tally_observer *observer) {
-    if (!t || t->faulty)
-        return tl_fail(TALLY_USAGE, t ? "tally_training_run: numbers that are not finite have ended this run"
+    if (!t || t->failed)
+        return tl_fail(TALLY_USAGE, t ? "tally_training_run: this run has failed and cannot go on"
                                       : "tally_training_run: no run given");
     exchange(t);
     tally_status status = train_epochs(t, observer);
-    t->faulty = status == TALLY_NUMBERS;
+    t->failed = status == TALLY_STOPPED ? TALLY_OK : status;
     exchange(t);
     return status;
 }

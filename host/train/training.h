@@ -41,7 +41,8 @@ struct tally_training {
     const size_t *batch;   /* the part of it that is the batch */
     size_t batch_size, batches;
     float *losses; /* of the batch, one for each TALLY_SLICE_COLUMNS sequences */
-    bool on, faulty;
+    bool on;
+    tally_status failed; /* what has ended it, wherever in a step that was: it cannot go on */
     tl_training_place at;
 };
 

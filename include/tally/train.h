@@ -90,7 +90,7 @@ typedef struct tally_training tally_training;
 TALLY_API tally_status tally_training_new(tally_model *model, const tally_dataset *data, const tally_dataset *valid,
                                           const tally_train_options *options, tally_training **training);
 /* From where it is to its end, as tally_train does, which is at once if it is there. Called again, after TALLY_STOPPED, it goes on as if
- * it had not been stopped; after TALLY_NUMBERS it cannot. Meanwhile, and so for the observer, the model has the present weights; once it
+ * it had not been stopped; after any other failure it cannot. Meanwhile, and so for the observer, the model has the present weights; once it
  * returns, those that are kept. */
 TALLY_API tally_status tally_training_run(tally_training *training, const tally_observer *observer);
 /* So far. May be called by the observer; so may tally_training_digest and tally_training_save. */
