@@ -283,6 +283,22 @@ static void where_it_ends_may_change(void **state) {
     assert_same(&p, 6, &got, &want);
 }
 
+/* Until it is stopped. */
+static void a_run_without_an_end_goes_on(void **state) {
+    const char *path = scratch_path(*state, "run.safetensors");
+    plan p = plans[1];
+    p.options.epochs = p.options.batch = p.options.patience = SIZE_MAX;
+    run r = begin(&p, 0);
+    watch w = {.stop = 1};
+    assert_int_equal(go(&r, &w), TALLY_STOPPED);
+    check(tally_training_save(r.training, path, false));
+    end(&r);
+    r = go_on(&p, 0, path);
+    const tally_train_options *again = tally_training_options(r.training);
+    assert_true(again->epochs == SIZE_MAX && again->batch == SIZE_MAX && again->patience == SIZE_MAX);
+    end(&r);
+}
+
 /* Its epochs have no better one behind the best, and before it never as many without a better one. */
 static void patience_ends_a_run(void **state) {
     (void)state;
@@ -737,6 +753,9 @@ static void damaged_files_are_refused(void **state) {
         {NONE, "best_loss", json_true(), NULL, NONE, 0, false, NULL, "has a wrong best_loss"},
         {NONE, "batch", json_real(1), NULL, NONE, 0, false, NULL, "has a wrong batch"},
         {NONE, "epochs_done", json_integer(-1), NULL, NONE, 0, false, NULL, "has a wrong epochs_done"},
+        {NONE, "epochs_done", json_string("1"), NULL, NONE, 0, false, NULL, "has a wrong epochs_done"},
+        {NONE, "epochs_done", json_string("18446744073709551616"), NULL, NONE, 0, false, NULL,
+         "has a wrong epochs_done"},
         {NONE, "seed", json_string("9x"), NULL, NONE, 0, false, NULL, "has a wrong seed"},
         {NONE, "seed", json_integer(9), NULL, NONE, 0, false, NULL, "has a wrong seed"},
         {NONE, "shuffle", json_integer(1), NULL, NONE, 0, false, NULL, "has a wrong shuffle"},
@@ -840,6 +859,7 @@ int main(void) {
         TEST(the_plans_differ),
         TEST(saving_in_between_is_the_same),
         TEST(where_it_ends_may_change),
+        TEST(a_run_without_an_end_goes_on),
         TEST(patience_ends_a_run),
         TEST(the_best_epoch_makes_the_fewest_mistakes),
         TEST(what_is_held_out_is_never_trained_on),

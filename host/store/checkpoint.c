@@ -71,15 +71,24 @@ _Static_assert(sizeof(tally_keep) == sizeof(unsigned) && sizeof(tally_decay) == 
                    sizeof(tally_cell) == sizeof(unsigned),
                "choices are read and written as unsigned");
 
+/* JSON's integers end at 2^63: seeds, and sizes beyond that, are text. */
+static json_t *pack_text(uint64_t number) {
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    return json_string(text);
+}
+
+static json_t *pack_size(size_t size) {
+    return size > INT64_MAX ? pack_text(size) : json_integer((json_int_t)size);
+}
+
 static json_t *pack_field(const field *f, const record *r) {
     const char *from = (const char *)r + f->offset;
-    char text[24];
     switch (f->kind) {
     case SIZE:
-        return json_integer((json_int_t)(*(const size_t *)(const void *)from));
-    case SEED: /* JSON's integers end at 2^63 */
-        snprintf(text, sizeof text, "%llu", (unsigned long long)*(const uint64_t *)(const void *)from);
-        return json_string(text);
+        return pack_size(*(const size_t *)(const void *)from);
+    case SEED:
+        return pack_text(*(const uint64_t *)(const void *)from);
     case REAL:
         return isfinite(*(const double *)(const void *)from) ? json_real(*(const double *)(const void *)from)
                                                              : json_null();
@@ -91,13 +100,22 @@ static json_t *pack_field(const field *f, const record *r) {
     return NULL;
 }
 
-static bool unpack_seed(const char *text, uint64_t *seed) {
-    char *end = NULL, again[24];
+static bool unpack_text(const char *text, uint64_t *number) {
+    char again[24];
     if (!text)
         return false;
-    *seed = strtoull(text, &end, 10);
-    snprintf(again, sizeof again, "%llu", (unsigned long long)*seed);
+    *number = strtoull(text, NULL, 10);
+    snprintf(again, sizeof again, "%llu", (unsigned long long)*number);
     return strcmp(text, again) == 0;
+}
+
+static bool unpack_size(const json_t *value, size_t *size) {
+    json_int_t whole = json_integer_value(value);
+    uint64_t large = (uint64_t)whole;
+    bool right =
+        json_is_integer(value) ? whole >= 0 : unpack_text(json_string_value(value), &large) && large > INT64_MAX;
+    *size = (size_t)large;
+    return right && large <= SIZE_MAX;
 }
 
 /* Takes only what pack_field gives. */
@@ -106,10 +124,9 @@ static bool unpack_field(const field *f, const json_t *value, record *r) {
     json_int_t whole = json_integer_value(value);
     switch (f->kind) {
     case SIZE:
-        *(size_t *)(void *)to = (size_t)whole;
-        return json_is_integer(value) && whole >= 0 && (uintmax_t)whole <= SIZE_MAX;
+        return unpack_size(value, (size_t *)(void *)to);
     case SEED:
-        return unpack_seed(json_string_value(value), (uint64_t *)(void *)to);
+        return unpack_text(json_string_value(value), (uint64_t *)(void *)to);
     case REAL:
         *(double *)(void *)to = json_is_null(value) ? NAN : json_real_value(value);
         return json_is_null(value) || json_is_real(value);
