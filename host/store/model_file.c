@@ -132,9 +132,10 @@ tally_status tl_model_file_write(const tally_model *model, const tally_tensor *w
     for (int extra = 0; extra < TL_EXTRAS && state && !status; extra++)
         status = add_flat(&d, model, state->flats[extra], prefixes[extra]);
     if (!status) {
-        const unsigned char *behind = d.data + bytes;
-        size_t rest = d.bytes - bytes;
-        tl_state_digest digest = digest_state(state ? state->note : "", &behind, &rest, 1);
+        const unsigned char *all = d.data;
+        tl_state_digest digest = {""};
+        if (state)
+            digest = digest_state(state->note, &all, &d.bytes, 1);
         status = make_metadata(model, state, &digest, path, &metadata);
     }
     if (!status)
@@ -390,14 +391,16 @@ const char *tl_model_file_note(const tl_model_file *m, const char *key) {
 
 tl_state_digest tl_model_file_state_digest(const tl_model_file *m) {
     const char *note = tl_model_file_note(m, TALLY_TRAINING_NOTE);
-    const unsigned char *parts[TL_EXTRAS * TL_MAX_PARAMETERS];
-    size_t bytes[TL_EXTRAS * TL_MAX_PARAMETERS], count = 0;
-    for (int extra = 0; extra < TL_EXTRAS; extra++)
-        for (size_t part = 0; part < m->count; part++)
-            if (m->extra[extra][part]) {
-                parts[count] = m->extra[extra][part]->data;
-                bytes[count++] = m->extra[extra][part]->bytes;
-            }
+    const unsigned char *parts[(1 + TL_EXTRAS) * TL_MAX_PARAMETERS];
+    size_t bytes[(1 + TL_EXTRAS) * TL_MAX_PARAMETERS], count = 0;
+    for (int row = 0; row < 1 + TL_EXTRAS; row++)
+        for (size_t part = 0; part < m->count; part++) {
+            const tl_saved_tensor *tensor = row == 0 ? m->found[part] : m->extra[row - 1][part];
+            if (!tensor)
+                continue;
+            parts[count] = tensor->data;
+            bytes[count++] = tensor->bytes;
+        }
     return digest_state(note ? note : "", parts, bytes, count);
 }
 

@@ -15,8 +15,8 @@ typedef enum tl_extra {
 
 #define TL_TRAINING_DIGEST TALLY_TRAINING_NOTE "_sha256"
 
-/* The digest of a state of training: over the note's text and the extra tensors' bytes, in the order of tl_extra and of the
- * parameters. */
+/* The digest of a state of training: over the note's text and the bytes of all tensors, for the kept weights are part of it: the model's,
+ * then the extra ones in the order of tl_extra, each in that of the parameters. */
 typedef struct tl_state_digest {
     char hex[65];
 } tl_state_digest;
