@@ -316,6 +316,7 @@ static void test_npy_headers(void **state) {
         {NPY("|u1", "True", "(3, 2, 2)"), "in Fortran order"},
         {NPY("|u1", "False", "()"), "its shape is (), it must be (sequences, time steps, inputs)"},
         {NPY("|u1", "False", "(3, 4)"), "its shape is (3, 4), it must be"},
+        {NPY("|u1", "False", "(3,\r\n4)"), "its shape is (3,  4), it must be"},
         {NPY("|u1", "False", "(3, 2, 2, 1)"), "its shape is (3, 2, 2, 1), it must be"},
         {NPY("|u1", "False", "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)"),
          "its shape is (...), it must be"},

@@ -113,10 +113,10 @@ static tally_status take_shape(cursor *c, header *h) {
     if (h->ndim == 1 && !comma)
         return malformed(c, "comma");
     size_t length = (size_t)(c->at - first);
-    if (length < WORD)
-        memcpy(h->shape_text, first, length);
-    else
+    if (length >= WORD)
         memcpy(h->shape_text, "(...)", sizeof "(...)");
+    for (size_t i = 0; i < length && length < WORD; i++) /* any space there may be is a blank to see */
+        h->shape_text[i] = first[i] < ' ' ? ' ' : first[i];
     return TALLY_OK;
 }
 
