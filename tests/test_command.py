@@ -371,6 +371,15 @@ class Eval(WithModel):
                 name = self.changed(lambda header, data: header["__metadata__"].update({key: value}))
                 self.fails(MODEL, name, f"its note {key}", text, args=("eval", name, "--device", "cpu"))
 
+    def test_notes_send_nothing_to_the_terminal(self):
+        for key, command in (("device", "info"), ("backend", "info"), ("tally.version", "info"), ("seed", "eval"),
+                             ("weights_sha256", "eval"), ("tally.training_sha256", "train")):
+            name = self.changed(lambda header, data: header["__metadata__"].update({key: "\x1b[31m\u009b1m\nx"}))
+            outcome = tally(command, *(["--resume"] if command == "train" else []), name)
+            said = outcome.out + outcome.err
+            self.assertIn("?[31m??1m?x", said)
+            self.assertNotRegex(said, "[^ -~\n]")
+
     def test_only_the_notes_it_needs(self):
         def strip(header, data):
             notes = header["__metadata__"]

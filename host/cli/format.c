@@ -42,6 +42,15 @@ formatted format_percent(double share) {
     return f;
 }
 
+printable format_printable(const char *text) {
+    printable p;
+    snprintf(p.text, sizeof p.text, "%s", text);
+    for (char *c = p.text; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    return p;
+}
+
 void format_print_wrapped(const char *text, int indent, int width) {
     int column = indent;
     while (*text != '\0') {

@@ -15,6 +15,13 @@ formatted format_duration(double seconds);
 /* a share of 1 as "0.04506 %" */
 formatted format_percent(double share);
 
+typedef struct printable {
+    char text[120];
+} printable;
+
+/* A text's start, with a '?' for each byte that is not printable ASCII: no file sends control sequences to a terminal. */
+printable format_printable(const char *text);
+
 /* Prints a text word by word on stdout, its lines wrapped at width and indented; the first one is indented already. */
 void format_print_wrapped(const char *text, int indent, int width);
 

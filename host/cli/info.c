@@ -95,15 +95,15 @@ static void print_options(recipe *r) {
 static void print_device(const recipe *r) {
     if (!r->known[RECIPE_DEVICE])
         return;
-    printf("Trained on   %s", r->device);
+    printf("Trained on   %s", format_printable(r->device).text);
     if (r->known[RECIPE_BACKEND])
-        printf(" (%s)", r->backend);
+        printf(" (%s)", format_printable(r->backend).text);
     if (r->known[RECIPE_ROUTE])
         printf(", route: %s", command_routes[r->route]);
     if (r->known[RECIPE_THREADS])
         printf(", threads: %llu", (unsigned long long)r->threads);
     if (r->known[RECIPE_VERSION])
-        printf(", by tally %s", r->version);
+        printf(", by tally %s", format_printable(r->version).text);
     putchar('\n');
 }
 

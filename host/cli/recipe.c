@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "format.h"
 
 static const char *const tasks[] = {
     [RECIPE_COUNT] = "count", [RECIPE_MNIST] = "mnist", [RECIPE_NPY] = "npy", [RECIPE_TASKS] = NULL};
@@ -185,7 +186,7 @@ static int check_digest(const recipe *r, const tally_model *model, const char *p
         return command_fail_library(status);
     if (strcmp(digest, r->digest) != 0)
         return command_fail(TALLY_MODEL, "%s: the weights have SHA-256 %s, but its note weights_sha256 says %s", path,
-                            digest, r->digest);
+                            digest, format_printable(r->digest).text);
     return TALLY_OK;
 }
 
@@ -200,7 +201,8 @@ static int load_field(recipe *r, const tally_model *model, const char *path, rec
         return TALLY_OK;
     char range[VALUE_TEXT_SIZE];
     value_describe_range(&values[field], range);
-    return command_fail(TALLY_MODEL, "%s: its note %s is '%.64s', not %s", path, keys[field], text, range);
+    return command_fail(TALLY_MODEL, "%s: its note %s is '%s', not %s", path, keys[field], format_printable(text).text,
+                        range);
 }
 
 /* Of count: the model goes with its strings, as far as they are known. */

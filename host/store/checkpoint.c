@@ -4,6 +4,7 @@
 #include "core/fail.h"
 #include "core/size.h"
 #include "store/model_file.h"
+#include "store/printable.h"
 #include "train/training.h"
 
 #include <math.h>
@@ -298,9 +299,8 @@ static tally_status read_state(const char *path, const tl_model_file *file, json
                        path);
     tl_state_digest found = tl_model_file_state_digest(file);
     if (!digest || strcmp(digest, found.hex) != 0)
-        return tl_fail(TALLY_MODEL,
-                       "%s: its state of training is damaged: it has SHA-256 %s, but its note %s says %.64s", path,
-                       found.hex, TL_TRAINING_DIGEST, digest ? digest : "nothing");
+        return tl_fail(TALLY_MODEL, "%s: its state of training is damaged: it has SHA-256 %s, but its note %s says %s",
+                       path, found.hex, TL_TRAINING_DIGEST, digest ? tl_printable(digest).text : "nothing");
     *object = json_loads(note, JSON_REJECT_DUPLICATES, NULL);
     return *object ? TALLY_OK : tl_fail(TALLY_MODEL, "%s: its note %s is not JSON", path, TALLY_TRAINING_NOTE);
 }
