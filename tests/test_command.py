@@ -283,7 +283,7 @@ class Train(Case):
             pass
         for name, text in ((folder.name, "it is a directory"), (path("missing/m"), "No such file"),
                            (path("file/m"), "is not a directory"), (path("m/"), "names a directory"),
-                           ("/dev/null", "not a regular file"), ("", "empty")):
+                           ("/dev/null", "not a regular file"), ("", "empty"), (path("m" * 256), "File name too long")):
             with self.subTest(name=name):
                 self.fails(IO, "--out", text, args=(*ENDLESS, "--out", name))
         self.assertTrue(os.path.exists("/dev/null") and not os.path.isfile("/dev/null"))
@@ -293,6 +293,12 @@ class Train(Case):
         locked = path("locked")
         os.mkdir(locked, 0o500)
         self.fails(IO, "Permission denied", args=(*ENDLESS, "--out", os.path.join(locked, "m")))
+
+    @unittest.skipIf(os.geteuid() == 0, "root may write everywhere")
+    def test_out_that_may_not_be_written(self):
+        name = path("kept")
+        os.close(os.open(name, os.O_CREAT, 0o400))
+        self.fails(IO, "Permission denied", args=(*ENDLESS, "--out", name))
 
     def test_out_that_cannot_be_written_still_reports(self):
         taken = path("taken")

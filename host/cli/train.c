@@ -37,9 +37,14 @@ static int check_out(const char *path) {
     struct stat at;
     if (*path == '\0')
         return command_fail(TALLY_IO, "--out: the file's name is empty");
-    if (stat(path, &at) == 0 && !S_ISREG(at.st_mode))
+    bool there = stat(path, &at) == 0;
+    if (!there && errno != ENOENT && errno != ENOTDIR) /* of its folder more is said below */
+        return command_fail(TALLY_IO, "--out %s: %s", path, strerror(errno));
+    if (there && !S_ISREG(at.st_mode))
         return command_fail(TALLY_IO, "--out %s: %s", path,
                             S_ISDIR(at.st_mode) ? "it is a directory" : "it is there and is not a regular file");
+    if (there && access(path, W_OK) != 0)
+        return command_fail(TALLY_IO, "--out %s: %s", path, strerror(errno));
     const char *slash = strrchr(path, '/');
     if (slash != NULL && slash[1] == '\0')
         return command_fail(TALLY_IO, "--out %s: it names a directory", path);
