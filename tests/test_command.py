@@ -377,6 +377,14 @@ class Eval(WithModel):
                 name = self.changed(lambda header, data: header["__metadata__"].update({key: value}))
                 self.fails(MODEL, name, f"its note {key}", text, args=("eval", name, "--device", "cpu"))
 
+    def test_a_speed_that_cannot_be(self):
+        for seconds, key in ("0", "sequences_per_second"), ("1e-320", "sequences_per_second"), ("1e308", "ms_per_step"):
+            def change(header, data):
+                header["__metadata__"].update({"train_seconds": seconds, "steps": str(2 ** 63 - 1), "batch": "1"})
+            name = self.changed(change)
+            self.assertIsNone(self.passes_json("eval", name, "--device", "cpu")[key])
+            self.assertEqual("\nSpeed" in self.passes(tally("info", name)), seconds == "1e308")
+
     def test_notes_send_nothing_to_the_terminal(self):
         for key, command in (("device", "info"), ("backend", "info"), ("tally.version", "info"), ("seed", "eval"),
                              ("weights_sha256", "eval"), ("tally.training_sha256", "train")):

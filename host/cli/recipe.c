@@ -316,11 +316,12 @@ bool recipe_json(recipe *r, json_t *object) {
     return true;
 }
 
-uint64_t recipe_sequences(const recipe *r) {
+double recipe_sequences(const recipe *r) {
     if (!r->known[RECIPE_STEPS] || !r->known[RECIPE_BATCH] || !r->known[RECIPE_TRAIN_SIZE])
         return 0;
     uint64_t trained = r->train_size - (r->valid_size < r->train_size ? r->valid_size : 0);
     uint64_t steps_an_epoch = (trained + r->batch - 1) / r->batch;
     /* Only the last batch of an epoch is smaller. */
-    return r->steps / steps_an_epoch * trained + r->steps % steps_an_epoch * r->batch;
+    return (double)(r->steps / steps_an_epoch) * (double)trained +
+           (double)(r->steps % steps_an_epoch) * (double)r->batch;
 }

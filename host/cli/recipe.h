@@ -131,6 +131,6 @@ tally_count_options recipe_strings(const recipe *r);
 bool recipe_json(recipe *r, json_t *object);
 
 /* How many sequences went through training; 0 if not known. */
-uint64_t recipe_sequences(const recipe *r);
+double recipe_sequences(const recipe *r);
 
 #endif

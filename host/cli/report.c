@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,9 +83,10 @@ void report_print_training(const report *r) {
     const recipe *c = r->recipe;
     if (c->known[RECIPE_TRAIN_SIZE])
         print_trained(r);
-    if (c->known[RECIPE_TRAIN_SECONDS] && recipe_sequences(c) > 0)
+    double speed = recipe_sequences(c) / c->train_seconds;
+    if (c->known[RECIPE_TRAIN_SECONDS] && speed > 0 && speed < 0x1p64)
         printf("Speed        %.3f ms a step, %s sequences a second\n", 1000 * c->train_seconds / (double)c->steps,
-               format_whole((uint64_t)((double)recipe_sequences(c) / c->train_seconds)).text);
+               format_whole((uint64_t)speed).text);
     if (c->known[RECIPE_LOSS])
         printf("Loss         %.6g %s %s in training, weights of epoch %s\n", c->loss, words(r)->article, words(r)->one,
                format_whole(c->kept_epoch).text);
@@ -144,8 +146,9 @@ static json_t *text_or_null(const char *text) {
     return text != NULL ? value_json_text(text) : json_null();
 }
 
+/* null where it is none. */
 static json_t *quotient(double above, double below) {
-    return below > 0 ? json_real(above / below) : json_null();
+    return value_json_real(above / below);
 }
 
 static json_t *by_class(const report *r, const size_t *numbers) {
@@ -204,13 +207,10 @@ static bool set_trained_device(const recipe *c, json_t *object) {
 }
 
 static bool set_speed(const recipe *c, json_t *object) {
-    double seconds = c->known[RECIPE_TRAIN_SECONDS] ? c->train_seconds : 0;
-    double steps = c->known[RECIPE_STEPS] ? (double)c->steps : 0;
-    double sequences = (double)recipe_sequences(c);
-    return json_object_set_new(object, "ms_per_step", seconds > 0 ? quotient(1000 * seconds, steps) : json_null()) ==
-               0 &&
-           json_object_set_new(object, "sequences_per_second",
-                               sequences > 0 ? quotient(sequences, seconds) : json_null()) == 0;
+    double seconds = c->known[RECIPE_TRAIN_SECONDS] ? c->train_seconds : NAN;
+    double steps = c->known[RECIPE_STEPS] ? (double)c->steps : NAN, sequences = recipe_sequences(c);
+    return json_object_set_new(object, "ms_per_step", quotient(1000 * seconds, steps)) == 0 &&
+           json_object_set_new(object, "sequences_per_second", quotient(sequences > 0 ? sequences : NAN, seconds)) == 0;
 }
 
 static bool set_test(const report *r, json_t *object) {
