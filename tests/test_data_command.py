@@ -325,10 +325,16 @@ class Npy(Files):
             held, r = tested("--hold-out", share)
             self.assertEqual((len(held), r["hold_out"]), (count, float(share)))
         self.assertIn("none: every sequence was trained on", self.passes(tally(*train, "--hold-out", "0", "--quiet")))
-        self.fails(USAGE, "0.999 of 50 sequences to hold out leaves none", args=(*train, "--hold-out", "0.999"))
+        self.fails(USAGE, "option --hold-out: a share of 0.999 of 50 sequences to hold out leaves none", args=(*train, "--hold-out", "0.999"))
         for share in "1", "-0.1", "nan":
             self.fails(USAGE, f"option --hold-out: '{share}' is not a number from 0 to below 1",
                        args=(*train, "--hold-out", share))
+
+    def test_a_run_with_a_test_set_holds_nothing_out_later(self):
+        name, files = path("tested.safetensors"), ("--x", self.x, "--y", self.y, "--test-x", self.x, "--test-y", self.y)
+        self.passes_json("train", "npy", *files, *QUICK, "--out", name)
+        self.fails(USAGE, f"option --hold-out: 0.2, but the run in {name} was begun with none",
+                   args=("train", "--resume", name, *files, "--hold-out", "0.2"))
 
     def test_eval_and_predict_need_the_model_and_the_data(self):
         name = path("own.safetensors")

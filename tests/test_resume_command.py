@@ -258,7 +258,7 @@ class Refused(Case):
                                     ("lr-decay", "linear", "is not none or cosine or step"),
                                     ("save-every", "x", "is not a whole number from 0")):
             self.fails(USAGE, f"option --{option}: '{value}' ", text, args=("train", "count", f"--{option}={value}"))
-        self.fails(USAGE, "a share of 0.001 of 200 sequences to validate on leaves none to validate on",
+        self.fails(USAGE, "option --valid: a share of 0.001 of 200 sequences to validate on leaves none to validate on",
                    args=(*SMALL, "--valid", "0.001"))
         self.fails(USAGE, "leaves none to train on", args=(*SMALL, "--valid", "0.999"))
 

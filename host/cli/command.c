@@ -22,6 +22,10 @@ int command_fail_library(tally_status status) {
     return command_fail((int)status, "%s", tally_error_text());
 }
 
+int command_fail_option(tally_status status, const char *option) {
+    return command_fail((int)status, "option --%s: %s", option, tally_error_text());
+}
+
 int command_misused(const char *command, const char *format, ...) {
     va_list args;
     va_start(args, format);

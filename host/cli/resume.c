@@ -1,5 +1,7 @@
 #include "resume.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "command.h"
@@ -39,7 +41,9 @@ int resume_read(resume *r, const char *path) {
 
 static void show(const value *v, char text[VALUE_TEXT_SIZE]) {
     text[0] = '\0';
-    if (v->kind != VALUE_TEXT) /* files and devices: they may be others */
+    if (v->kind == VALUE_REAL && isnan(*v->real)) /* not given */
+        snprintf(text, VALUE_TEXT_SIZE, "none");
+    else if (v->kind != VALUE_TEXT) /* files and devices: they may be others */
         value_format(v, text);
 }
 

@@ -55,7 +55,7 @@ static int hold_out(const recipe *r, tally_sequences *sequences) {
     if (!r->known[RECIPE_HOLD_OUT])
         return TALLY_OK;
     tally_status status = tally_sequences_hold_out(sequences, r->hold_out, r->seed);
-    return status == TALLY_OK ? TALLY_OK : command_fail_library(status);
+    return status == TALLY_OK ? TALLY_OK : command_fail_option(status, "hold-out");
 }
 
 static int open_npy(const task_choice *choice, task_data *data) {

@@ -296,19 +296,19 @@ static int train_on(arguments *a, const task_data *data, tally_device *device) {
     t.tested_of_class = calloc(classes, sizeof *t.tested_of_class);
     t.mistakes_of_class = calloc(classes, sizeof *t.mistakes_of_class);
     tally_status status = make_model(&t, device);
-    if (status == TALLY_OK && a->recipe.valid > 0)
+    int result = status == TALLY_OK ? TALLY_OK : command_fail_library(status);
+    if (result == TALLY_OK && a->recipe.valid > 0) {
         status = tally_split_new(data->train, a->recipe.valid, a->recipe.seed, &split);
+        result = status == TALLY_OK ? TALLY_OK : command_fail_option(status, "valid");
+    }
     if (split != NULL) {
         t.train = tally_split_train(split);
         t.valid = tally_split_valid(split);
     }
     t.report = (report){.recipe = t.recipe, .model = t.model, .trained = true, .digest = t.digest};
-    int result;
-    if (status != TALLY_OK)
-        result = command_fail_library(status);
-    else if (t.tested_of_class == NULL || t.mistakes_of_class == NULL)
+    if (result == TALLY_OK && (t.tested_of_class == NULL || t.mistakes_of_class == NULL))
         result = command_fail(TALLY_MEMORY, "no memory left for %zu classes", classes);
-    else
+    if (result == TALLY_OK)
         result = epoch_log_open(&t.log, a->schedule.log, a->schedule.resume != NULL);
     if (result == TALLY_OK) {
         t.log.trained = t.train->size;
