@@ -159,6 +159,10 @@ class Mnist(Files):
             ("--no-shuffle",), ("--seed", "2"), ("--no-shuffle", "--epochs", "3"))]
         self.assertEqual(len({r["weights_sha256"], *others}), 4)
         self.assertEqual(self.passes_json(*train, "--shuffle")["weights_sha256"], r["weights_sha256"])
+        self.assertIs(self.passes_json(*train, "--no-shuffle", "--shuffle")["shuffle"], True)
+        self.assertIs(self.passes_json(*train, "--shuffle", "--no-shuffle")["shuffle"], False)
+        self.assertRegex(" ".join(self.passes(tally("train", "mnist", "--help")).split()),
+                         r"--shuffle a new order of what is trained on in each epoch \(default: yes\)")
 
     def test_text(self):
         train = ("train", "mnist", "--data", FIXTURE, *QUICK)

@@ -305,6 +305,13 @@ class Refused(Case):
         self.fails(USAGE, "where are the images?", args=("train", "--resume", name))
         self.fails(USAGE, f"option --no-shuffle: the run in {name} was begun without it",
                    args=("train", "--resume", name, "--data", MNIST, "--no-shuffle"))
+        in_order = path("in-order.safetensors")
+        self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "1", "--device", "cpu", "--no-shuffle",
+                         "--out", in_order)
+        self.fails(USAGE, f"option --shuffle: the run in {in_order} was begun without it",
+                   args=("train", "--resume", in_order, "--data", MNIST, "--shuffle"))
+        r = self.passes_json("train", "--resume", in_order, "--data", MNIST, "--no-shuffle", "--device", "cpu")
+        self.assertEqual((r["epochs"], r["shuffle"]), (1, False))
         os.mkdir(other)
         for file in os.listdir(MNIST):
             shutil.copyfile(os.path.join(MNIST, file), os.path.join(other, file.replace("train", "x").replace(

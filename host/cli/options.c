@@ -32,6 +32,8 @@ static void print_option(const option *o) {
         used += snprintf(text + used, sizeof text - (size_t)used, ": %s", part);
     }
     const char *fallback = o->fallback;
+    if (o->argument == NULL && o->value.flag != NULL && *o->value.flag == !o->value.off)
+        fallback = "yes";
     if (o->argument != NULL && fallback == NULL) {
         value_format(&o->value, part);
         fallback = part;
@@ -81,7 +83,7 @@ static int take(const option *options, const char *command, int argc, char **arg
     if (o->argument == NULL) {
         if (given != NULL)
             return command_misused(command, "option --%s takes no value", o->name);
-        *o->value.flag = true;
+        *o->value.flag = !o->value.off;
         return TALLY_OK;
     }
     if (given == NULL) {

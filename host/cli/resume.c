@@ -68,6 +68,8 @@ int resume_check_options(const resume *r, const resume_values *values, const opt
         show(&o->value, text);
         if (may_differ(o->name) || strcmp(text, values->text[i]) == 0)
             continue;
+        if (o->argument == NULL && *o->value.flag == o->value.off) /* its opposite was given */
+            continue;
         if (o->argument == NULL)
             return command_misused(command, "option --%s: the run in %s was begun without it", o->name, r->path);
         return command_misused(command, "option --%s: %s, but the run in %s was begun with %s", o->name, text, r->path,

@@ -27,8 +27,7 @@ typedef struct task_choice {
     task_files files;
     uint64_t train_size; /* 0: not given */
     double hold_out;     /* NaN: not given */
-    bool file_order;
-    int preset; /* of count */
+    int preset;          /* of count */
 } task_choice;
 
 typedef struct task_data {

@@ -102,7 +102,7 @@ size_t task_file_options(task_choice *choice, const value values[RECIPE_FIELDS],
                           .help = "standard takes the mean of all training values from each value and divides by "
                                   "their standard deviation; none takes values as they are"};
     options[1] = (option){.name = "no-shuffle",
-                          .value = value_flag(&choice->file_order),
+                          .value = value_flag_off(&choice->recipe->shuffle),
                           .help = "train in the order of the files, in each epoch"};
     return 2;
 }

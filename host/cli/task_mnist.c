@@ -15,7 +15,6 @@ static size_t mnist_options(task_choice *choice, const value values[RECIPE_FIELD
 static int check_mnist(task_choice *choice) {
     if (choice->files.folder == NULL)
         return command_misused(task_mnist.help.command, "where are the images? Give --data DIR");
-    choice->recipe->shuffle = !choice->file_order;
     return TALLY_OK;
 }
 

@@ -42,7 +42,6 @@ static int check_npy(task_choice *choice) {
     r->known[RECIPE_HOLD_OUT] = files->test_x == NULL;
     if (!isnan(choice->hold_out))
         r->hold_out = choice->hold_out;
-    r->shuffle = !choice->file_order;
     return TALLY_OK;
 }
 

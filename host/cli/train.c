@@ -458,7 +458,6 @@ static void adopt(arguments *a) {
     a->shape = a->resume.shape;
     a->choice.train_size = r->train_size;
     a->choice.hold_out = r->known[RECIPE_HOLD_OUT] ? r->hold_out : NAN;
-    a->choice.file_order = !r->shuffle;
     a->device.route = r->route;
 }
 

@@ -9,6 +9,10 @@ value value_flag(bool *target) {
     return (value){.kind = VALUE_FLAG, .flag = target};
 }
 
+value value_flag_off(bool *target) {
+    return (value){.kind = VALUE_FLAG, .flag = target, .off = true};
+}
+
 value value_text(const char **target) {
     return (value){.kind = VALUE_TEXT, .text = target};
 }

@@ -18,6 +18,7 @@ typedef struct value {
         double *real;
         int *choice; /* its number */
     };
+    bool off;     /* of a flag: it says false */
     uint64_t *to; /* of a span: its end, whole being its beginning */
     uint64_t least, most;
     double low, high;
@@ -26,6 +27,7 @@ typedef struct value {
 } value;
 
 value value_flag(bool *target);
+value value_flag_off(bool *target);
 value value_text(const char **target);
 value value_whole(uint64_t *target, uint64_t least, uint64_t most);
 /* "20", or "5..20". */
