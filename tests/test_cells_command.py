@@ -280,7 +280,7 @@ class Compare(Case):
             self.assertRegex(line, rf"^{cell} +{count} +{100 * r['error']:.4g} % +{r['mistakes']} +\d+\.\d$")
         said = outcome.err.splitlines()
         for part, cell in (said[:len(said) // 2], "rnn"), (said[len(said) // 2:], "lstm"):
-            self.assertEqual(part[0], f"{cell}: training on 252 strings of 8 bits for 12 epochs")
+            self.assertEqual(part[0], f"{cell}: training on 252 strings of up to 8 bits for 12 epochs")
             self.assertRegex(part[-1], f"^{cell}: epoch 12 of 12: loss ")
         self.assertEqual(tally(*SEVERAL, "--compare", "rnn,lstm", "--quiet").err, "")
 
