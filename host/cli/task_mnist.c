@@ -46,27 +46,19 @@ const task task_mnist = {
         {
             .command = "train mnist",
             .usage = "tally train mnist --data DIR [OPTION...]",
-            .about = "Trains a network to classify images, row by row: a row of pixels is a time step.\n"
-                     "DIR has the four files of MNIST, or of a data set in the same form, such as\n"
-                     "Fashion-MNIST, of any size of image and number of classes:\n"
-                     "\n"
-                     "  train-images-idx3-ubyte, train-labels-idx1-ubyte\n"
-                     "  t10k-images-idx3-ubyte,  t10k-labels-idx1-ubyte\n"
-                     "\n"
-                     "each as it is or packed by gzip, with .gz behind its name. Training is on the\n"
-                     "train files, the t10k files are tested at the end. Classes are the largest\n"
-                     "training label + 1. The same options give the same weights, whatever the\n"
-                     "number of threads.\n"
-                     "\n"
-                     "The model is kept only with --out, together with what was done to the values.\n"
-                     "Ctrl-C stops after the step that is on, and the model of the last whole epoch\n"
-                     "is saved; a second Ctrl-C ends at once. The same is saved when a NaN or an\n"
-                     "infinity stops training. --resume FILE goes on with a run; what it needs, and\n"
-                     "--log, are explained by 'tally train count --help'.\n"
-                     "\n"
-                     "The JSON object is that of 'tally train count --help', but without length,\n"
-                     "shortest, draw and example, with mistakes_by_class and tested_by_class, and with\n"
-                     "time_steps and inputs (of an image), classes, normalize, mean and deviation.",
+            .about =
+                "Trains a network to classify images, row by row: a row of pixels is a time step.\n"
+                "DIR has the four files of MNIST, or of a data set in the same form, such as\n"
+                "Fashion-MNIST, of any size of image and number of classes:\n"
+                "\n"
+                "  train-images-idx3-ubyte, train-labels-idx1-ubyte\n"
+                "  t10k-images-idx3-ubyte,  t10k-labels-idx1-ubyte\n"
+                "\n"
+                "each as it is or packed by gzip, with .gz behind its name. Training is on the\n"
+                "train files, the t10k files are tested at the end. Classes are the largest\n"
+                "training label + 1. The same options give the same weights, whatever the\n"
+                "number of threads.\n"
+                "\n" TASK_FILES_HELP "time_steps and inputs (of an image), classes, normalize, mean and deviation.",
             .examples = "  tally train mnist --data mnist --out mnist.safetensors\n"
                         "  tally train mnist --data fashion --epochs 20 --hidden 256 --keep best --json",
         },
