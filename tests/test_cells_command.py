@@ -330,6 +330,8 @@ class Compare(Case):
                                    ("log", missing, "--curves FILE has all epochs")):
             for args in ("--compare", "gru,rnn", f"--{option}", value), (f"--{option}={value}", "--compare=gru,rnn"):
                 self.fails(USAGE, f"tally train: option --{option}: not together with --compare: {why}\n", args=(*SEVERAL, *args))
+        self.fails(USAGE, "option --weights-only: not together with --compare: no model is saved\n",
+                   args=(*SEVERAL, "--compare", "gru,rnn", "--weights-only"))
         self.fails(USAGE, "option --curves: it is of --compare, which is not given", args=(*SEVERAL, "--curves", missing))
         self.assertFalse(os.path.exists(missing))
 

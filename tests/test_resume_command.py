@@ -251,7 +251,8 @@ class Refused(Case):
         self.fails(USAGE, "option --resume needs a value", args=("train", "count", "--resume", "--json"))
 
     def test_options_of_a_run(self):
-        self.fails(USAGE, "option --save-every: where to? Give --out FILE", args=("train", "count", "--save-every", "2"))
+        for option in ("--save-every", "2"), ("--weights-only",):
+            self.fails(USAGE, f"option {option[0]}: where to? Give --out FILE", args=("train", "count", *option))
         for option, value, text in (("valid", "1", "from 0 to below 1"), ("valid", "-0.1", "from 0 to below 1"),
                                     ("clip", "-1", "is not a number from 0"), ("clip", "nan", "is not a number"),
                                     ("patience", "-1", "is not a whole number from 0"),

@@ -506,8 +506,11 @@ int command_train(int argc, char **argv) {
         return unknown_task(NULL);
     if (operands > 1)
         return command_misused(a.task->help.command, "'%s' is too much behind the task", argv[1]);
-    if (a.schedule.save_every > 0 && a.out == NULL)
-        return command_misused(a.task->help.command, "option --save-every: where to? Give --out FILE");
+    const char *saves = a.schedule.save_every > 0 ? "save-every" : a.schedule.weights_only ? "weights-only" : NULL;
+    if (saves != NULL && a.out == NULL)
+        return command_misused(a.task->help.command, "option --%s: %s", saves,
+                               a.compare.list != NULL ? "not together with --compare: no model is saved"
+                                                      : "where to? Give --out FILE");
     if (a.recipe.dropout > 0 && a.shape.layers == 1)
         return command_misused(a.task->help.command, "option --dropout: it is between layers, and there is one");
     int checked = a.compare.list != NULL ? compare_parse(&a.compare, a.task->help.command) : TALLY_OK;
