@@ -712,6 +712,11 @@ class Progress(WithModel):
         self.assertEqual(terminal.shown, b"")
         self.assertEqual(tally(*SMALL, "--quiet").err, "")
 
+    def test_what_is_said_beside_a_bar_has_a_line_of_its_own(self):
+        terminal = Terminal(*SMALL, "--log", "/dev/full", "--json", columns=80)
+        self.assertEqual(terminal.finish()[0], IO)
+        self.assertIn("\ntally: --log /dev/full: No space left on device\n", terminal.text())
+
     def test_watching_changes_no_weight(self):
         _, out = Terminal(*SMALL, "--json", columns=80).finish()
         self.assertEqual(json.loads(out)["weights_sha256"], self.passes_json(*SMALL)["weights_sha256"])

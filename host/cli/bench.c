@@ -81,7 +81,7 @@ static int measure(session *s, const workload *w, const char *selector) {
     const bench_watch with = {.go_on = watch, .context = s};
     bench_line *line = &s->lines[s->report.count];
     int result = bench_measure(w, &wanted, (size_t)s->arguments->repeat, &with, line);
-    progress_end(&s->progress);
+    progress_end();
     if (result != TALLY_OK)
         return result;
     s->report.count++;

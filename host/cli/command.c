@@ -7,10 +7,12 @@
 #include <time.h>
 
 #include "format.h"
+#include "progress.h"
 
 int command_fail(int status, const char *format, ...) {
     va_list args;
     va_start(args, format);
+    progress_end();
     fputs("tally: ", stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
@@ -22,8 +24,8 @@ int command_fail_library(tally_status status) {
     return command_fail((int)status, "%s", tally_error_text());
 }
 
-int command_fail_option(tally_status status, const char *option) {
-    return command_fail((int)status, "option --%s: %s", option, tally_error_text());
+int command_fail_option(tally_status status, const char *name) {
+    return command_fail((int)status, "option --%s: %s", name, tally_error_text());
 }
 
 int command_misused(const char *command, const char *format, ...) {

@@ -23,8 +23,8 @@ __attribute__((format(printf, 2, 3))) int command_fail(int status, const char *f
 /* The same with the text of the library's last error. */
 int command_fail_library(tally_status status);
 
-/* The same, of what an option wanted. */
-int command_fail_option(tally_status status, const char *option);
+/* The same, of what an option wanted; its name. */
+int command_fail_option(tally_status status, const char *name);
 
 /* A wrong command line: adds where help is. command is NULL outside of any. Returns TALLY_USAGE. */
 __attribute__((format(printf, 2, 3))) int command_misused(const char *command, const char *format, ...);

@@ -53,7 +53,7 @@ static int test_with(const arguments *a, const tally_model *model, recipe *r, co
     progress_test(&shown, &task_get(r->task)->words, data->size);
     tally_observer observer = {.step = watch, .context = &shown};
     status = tally_test(model, data, 0, data->size, &observer, &outcome.test);
-    progress_end(&shown);
+    progress_end();
     if (status != TALLY_OK)
         return command_fail_library(status);
     if (a->device.verbose)

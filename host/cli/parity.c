@@ -86,7 +86,7 @@ static void check(session *s, tally_device *device) {
     progress_parity(&s->progress, run->device.selector, command_routes[run->route], s->checks);
     tally_parity_verdict verdict = TALLY_PARITY_EXACT;
     tally_status status = tally_parity_run(device, &s->arguments->options, watch, s, &verdict);
-    progress_end(&s->progress);
+    progress_end();
     run->seconds = command_seconds() - start;
     run->status = status;
     run->stopped = status == TALLY_STOPPED;

@@ -14,6 +14,8 @@ enum { SAMPLE = 1000, BAR_MIN = 10, BAR_SPACE = 3 + BAR_MIN, BAR_MAX = 40, LINE_
 static const double REDRAW_SECONDS = 0.1;
 static const double SAMPLING_SHARE = 0.01; /* of the time */
 
+static size_t columns_in_use; /* of the terminal's line, by a bar */
+
 void progress_start(progress *p, bool quiet) {
     *p = (progress){.kind = PROGRESS_NONE, .error = NAN};
     const char *terminal = getenv("TERM");
@@ -76,7 +78,7 @@ typedef struct field {
 
 /* Draws "share [bar]  field  field" over the last one. Fields that do not fit are left out, the first ones first; the
  * very first one also in favour of the bar. */
-static void draw(progress *p, double share, field *fields, size_t count) {
+static void draw(double share, field *fields, size_t count) {
     size_t width = terminal_width();
     width = (width < LINE_SIZE ? width : LINE_SIZE) - 1; /* the last column may wrap */
     char line[LINE_SIZE + 1];
@@ -112,10 +114,10 @@ static void draw(progress *p, double share, field *fields, size_t count) {
         }
     if (used > width)
         used = width;
-    size_t erase = p->columns > used && p->columns <= width ? p->columns - used : 0;
+    size_t erase = columns_in_use > used && columns_in_use <= width ? columns_in_use - used : 0;
     fprintf(stderr, "\r%.*s%*s", (int)used, line, (int)erase, "");
     fflush(stderr);
-    p->columns = used;
+    columns_in_use = used;
 }
 
 /* The bar is not drawn more often than anyone can read, but always at the end. */
@@ -157,7 +159,7 @@ static void draw_train(progress *p, const tally_progress *now) {
         snprintf(fields[ERROR].text, sizeof fields[ERROR].text, "error %.1f %%", 100 * p->error);
     snprintf(fields[LOSS].text, sizeof fields[LOSS].text, "loss %.3g", s.loss);
     snprintf(fields[LEFT].text, sizeof fields[LEFT].text, "%s left", format_duration(s.left).text);
-    draw(p, s.share, fields, FIELDS);
+    draw(s.share, fields, FIELDS);
 }
 
 static void say_train(progress *p, const tally_progress *now) {
@@ -188,7 +190,7 @@ void progress_train_step(progress *p, const tally_progress *now) {
 }
 
 void progress_test(progress *p, const task_words *words, size_t sequences) {
-    progress_end(p);
+    progress_end();
     p->words = words;
     p->tests = sequences;
 }
@@ -198,11 +200,11 @@ void progress_test_step(progress *p, const tally_progress *now) {
         return;
     field tested = {0};
     snprintf(tested.text, sizeof tested.text, "tested %s %s", format_whole(now->step).text, p->words->many);
-    draw(p, (double)now->step / (double)p->tests, &tested, 1);
+    draw((double)now->step / (double)p->tests, &tested, 1);
 }
 
 void progress_parity(progress *p, const char *device, const char *route, size_t checks) {
-    progress_end(p);
+    progress_end();
     p->device = device;
     p->route = route;
     p->checks = checks;
@@ -216,11 +218,11 @@ void progress_parity_step(progress *p, size_t done, const tally_parity_line *lin
     snprintf(fields[CASES].text, sizeof fields[CASES].text, "%s cases", format_whole(line->cases).text);
     snprintf(fields[OPERATION].text, sizeof fields[OPERATION].text, "%s", line->operation);
     snprintf(fields[WHERE].text, sizeof fields[WHERE].text, "device %s, %s", p->device, p->route);
-    draw(p, (double)done / (double)p->checks, fields, FIELDS);
+    draw((double)done / (double)p->checks, fields, FIELDS);
 }
 
 void progress_bench(progress *p, const char *workload, const char *device, size_t measurements, size_t runs) {
-    progress_end(p);
+    progress_end();
     p->workload = workload;
     p->device = device;
     p->measurements = measurements;
@@ -236,11 +238,11 @@ void progress_bench_step(progress *p, size_t measured, size_t runs) {
     snprintf(fields[WORKLOAD].text, sizeof fields[WORKLOAD].text, "%s", p->workload);
     snprintf(fields[WHERE].text, sizeof fields[WHERE].text, "device %.30s", p->device);
     double done = (double)measured + (double)runs / (double)p->runs;
-    draw(p, done / (double)p->measurements, fields, FIELDS);
+    draw(done / (double)p->measurements, fields, FIELDS);
 }
 
-void progress_end(progress *p) {
-    if (p->columns > 0)
+void progress_end(void) {
+    if (columns_in_use > 0)
         fputc('\n', stderr);
-    p->columns = 0;
+    columns_in_use = 0;
 }

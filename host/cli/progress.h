@@ -31,7 +31,6 @@ typedef struct progress {
     size_t sampled_epoch; /* 0: no sample yet */
     double error;         /* of the last sample; NaN: none */
     double loss;          /* a string, of this epoch so far */
-    size_t columns;       /* of the terminal's line in use */
     size_t tenths;        /* of the epochs said in lines */
 } progress;
 
@@ -57,7 +56,7 @@ void progress_bench(progress *p, const char *workload, const char *device, size_
 /* measured: whole measurements done; runs: of the one that is on. */
 void progress_bench_step(progress *p, size_t measured, size_t runs);
 
-/* Ends the bar's line, so that other text can follow. */
-void progress_end(progress *p);
+/* Ends the bar's line, if there is one, so that other text can follow. */
+void progress_end(void);
 
 #endif

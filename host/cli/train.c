@@ -135,6 +135,7 @@ static tally_status save_file(training *t, bool *weights_only) {
         status = tally_training_save(t->run, path, *weights_only);
     if (status != TALLY_NUMBERS || *weights_only)
         return status;
+    progress_end();
     fprintf(stderr, "%s: without the state of training\n", tally_error_text());
     *weights_only = true;
     return tally_training_save(t->run, path, true);
@@ -219,7 +220,7 @@ static tally_status test(training *t) {
     progress_test(&t->progress, &t->arguments->task->words, t->data->test->size);
     tally_observer observer = {.step = watch_test, .context = &t->progress};
     tally_status status = tally_test(t->model, t->data->test, 0, t->data->test->size, &observer, &t->report.test);
-    progress_end(&t->progress);
+    progress_end();
     t->report.tested = status == TALLY_OK;
     return status == TALLY_OK ? predict_example(t) : status;
 }
@@ -256,7 +257,7 @@ static int train(training *t) {
                    tally_training_options(t->run), &before);
     tally_observer observer = {.step = watch_training, .context = t};
     status = tally_training_run(t->run, &observer);
-    progress_end(&t->progress);
+    progress_end();
     conclude(t, status);
     if (status != TALLY_OK && status != TALLY_STOPPED && status != TALLY_NUMBERS)
         return t->result;
