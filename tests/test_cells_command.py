@@ -4,11 +4,12 @@ the program, FIXTURES a folder with models of PyTorch and mnist in it."""
 import csv
 import json
 import os
+import resource
 import signal
 import time
 import unittest
 
-from command_case import (DATA, IO, MODEL, NUMBERS, SANITIZED, USAGE, Case, Terminal, finish, folder, path,
+from command_case import (DATA, IO, MEMORY, MODEL, NUMBERS, SANITIZED, USAGE, Case, Terminal, finish, folder, path,
                           start, tally)
 
 FIXTURES = os.environ["FIXTURES"]
@@ -364,6 +365,17 @@ class Compare(Case):
         self.assertEqual(r["runs"], [])
         self.assertEqual(outcome.err, f"tally: {r['stopped']}\n")
         self.assertIn("step 1 (epoch 1, batch 1): ", r["stopped"])
+
+    @unittest.skipIf(SANITIZED, "AddressSanitizer needs the address space")
+    def test_no_memory_for_one_of_them(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (320 << 20, 320 << 20))
+        outcome = tally(*SEVERAL, "--length", "3", "--hidden", "2048", "--train-size", "2", "--epochs", "1", "--threads", "1",
+                        "--compare", "rnn,lstm", "--json", "--quiet", before=limit)
+        self.assertEqual(outcome.code, MEMORY)
+        self.assertIn("no memory left", outcome.err)
+        r = json.loads(outcome.out)
+        self.assertEqual(([run["cell"] for run in r["runs"]], r["stopped"]), (["rnn"], "it failed"))
 
 
 if __name__ == "__main__":

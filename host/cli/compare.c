@@ -160,6 +160,8 @@ int compare_close(compare *c, int result) {
     if (c->file != NULL && fclose(c->file) != 0)
         lost(c);
     c->file = NULL;
+    if (result != TALLY_OK && c->whole > 0 && c->stopped[0] == '\0') /* before its first step */
+        snprintf(c->stopped, sizeof c->stopped, "it failed");
     if (result == TALLY_OK || c->whole > 0 || c->stopped[0] != '\0') {
         int printed = TALLY_OK;
         if (c->runs != NULL)
