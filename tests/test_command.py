@@ -648,6 +648,16 @@ class Stopping(Case):
         os.killpg(process.pid, signal.SIGINT)
         self.assertEqual(finish(process).code, -signal.SIGINT)
 
+    def test_nobody_who_reads_its_progress_does_not_end_it(self):
+        name = path("unread.safetensors")
+        process = start(*SMALL, "--epochs", "1000", "--json", "--out", name)
+        self.assertIn(b"training on", process.stderr.readline())
+        process.stderr.close()
+        process.stderr = None
+        outcome = finish(process)
+        self.assertEqual((outcome.code, json.loads(outcome.out)["epochs"]), (0, 1000))
+        self.assertTrue(os.path.exists(name))
+
     def test_an_ignored_hangup_stays_ignored(self):
         process = start(*ENDLESS, "--json", before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
         self.assertIn(b"training on", process.stderr.readline())

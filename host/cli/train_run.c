@@ -1,6 +1,7 @@
 #include "train_run.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,7 @@ static int train(training *t) {
     if (status != TALLY_OK)
         return command_fail_library(status);
     stop_catch();
+    signal(SIGPIPE, SIG_IGN); /* a run outlives who reads its progress; of what it prints command_flush() tells */
     tally_train_result before = tally_training_result(t->run);
     progress_start(&t->progress, t->arguments->quiet);
     if (t->arguments->among != NULL)
