@@ -377,6 +377,10 @@ class Eval(WithModel):
                 name = self.changed(lambda header, data: header["__metadata__"].update({key: value}))
                 self.fails(MODEL, name, f"its note {key}", text, args=("eval", name, "--device", "cpu"))
 
+    def test_what_is_not_noted_is_not_told(self):
+        name = self.changed(lambda header, data: header["__metadata__"].pop("length"))
+        self.assertNotIn("bits", self.passes(tally("info", name)))
+
     def test_a_speed_that_cannot_be(self):
         for seconds, key in ("0", "sequences_per_second"), ("1e-320", "sequences_per_second"), ("1e308", "ms_per_step"):
             def change(header, data):

@@ -81,7 +81,7 @@ static void print_trained(const report *r) {
 
 void report_print_training(const report *r) {
     const recipe *c = r->recipe;
-    if (c->known[RECIPE_TRAIN_SIZE])
+    if (c->known[RECIPE_TRAIN_SIZE] && (c->task != RECIPE_COUNT || c->known[RECIPE_LENGTH]))
         print_trained(r);
     double speed = recipe_sequences(c) / c->train_seconds;
     if (c->known[RECIPE_TRAIN_SECONDS] && speed > 0 && speed < 0x1p64)
