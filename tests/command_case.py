@@ -90,13 +90,16 @@ class Case(unittest.TestCase):
         return json.loads(self.passes(tally(*args, "--json", *(["--quiet"] if args[0] in ("train", "eval") else []),
                                             **kwargs)))
 
-    def pocl(self):
-        """PoCL's selector, and an environment that has drivers; or the test is skipped."""
-        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
-        for device in self.passes_json("devices", env=env)["devices"]:
-            if "Portable Computing" in device["platform"]:
+    @classmethod
+    def pocl(cls, **changes):
+        """PoCL's selector, and an environment that has drivers and these changes; or the test, or class, is skipped."""
+        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"), **changes)
+        outcome = tally("devices", "--json", env=env)
+        assert outcome.code == 0, outcome.err
+        for device in json.loads(outcome.out)["devices"]:
+            if device["platform"].startswith("Portable Computing"):
                 return device["selector"], env
-        self.skipTest("no PoCL here")
+        raise unittest.SkipTest("PoCL is not here")
 
     def fails(self, code, *texts, args, out="", **kwargs):
         """The exit code, nothing on stdout, and each of the texts on stderr."""

@@ -8,8 +8,8 @@ import signal
 import time
 import unittest
 
-from command_case import (DATA, DEVICE, IO, PARITY, SANITIZED, SECONDS, USAGE, Case, Terminal, catches, environment,
-                          finish, path, start, tally)
+from command_case import (DATA, DEVICE, IO, PARITY, SANITIZED, SECONDS, USAGE, Case, Terminal, catches, finish, path,
+                          start, tally)
 
 BENCH = ("bench", "--device", "cpu", "--repeat", "1")
 COUNT = (*BENCH, "--workload", "count")
@@ -19,7 +19,6 @@ KEYS = ("version", "workload", "device", "selector", "backend", "platform", "rou
         "weights_after_steps", "weights_sha256", "mistakes")
 COMPARED = ("old_ms_per_step", "old_over_new", "weights_as_old")
 WIDTH = 100
-OPENCL = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
 
 
 def flops(m):
@@ -219,13 +218,10 @@ class Bench(BenchCase):
 @unittest.skipIf(SANITIZED, "drivers leak, and a sanitizer's library wants to be the first")
 class OpenCL(BenchCase):
     def test_devices_have_the_same_weights(self):
-        listed = json.loads(tally("devices", "--json", env=OPENCL).out)
-        pocl = [d["selector"] for d in listed["devices"] if d["platform"].startswith("Portable Computing")]
-        if not pocl:
-            self.skipTest("PoCL is not here")
+        pocl, env = self.pocl()
         old = self.measured(*COUNT)
-        new, = self.measured("bench", "--workload", "count", "--repeat", "1", "--device", pocl[0], "--compare",
-                             self.written(old), env=OPENCL)
+        new, = self.measured("bench", "--workload", "count", "--repeat", "1", "--device", pocl, "--compare",
+                             self.written(old), env=env)
         self.assertEqual((new["backend"], new["weights_as_old"], new["old_over_new"]), ("opencl", "equal", None))
         self.assertGreater(new["peak_gflops"], 0)
 

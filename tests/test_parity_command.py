@@ -214,12 +214,7 @@ class Parity(ParityCase):
 class OpenCL(ParityCase):
     @classmethod
     def setUpClass(cls):
-        cls.env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"), TALLY_CACHE=None)
-        listed = json.loads(tally("devices", "--json", env=cls.env).out)
-        pocl = [d["selector"] for d in listed["devices"] if d["platform"].startswith("Portable Computing")]
-        if not pocl:
-            raise unittest.SkipTest("PoCL is not here")
-        cls.selector = pocl[0]
+        cls.selector, cls.env = cls.pocl(TALLY_CACHE=None)
         cls.device = ("parity", "--device", cls.selector)
         tally(*cls.device, "--op", "fill", env=cls.env)  # from here on no start says that it compiles
 
