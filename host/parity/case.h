@@ -35,7 +35,7 @@ typedef struct tl_operand {
     uint32_t *image;        /* what its storage held when it was last written, guards around the view included */
 } tl_operand;
 
-enum { TL_CASE_OPERANDS = 20 };
+enum { TL_CASE_OPERANDS = 24 };
 
 typedef struct tl_case {
     tally_device *device[TL_SIDES];

@@ -7,7 +7,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-enum { MOST_LAYERS = 2 };
+enum { MOST_LAYERS = 3 };
 
 /* The bound of a long or wide model grows beyond use. Layers have as many inputs as hidden units, so that what each has is the same and
  * lies behind the other's as rows. */
@@ -16,7 +16,7 @@ static const tl_model_sizes sizes[] = {
     {.inputs = 2, .hidden = 5, .steps = 4, .columns = 19, .classes = 4, .layers = 1},
     {.inputs = 3, .hidden = 4, .steps = 3, .columns = 70, .classes = 3, .layers = 1},
     {.inputs = 1, .hidden = 9, .steps = 5, .columns = 33, .classes = 7, .layers = 1},
-    {.inputs = 4, .hidden = 4, .steps = 4, .columns = 19, .classes = 3, .layers = 2},
+    {.inputs = 4, .hidden = 4, .steps = 3, .columns = 19, .classes = 3, .layers = 3},
 };
 
 enum { CASES = COUNT(sizes) * TALLY_CELLS };
@@ -36,7 +36,7 @@ typedef struct model {
     const tl_model_sizes *sizes;
     /* NULL where there is no such part */
     tl_operand *value[TL_MODEL_PARTS], *gradient[TL_MODEL_PARTS], *labels, *probabilities, *loss;
-    tl_operand *between; /* gradient of what the first of two layers puts out */
+    tl_operand *between[MOST_LAYERS - 1]; /* gradients of what layers but the last put out */
 } model;
 
 static tl_operand *part_operand(tl_case *c, const tl_model_sizes *s, int part) {
@@ -74,7 +74,8 @@ static model prepare(tl_case *c, const tl_model_sizes *s) {
     m.probabilities = tl_case_operand(c, "probabilities", false, 2, (size_t[]){s->classes, s->columns});
     tl_case_uniform(c, m.probabilities, 0, 0); /* the bias is added to them */
     m.loss = tl_case_operand(c, "loss", false, 1, &s->columns);
-    m.between = tl_case_operand(c, "dy", false, 3, (size_t[]){s->hidden, s->steps, s->columns});
+    for (size_t layer = 0; layer + 1 < s->layers; layer++)
+        m.between[layer] = tl_case_operand(c, "dy", false, 3, (size_t[]){s->hidden, s->steps, s->columns});
     return m;
 }
 
@@ -154,7 +155,8 @@ static tally_status keep_gradient(const model *m, int part, int i, size_t layer,
 
 static tally_status layer_backward(const model *m, int i, const tally_layer_state *states, size_t layer) {
     const tally_layer_state *state = &states[layer];
-    const tally_tensor *between = &m->between->on[i];
+    const tally_tensor *dy = layer + 1 < m->sizes->layers ? &m->between[layer]->on[i] : NULL;
+    const tl_operand *dx = layer > 0 ? m->between[layer - 1] : m->gradient[TL_PART_X];
     tally_layer_weights weights, to;
     tally_tensor x;
     tally_status status = weights_of(m, m->value, i, layer, &weights);
@@ -163,8 +165,7 @@ static tally_status layer_backward(const model *m, int i, const tally_layer_stat
     if (!status)
         status = input_of(m, i, states, layer, &x);
     if (!status)
-        status = tally_layer_backward(&weights, &x, layer + 1 < m->sizes->layers ? between : NULL, state, &to,
-                                      layer > 0 ? between : &m->gradient[TL_PART_X]->on[i]);
+        status = tally_layer_backward(&weights, &x, dy, state, &to, &dx->on[i]);
     if (!status)
         status = keep_gradient(m, TL_PART_H0, i, layer, &state->dh);
     return status || !m->gradient[TL_PART_C0] ? status : keep_gradient(m, TL_PART_C0, i, layer, &state->dc);
@@ -214,8 +215,10 @@ static void check(tl_case *c) {
     m.probabilities->name = "dlogits"; /* what they were replaced by */
     tl_case_read(c, m.probabilities);
     tl_case_read(c, m.loss);
-    tl_case_read(c, m.between);
-    tl_case_bits(c, m.between);
+    for (size_t layer = 0; layer + 1 < s->layers; layer++) {
+        tl_case_read(c, m.between[layer]);
+        tl_case_bits(c, m.between[layer]);
+    }
     tl_case_bits(c, m.probabilities);
     tl_case_bits(c, m.loss);
 }
