@@ -122,6 +122,7 @@ static void the_reference_agrees_on_uneven_sizes(void **state) {
 static void the_reference_agrees_on_layers(void **state) {
     (void)state;
     the_reference_agrees("stacked");
+    the_reference_agrees("lstm_layers");
 }
 
 static void the_reference_agrees_on_the_gru(void **state) {
@@ -361,6 +362,7 @@ static void the_device_follows_uneven_sizes(void **state) {
 static void the_device_follows_layers(void **state) {
     (void)state;
     follow("stacked");
+    follow("lstm_layers");
 }
 
 static void the_device_follows_the_gru(void **state) {
@@ -426,6 +428,7 @@ static void the_device_gives_pytorchs_gradients(void **state) {
 static void the_device_gives_pytorchs_gradients_of_layers(void **state) {
     (void)state;
     all_at_once("stacked");
+    all_at_once("lstm_layers");
 }
 
 static void the_device_gives_pytorchs_gradients_of_the_gru(void **state) {
