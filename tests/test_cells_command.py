@@ -17,6 +17,7 @@ ROWS = {"lstm": 4, "gru": 3, "rnn": 1}  # of a unit's weights
 # 504 strings, of which half are trained on; four slices a batch, so that threads have something to share.
 SEVERAL = ("train", "count", "--device", "cpu", "--length", "3..8", "--hidden", "6", "--epochs", "12", "--batch", "250", "--lr",
            "0.02")
+EPOCHS = 4000 if SANITIZED else 20000  # to be interrupted in
 SHAPES = [(cell, *shape) for cell in ROWS for shape in ((1, 0), (3, 0), (3, 0.2))]
 
 
@@ -337,8 +338,8 @@ class Compare(Case):
         self.assertFalse(os.path.exists(missing))
 
     def interrupted(self, cell, *more):
-        """By Ctrl-C, while that cell is trained."""
-        process = start(*SEVERAL, "--epochs", "4000", "--compare", "rnn,gru,lstm", *more)
+        """By Ctrl-C, while that cell is trained, for longer than it takes to send it on a slow day."""
+        process = start(*SEVERAL, "--epochs", str(EPOCHS), "--compare", "rnn,gru,lstm", *more)
         line = process.stderr.readline()
         while line and not line.startswith(f"{cell}: training on".encode()):
             line = process.stderr.readline()
@@ -354,7 +355,7 @@ class Compare(Case):
         self.assertEqual(lines[-1], "Stopped in gru: interrupted")
         r = json.loads(self.interrupted("gru", "--json"))
         self.assertEqual(([run["cell"] for run in r["runs"]], r["stopped"]), (["rnn"], "interrupted"))
-        self.assertEqual((r["runs"][0]["epochs"], r["runs"][0]["stopped"]), (4000, None))
+        self.assertEqual((r["runs"][0]["epochs"], r["runs"][0]["stopped"]), (EPOCHS, None))
         r = json.loads(self.interrupted("rnn", "--json"))
         self.assertEqual(r, {"runs": [], "stopped": "interrupted"})
 
