@@ -3,6 +3,7 @@
 # outside a buffer: passes if the program does and the report is empty.
 report=$(mktemp) || exit 1
 trap 'rm -f "$report"' EXIT
+trap 'exit 130' HUP INT TERM
 oclgrind --data-races --log "$report" "$@"
 status=$?
 if [ -s "$report" ]; then

@@ -68,7 +68,7 @@ typedef struct plan {
 #define PLAN(X) .epochs = EPOCHS, .seed = 9, .adam = {.rate = X, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}
 static const plan plans[] = {
     {"plain", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120}},
-    {"shuffled", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .shuffle = true}},
+    {"shuffled", false, 3, TALLY_RNN, {PLAN(0.02), .batch = 120, .shuffle = true}},
     {"cosine", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_COSINE}},
     {"step", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_STEP}},
     {"clipped", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .clip = 30}},
