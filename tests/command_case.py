@@ -91,15 +91,19 @@ class Case(unittest.TestCase):
                                             **kwargs)))
 
     @classmethod
-    def pocl(cls, **changes):
-        """PoCL's selector, and an environment that has drivers and these changes; or the test, or class, is skipped."""
+    def driver(cls, platform, **changes):
+        """Its first device's selector, and an environment that has drivers and these changes; or the test, or class, is skipped."""
         env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"), **changes)
         outcome = tally("devices", "--json", env=env)
         assert outcome.code == 0, outcome.err
         for device in json.loads(outcome.out)["devices"]:
-            if device["platform"].startswith("Portable Computing"):
+            if device["platform"].startswith(platform):
                 return device["selector"], env
-        raise unittest.SkipTest("PoCL is not here")
+        raise unittest.SkipTest(f"{platform} is not here")
+
+    @classmethod
+    def pocl(cls, **changes):
+        return cls.driver("Portable Computing", **changes)
 
     def fails(self, code, *texts, args, out="", **kwargs):
         """The exit code, nothing on stdout, and each of the texts on stderr."""

@@ -164,6 +164,21 @@ class Stopped(Case):
             self.same(got, want)
 
     @unittest.skipIf(SANITIZED, "drivers leak")
+    def test_on_a_driver_whose_steps_take_long(self):
+        """An epoch there, one on the C path, and one there again."""
+        rusticl, env = self.driver("rusticl", RUSTICL_ENABLE="llvmpipe", TALLY_CACHE=None)  # compiled once
+        args = ("train", "count", "--length", "6", "--hidden", "4", "--batch", "16", "--train-size", "32", "--cell", "gru", "--layers",
+                "2", "--dropout", "0.3", "--shuffle", "--clip", "5", "--route", "exact")
+        name = path("slow.safetensors")
+        want = self.passes_json(*args, "--epochs", "3", "--device", "cpu")
+        begun = self.passes_json(*args, "--epochs", "1", "--device", rusticl, "--out", name, env=env)
+        self.assertEqual((begun["backend"], begun["fallbacks"]), ("opencl", 0))
+        for epochs, device in ("2", "cpu"), ("3", rusticl):
+            got = self.passes_json("train", "--resume", name, "--epochs", epochs, "--device", device, env=env)
+        self.assertEqual(got["backend"], "opencl")
+        self.same(got, want)
+
+    @unittest.skipIf(SANITIZED, "drivers leak")
     def test_the_route_is_that_of_the_file(self):
         pocl, env = self.pocl()
         name = path("route.safetensors")
