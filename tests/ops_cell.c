@@ -253,7 +253,8 @@ static void saturated_cells_have_no_gradient(void **state) {
 
 static void extreme_gradients(void **state) {
     (void)state;
-    static const float gradients[] = {0.0f, -0.0f, 1e-30f, 1e15f, -1e15f, 0x1p-126f, 0x1p-140f, -0x1p-149f, NAN};
+    static const float gradients[] = {0.0f,      -0.0f,      1e-30f,   1e15f,     -1e15f,           0x1p-126f,
+                                      0x1p-140f, -0x1p-149f, 0x1p-95f, -0x1p-95f, -0x1.fffffep-96f, NAN};
     enum { GRADIENTS = sizeof gradients / sizeof *gradients };
     for (int cell = 0; cell < TALLY_CELLS; cell++)
         for (size_t i = 0; i < GRADIENTS; i++)

@@ -327,6 +327,33 @@ static void saturated_sequences(void **state) {
         }
 }
 
+/* In a long sequence nothing is left of the last step's gradient at the first, not even denormals that halving rounds back to themselves. */
+static void vanished_gradients_are_zero(void **state) {
+    (void)state;
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        sizes s = {1, 3, 400, 5, (tally_cell)cell};
+        suite_case("%s: gradients over %zu steps", tally_cell_name(s.cell), s.steps);
+        arrays in = arrays_new(s), forward = arrays_new(s), backward = arrays_new(s);
+        suite_uniforms(in.part[W_HH], count_of(s, W_HH), -0.3f, 0.3f);
+        for (size_t i = 0; i < count_of(s, BIAS); i++)
+            in.part[BIAS][i] = 1; /* gates keep three quarters */
+        suite_uniforms(in.part[DH], count_of(s, DH), -0.9f, 0.9f);
+        run(the.device, s, (form){.with_dy = false}, &in, &forward, &backward);
+        for (size_t i = 0; i < count_of(s, DH); i++)
+            assert_true(backward.part[DH][i] == 0.0f && (!has(s, DC) || backward.part[DC][i] == 0.0f));
+        const float *gates = backward.part[GATES],
+                    *last = gates + (s.steps - 1) * s.columns; /* of the first unit's first gate */
+        for (size_t i = 0; i < s.columns; i++)
+            assert_true(last[i] != 0.0f);
+        for (size_t row = 0; row < shape_of(s, GATES).dims[0]; row++)
+            for (size_t i = 0; i < s.columns; i++)
+                assert_true(gates[row * s.steps * s.columns + i] == 0.0f);
+        arrays_free(&in);
+        arrays_free(&forward);
+        arrays_free(&backward);
+    }
+}
+
 /* Zeros of either sign everywhere: sums of them have one too. */
 static void zeros_keep_their_sign(void **state) {
     (void)state;
@@ -499,6 +526,7 @@ int ops_layer(void) {
         cmocka_unit_test(shared_by_groups),
         cmocka_unit_test(nan_stays_in_its_column),
         cmocka_unit_test(saturated_sequences),
+        cmocka_unit_test(vanished_gradients_are_zero),
         cmocka_unit_test(zeros_keep_their_sign),
         cmocka_unit_test(a_narrowed_state_gives_the_same),
         cmocka_unit_test(a_layer_reads_the_h_of_the_one_before),

@@ -55,9 +55,15 @@ static void lstm_cell(double gate[4], double c_prev, double *c, double *tanh_c, 
     *h = gate[3] * *tanh_c;
 }
 
+/* Gradients that have vanished are 0. */
+static double carried(double gradient) {
+    return fabs(gradient) < 0x1p-95 ? 0 : gradient;
+}
+
 static void lstm_cell_backward(double gate[4], double c_prev, double tanh_c, double dh, double *dc) {
     double i = gate[0], f = gate[1], g = gate[2], o = gate[3];
-    double dcell = *dc + dh * o * (1 - tanh_c * tanh_c);
+    dh = carried(dh);
+    double dcell = carried(*dc + dh * o * (1 - tanh_c * tanh_c));
     gate[0] = dcell * g * i * (1 - i);
     gate[1] = dcell * c_prev * f * (1 - f);
     gate[2] = dcell * i * (1 - g * g);
@@ -74,7 +80,9 @@ static void gru_cell(double gate[4], double h_prev, double *h) {
 }
 
 static void gru_cell_backward(double gate[4], double h_prev, double *dh) {
-    double n = gate[0], r = gate[1], z = gate[2], a = gate[3], dsum = *dh * (1 - z) * (1 - n * n);
+    double n = gate[0], r = gate[1], z = gate[2], a = gate[3], dsum;
+    *dh = carried(*dh);
+    dsum = *dh * (1 - z) * (1 - n * n);
     gate[0] = dsum;
     gate[1] = dsum * a * r * (1 - r);
     gate[2] = *dh * (h_prev - n) * z * (1 - z);
@@ -97,7 +105,7 @@ void reference_cell_backward(tally_cell cell, double gate[4], double previous, d
     else if (cell == TALLY_GRU)
         gru_cell_backward(gate, previous, dh);
     else
-        gate[0] = *dh * (1 - gate[0] * gate[0]);
+        gate[0] = carried(*dh) * (1 - gate[0] * gate[0]);
 }
 
 void reference_softmax(size_t classes, size_t stride, const double *logits, double *probabilities) {

@@ -39,9 +39,19 @@ static void lstm_cell(tl_bounded *gate, tl_bounded c_prev, tl_bounded *c, tl_bou
     *h = tl_bounded_mul(gate[3], *tanh_c);
 }
 
+/* The float may be on either side of the limit. */
+static tl_bounded carried(tl_bounded a) {
+    const double limit = 0x1p-95;
+    if (fabs(a.v) + a.e < limit)
+        return (tl_bounded){0, 0};
+    return (tl_bounded){a.v, fabs(a.v) - a.e < limit ? fmax(a.e, fabs(a.v)) : a.e};
+}
+
 static void lstm_cell_backward(tl_bounded *gate, tl_bounded c_prev, tl_bounded tanh_c, tl_bounded dh, tl_bounded *dc) {
     tl_bounded i = gate[0], f = gate[1], g = gate[2], o = gate[3];
-    tl_bounded dcell = tl_bounded_fma(tl_bounded_mul(dh, o), tl_bounded_fma(negative(tanh_c), tanh_c, one()), *dc);
+    dh = carried(dh);
+    tl_bounded dcell =
+        carried(tl_bounded_fma(tl_bounded_mul(dh, o), tl_bounded_fma(negative(tanh_c), tanh_c, one()), *dc));
     gate[0] = tl_bounded_mul(tl_bounded_mul(dcell, g), tl_bounded_fma(negative(i), i, i));
     gate[1] = tl_bounded_mul(tl_bounded_mul(dcell, c_prev), tl_bounded_fma(negative(f), f, f));
     gate[2] = tl_bounded_mul(tl_bounded_mul(dcell, i), tl_bounded_fma(negative(g), g, one()));
@@ -58,6 +68,7 @@ static void gru_cell(tl_bounded *gate, tl_bounded h_prev, tl_bounded *h) {
 
 static void gru_cell_backward(tl_bounded *gate, tl_bounded h_prev, tl_bounded *dh) {
     tl_bounded n = gate[0], r = gate[1], z = gate[2], a = gate[3];
+    *dh = carried(*dh);
     gate[0] = tl_bounded_mul(tl_bounded_mul(*dh, tl_bounded_sub(one(), z)), tl_bounded_fma(negative(n), n, one()));
     gate[1] = tl_bounded_mul(tl_bounded_mul(gate[0], a), tl_bounded_fma(negative(r), r, r));
     gate[2] = tl_bounded_mul(tl_bounded_mul(*dh, tl_bounded_sub(h_prev, n)), tl_bounded_fma(negative(z), z, z));
@@ -82,7 +93,7 @@ void tl_bounded_cell_backward(tally_cell cell, tl_bounded *gate, tl_bounded prev
     else if (cell == TALLY_GRU)
         gru_cell_backward(gate, previous, dh);
     else
-        gate[0] = tl_bounded_mul(*dh, tl_bounded_fma(negative(gate[0]), gate[0], one()));
+        gate[0] = tl_bounded_mul(carried(*dh), tl_bounded_fma(negative(gate[0]), gate[0], one()));
 }
 
 void tl_bounded_softmax(size_t classes, size_t stride, const tl_bounded *logits, tl_bounded *probabilities) {

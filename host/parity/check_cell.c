@@ -14,6 +14,7 @@ static const struct {
 } ranges[] = {{"ordinary", 6, 3},
               {"saturated", 100, 50},
               {"small", 0x1p-12f, 0x1p-12f},
+              {"vanishing", 6, 0x1p-94f},
               {"denormal", 0x1p-127f, 0x1p-128f},
               {"zero", 0, 0}};
 

@@ -139,7 +139,8 @@ TALLY_API size_t tally_cell_weights(tally_cell cell);
 TALLY_API tally_status tally_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                           const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
 /* Backward of it. gates: activated, replaced by the gradients of the pre-activations. dh [H, N]: gradient of h; the GRU's is
- * replaced by dh z, what goes to h_prev past the gates. dc [H, N], LSTM only: gradient of c from later steps, replaced by that of c_prev. */
+ * replaced by dh z, what goes to h_prev past the gates. dc [H, N], LSTM only: gradient of c from later steps, replaced by that of c_prev.
+ * A dh, or a gradient of c, below 2^-95 counts as 0 (tl_carried in cl/arith.h says why). */
 TALLY_API tally_status tally_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                            const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
 
