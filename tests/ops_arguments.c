@@ -326,6 +326,8 @@ static void wrong_tensors(void **state) {
             NULL);
     refused(tally_layer_state_new(the.device, TALLY_LSTM, 1, SIZE_MAX / 2, 1, 1, &lstm), TALLY_MEMORY,
             "tally_layer_state_new", NULL, NULL);
+    refused(tally_layer_state_new(the.device, TALLY_LSTM, SIZE_MAX / 4 + 1, 16, 1, 1, &lstm), TALLY_MEMORY,
+            "tally_layer_state_new", NULL, NULL);
     refused(tally_layer_state_new(the.device, TALLY_LSTM, 0, 1, 1, 1, &lstm), TALLY_USAGE, "tally_layer_state_new",
             "inputs", NULL);
 

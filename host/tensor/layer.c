@@ -11,10 +11,13 @@
 
 static tally_status new_state(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
                               size_t columns, tally_layer_state *state) {
-    size_t gates, more_steps;
-    if (!tl_size_mul(tl_cell_gates(cell), hidden, &gates) || !tl_size_add(steps, 1, &more_steps))
-        return tl_fail(TALLY_MEMORY, "tally_layer_state_new: %zu hidden units over %zu steps do not fit a size", hidden,
-                       steps);
+    size_t gates, more_steps, values, weights;
+    if (!tl_size_mul(tl_cell_gates(cell), hidden, &gates) || !tl_size_add(steps, 1, &more_steps) ||
+        !tl_size_add(inputs, hidden, &values) || !tl_size_mul(gates, values, &weights) ||
+        !tl_size_mul(weights, 32, &weights)) /* a backend's scratch, which does not check, has less than so many */
+        return tl_fail(TALLY_MEMORY,
+                       "tally_layer_state_new: %zu inputs and %zu hidden units over %zu steps do not fit a size",
+                       inputs, hidden, steps);
     const struct {
         tally_tensor *tensor;
         size_t features, steps;
