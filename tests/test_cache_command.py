@@ -174,6 +174,9 @@ class Pocl(Cached):
         # A route that is asked for is taken.
         said = self.train("--verbose", "--route", "exact", TALLY_MEASURE_ROUTE="any")
         self.assertIn("route exact, arithmetic", said)
+        # Kernels of another width have times of their own.
+        self.assertTrue(self.route(TALLY_CL_COLUMNS="1")[2])
+        self.assertFalse(self.route(TALLY_CL_COLUMNS="1")[2])
 
     def test_what_was_measured_decides(self):
         self.route()

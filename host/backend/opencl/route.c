@@ -166,14 +166,15 @@ static bool new_times(tl_cl_device *device, const char *name, tl_cl_route_times 
 }
 
 void tl_cl_choose_route(tl_cl_device *device) {
-    char name[TL_CACHE_NAME], *reason = device->base.route_reason;
+    char besides[sizeof WORK + 48], name[TL_CACHE_NAME], *reason = device->base.route_reason;
     const size_t size = sizeof device->base.route_reason;
     tl_cl_route_times times;
     if (not_measured(device)) {
         snprintf(reason, size, "%s", not_measured(device));
         return;
     }
-    tl_cl_cache_name(device, "route", WORK, name);
+    snprintf(besides, sizeof besides, WORK "; a work-item has %zu", device->width);
+    tl_cl_cache_name(device, "route", besides, name);
     char *text = strdup(tally_error_text());
     if (kept_times(name, &times) || new_times(device, name, &times)) {
         tl_cl_take_route(device, tl_cl_faster_route(times));
