@@ -1,4 +1,4 @@
-/* What times of the two routes mean, and their text. */
+/* What times of the two routes mean, and their text; and which products are too large for CLBlast. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "backend/opencl/opencl.h"
 #include "backend/opencl/route.h"
 
 static tally_route faster(uint64_t exact, uint64_t clblast) {
@@ -77,6 +78,38 @@ static void test_other_texts(void **state) {
     assert_false(tl_cl_read_route_times("exact 5 ns, clblast 7 ns\n\0x", 27, &times));
 }
 
+/* A matrix behind offset elements of a tensor of as many columns. */
+static tally_tensor matrix(size_t offset, size_t rows, size_t columns) {
+    return (tally_tensor){.ndim = 2, .shape = {rows, columns}, .stride = {columns, 1}, .offset = offset};
+}
+
+static bool counts(tally_tensor a, tally_tensor b, tally_tensor c) {
+    return tl_cl_clblast_counts(&a, &b, &c, a.shape[1]);
+}
+
+static void test_clblast_counts_in_an_int(void **state) {
+    (void)state;
+    const size_t m = 4096, n = 4096, k = 1024, most = INT32_MAX, far = most - m * n;
+    assert_true(counts(matrix(0, m, k), matrix(0, k, n), matrix(0, m, n)));
+    assert_true(counts(matrix(0, m, k), matrix(0, k, n), matrix(far, m, n)));
+    assert_false(counts(matrix(0, m, k), matrix(0, k, n), matrix(far + 1, m, n)));
+    assert_false(counts(matrix(most - m * k + 1, m, k), matrix(0, k, n), matrix(0, m, n)));
+    assert_false(counts(matrix(0, m, k), matrix(most - k * n + 1, k, n), matrix(0, m, n)));
+    assert_false(counts(matrix(0, m, k), matrix(most + 1, k, n), matrix(0, m, n)));
+    /* All steps of a layer. */
+    assert_false(counts(matrix(0, m, 8), matrix(0, 8, n * 128), matrix(0, m, n * 128)));
+    /* A step of it: rows that are far apart. */
+    tally_tensor step = matrix(n, m, n);
+    step.stride[0] = n * 128;
+    assert_false(counts(matrix(0, m, k), matrix(0, k, n), step));
+    step.stride[0] = n * 127;
+    assert_true(counts(matrix(0, m, k), matrix(0, k, n), step));
+    assert_false(counts(matrix(0, most + 1, 1), matrix(0, 1, 1), matrix(0, most + 1, 1)));
+    /* Copies are larger than a matrix of one row. */
+    assert_true(counts(matrix(0, 1, 32), matrix(0, 32, 1 << 20), matrix(0, 1, 1 << 20)));
+    assert_false(counts(matrix(0, 1, 32), matrix(0, 32, 1 << 22), matrix(0, 1, 1 << 22)));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_faster_one_is_taken),
@@ -84,6 +117,7 @@ int main(void) {
         cmocka_unit_test(test_the_median),
         cmocka_unit_test(test_text_and_back),
         cmocka_unit_test(test_other_texts),
+        cmocka_unit_test(test_clblast_counts_in_an_int),
     };
     return cmocka_run_group_tests_name("route", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "backend/opencl/opencl.h"
 #include "backend/view.h"
 #include "core/fail.h"
+#include "core/size.h"
 
 #include <clblast_c.h>
 #include <pthread.h>
@@ -24,12 +25,33 @@ bool tl_cl_clblast_supports(const tally_tensor *a, const tally_tensor *b, const 
     return row_major(a) && row_major(b) && row_major(c);
 }
 
+/* Rows and columns that CLBlast copies a matrix to at most, for its tiles. */
+static size_t padded(size_t n) {
+    enum { TILE = 256 };
+    return (n / TILE + 1) * TILE;
+}
+
+/* Whether the matrix ends where an int still counts. */
+static bool counted(const tally_tensor *t) {
+    size_t last;
+    return t->shape[0] <= INT32_MAX && t->shape[1] <= INT32_MAX && t->offset <= INT32_MAX &&
+           tl_size_mul(t->shape[0], leading(t), &last) && last <= INT32_MAX - t->offset;
+}
+
+bool tl_cl_clblast_counts(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c, size_t k) {
+    if (!counted(a) || !counted(b) || !counted(c))
+        return false;
+    size_t m = padded(c->shape[0]), n = padded(c->shape[1]),
+           inner = padded(k); /* no product of two is too large for a size */
+    return m * inner + inner * n + m * n <= INT32_MAX;
+}
+
 tally_status tl_cl_clblast_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a,
                                 const tally_tensor *b, float beta, const tally_tensor *c) {
     tl_cl_device *device = tl_cl_device_of(c);
     size_t k = a->shape[transpose_a ? 0 : 1];
-    /* Its loops would be cut short like any; a chain of tally's goes on in the next launch. */
-    if (!tl_cl_sum_supports(device, k))
+    /* Its loops would be cut short like any, where a chain of tally's goes on in the next launch; tally's kernels count in 64 bits. */
+    if (!tl_cl_sum_supports(device, k) || !tl_cl_clblast_counts(a, b, c, k))
         return tl_cl_gemm(transpose_a, transpose_b, alpha, a, b, beta, c);
     pthread_mutex_lock(&clblast);
     CLBlastStatusCode code =
@@ -54,7 +76,8 @@ tally_status tl_cl_clblast_accumulate(const tally_tensor *left, const tally_tens
     if (rows) {
         tally_tensor all_left = tl_view_rows(left, steps), all_right = tl_view_rows(right, steps);
         if (tl_cl_sum_supports(tl_cl_device_of(left), all_left.shape[1]) &&
-            tl_cl_clblast_supports(&all_left, &all_right, gradient))
+            tl_cl_clblast_supports(&all_left, &all_right, gradient) &&
+            tl_cl_clblast_counts(&all_left, &all_right, gradient, all_left.shape[1]))
             return tl_cl_clblast_gemm(false, true, 1.0f, &all_left, &all_right, 1.0f, gradient);
     }
     return tl_cl_accumulate(left, right, gradient);

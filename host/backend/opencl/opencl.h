@@ -132,6 +132,9 @@ bool tl_cl_accumulate_group(const tally_tensor *left, const tally_tensor *right,
 
 /* clblast.c: products through CLBlast. */
 bool tl_cl_clblast_supports(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c);
+/* Whether the matrices of a product of sums over k, and CLBlast's copies of them, are small enough for it: its kernels count in 32
+ * bits, and it does not check. */
+bool tl_cl_clblast_counts(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c, size_t k);
 tally_status tl_cl_clblast_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a,
                                 const tally_tensor *b, float beta, const tally_tensor *c);
 tally_status tl_cl_clblast_accumulate(const tally_tensor *left, const tally_tensor *right,
