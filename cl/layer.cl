@@ -1,5 +1,6 @@
 #include "arith_opencl.h"
 #include "view.h"
+#include "layer_arguments.h"
 
 /* Kernels are written for any cell and made for each, with its number as a constant. */
 #define LSTM 0
@@ -35,10 +36,14 @@ TEMPLATE void cell_backward(const int cell, TL_F *gate, TL_F previous, TL_F tanh
 
 /* The gate math alone, for any strides: TL_W columns of one unit a work-item. What the cell does not have is not looked at. */
 #define GATE(g) (gates + AT2(gates, (g)*hidden + unit, column))
+#define GATES_ARGUMENTS                                                                                                \
+    ulong hidden, global float *gates, VIEW2(gates), global const float *previous, VIEW2(previous), global float *c,   \
+        VIEW2(c), global float *tanh_c, VIEW2(tanh_c), global float *h, VIEW2(h)
+#define GATES_BACKWARD_ARGUMENTS                                                                                       \
+    ulong hidden, global float *gates, VIEW2(gates), global const float *previous, VIEW2(previous),                    \
+        global const float *tanh_c, VIEW2(tanh_c), global float *dh, VIEW2(dh), global float *dc, VIEW2(dc)
 
-TEMPLATE void gates_forward(const int cell, ulong hidden, global float *gates, VIEW2(gates), global const float *previous,
-                            VIEW2(previous), global float *c, VIEW2(c), global float *tanh_c, VIEW2(tanh_c),
-                            global float *h, VIEW2(h), ulong columns) {
+TEMPLATE void gates_forward(const int cell, GATES_ARGUMENTS, ulong columns) {
     ulong column = get_global_id(0) * TL_W, unit = get_global_id(1);
     if (column >= columns)
         return;
@@ -60,9 +65,7 @@ TEMPLATE void gates_forward(const int cell, ulong hidden, global float *gates, V
     tl_store(h + AT2(h, unit, column), h_column, n, new_h);
 }
 
-TEMPLATE void gates_backward(const int cell, ulong hidden, global float *gates, VIEW2(gates),
-                             global const float *previous, VIEW2(previous), global const float *tanh_c, VIEW2(tanh_c),
-                             global float *dh, VIEW2(dh), global float *dc, VIEW2(dc), ulong columns) {
+TEMPLATE void gates_backward(const int cell, GATES_BACKWARD_ARGUMENTS, ulong columns) {
     ulong column = get_global_id(0) * TL_W, unit = get_global_id(1);
     if (column >= columns)
         return;
@@ -88,8 +91,11 @@ TEMPLATE void gates_backward(const int cell, ulong hidden, global float *gates, 
         tl_store(dh + AT2(dh, unit, column), dh_column, n, gradient);
 }
 
+/* late: else all start at 0, and starts is not read. */
+#define LATE_ARGUMENTS int late, global const int *starts, ulong starts_offset
+
 /* The steps at which columns start, where they do not all start at 0, to be compared with the one that is on; else 0. */
-static TL_F starts_of(int late, global const int *starts, ulong starts_offset, ulong column, ulong n) {
+static TL_F starts_of(LATE_ARGUMENTS, ulong column, ulong n) {
     float lanes[TL_W];
     #pragma unroll
     for (uint l = 0; l < TL_W; l++)
@@ -120,23 +126,12 @@ TEMPLATE void accumulate(const int cell, const int first_gate, TL_F acc[ROWS], c
     }
 }
 
-TEMPLATE void layer_forward(const int cell, ulong inputs, ulong hidden, ulong steps, global const float *w_ih,
-                            ulong w_ih_offset, global const float *w_hh, ulong w_hh_offset, global const float *bias,
-                            ulong bias_offset, global const float *x, VIEW3(x), global float *gates, VIEW3(gates),
-                            global float *c, VIEW3(c), global float *h, VIEW3(h), global float *tanh_c, VIEW3(tanh_c),
-                            int late, global const int *starts, ulong starts_offset, ulong columns) {
+TEMPLATE void layer_forward(const int cell, FORWARD_ARGUMENTS, LATE_ARGUMENTS, ulong columns) {
     ulong column = get_global_id(0) * TL_W;
     if (column >= columns)
         return;
     ulong n = columns - column;
-    w_ih += w_ih_offset;
-    w_hh += w_hh_offset;
-    bias += bias_offset;
-    x += x_offset + column;
-    gates += gates_offset + column;
-    c += c_offset + column;
-    h += h_offset + column;
-    tanh_c += tanh_c_offset + column;
+    FORWARD_FROM(column);
     TL_F begin = starts_of(late, starts, starts_offset, column, n), zero = TL_SPLAT(0.0f);
     for (ulong t = 0; t < steps; t++) {
         TL_F now = TL_SPLAT((float)t);
@@ -177,23 +172,13 @@ TEMPLATE void layer_forward(const int cell, ulong inputs, ulong hidden, ulong st
 /* How many hidden units' gradients are summed at a time. */
 #define BACK_UNITS 8
 
-/* The gradients of the weights and dx are products that follow. previous: c, the GRU's h. has_dy: else dy is not read. */
-TEMPLATE void layer_backward(const int cell, ulong hidden, ulong steps, global const float *w_hh, ulong w_hh_offset,
-                             global float *gates, VIEW3(gates), global const float *previous, VIEW3(previous),
-                             global const float *tanh_c, VIEW3(tanh_c), int has_dy, global const float *dy, VIEW3(dy),
-                             global float *dh, ulong dh_offset, global float *dc, ulong dc_offset, int late,
-                             global const int *starts, ulong starts_offset, ulong columns) {
+/* The gradients of the weights and dx are products that follow. */
+TEMPLATE void layer_backward(const int cell, BACKWARD_ARGUMENTS, LATE_ARGUMENTS, ulong columns) {
     ulong column = get_global_id(0) * TL_W;
     if (column >= columns)
         return;
     ulong n = columns - column;
-    w_hh += w_hh_offset;
-    gates += gates_offset + column;
-    previous += previous_offset + column;
-    tanh_c += tanh_c_offset + column;
-    dy += dy_offset + column;
-    dh += dh_offset + column;
-    dc += dc_offset + column;
+    BACKWARD_FROM(column);
     TL_F begin = starts_of(late, starts, starts_offset, column, n), zero = TL_SPLAT(0.0f);
     for (ulong t = steps; t-- > 0;) {
         TL_F now = TL_SPLAT((float)t);
@@ -243,34 +228,20 @@ TEMPLATE void layer_backward(const int cell, ulong hidden, ulong steps, global c
 
 /* See tally_cell_forward, tally_cell_backward, tally_layer_forward and tally_layer_backward. */
 #define KERNELS(cell, name)                                                                                            \
-    kernel void tally_##name##_gates(ulong hidden, global float *gates, VIEW2(gates), global const float *previous,    \
-                                     VIEW2(previous), global float *c, VIEW2(c), global float *tanh_c, VIEW2(tanh_c),  \
-                                     global float *h, VIEW2(h), ulong columns) {                                       \
+    kernel void tally_##name##_gates(GATES_ARGUMENTS, ulong columns) {                                                 \
         gates_forward(cell, hidden, gates, VIEW2_OF(gates), previous, VIEW2_OF(previous), c, VIEW2_OF(c), tanh_c,      \
                       VIEW2_OF(tanh_c), h, VIEW2_OF(h), columns);                                                      \
     }                                                                                                                  \
-    kernel void tally_##name##_gates_backward(                                                                         \
-        ulong hidden, global float *gates, VIEW2(gates), global const float *previous, VIEW2(previous),                \
-        global const float *tanh_c, VIEW2(tanh_c), global float *dh, VIEW2(dh), global float *dc, VIEW2(dc),           \
-        ulong columns) {                                                                                               \
+    kernel void tally_##name##_gates_backward(GATES_BACKWARD_ARGUMENTS, ulong columns) {                               \
         gates_backward(cell, hidden, gates, VIEW2_OF(gates), previous, VIEW2_OF(previous), tanh_c, VIEW2_OF(tanh_c),   \
                        dh, VIEW2_OF(dh), dc, VIEW2_OF(dc), columns);                                                   \
     }                                                                                                                  \
-    kernel void tally_##name##_forward(                                                                                \
-        ulong inputs, ulong hidden, ulong steps, global const float *w_ih, ulong w_ih_offset,                          \
-        global const float *w_hh, ulong w_hh_offset, global const float *bias, ulong bias_offset,                      \
-        global const float *x, VIEW3(x), global float *gates, VIEW3(gates), global float *c, VIEW3(c),                 \
-        global float *h, VIEW3(h), global float *tanh_c, VIEW3(tanh_c), int late, global const int *starts,            \
-        ulong starts_offset, ulong columns) {                                                                          \
+    kernel void tally_##name##_forward(FORWARD_ARGUMENTS, LATE_ARGUMENTS, ulong columns) {                             \
         layer_forward(cell, inputs, hidden, steps, w_ih, w_ih_offset, w_hh, w_hh_offset, bias, bias_offset, x,         \
                       VIEW3_OF(x), gates, VIEW3_OF(gates), c, VIEW3_OF(c), h, VIEW3_OF(h), tanh_c, VIEW3_OF(tanh_c),   \
                       late, starts, starts_offset, columns);                                                           \
     }                                                                                                                  \
-    kernel void tally_##name##_backward(                                                                               \
-        ulong hidden, ulong steps, global const float *w_hh, ulong w_hh_offset, global float *gates, VIEW3(gates),     \
-        global const float *previous, VIEW3(previous), global const float *tanh_c, VIEW3(tanh_c), int has_dy,          \
-        global const float *dy, VIEW3(dy), global float *dh, ulong dh_offset, global float *dc, ulong dc_offset,       \
-        int late, global const int *starts, ulong starts_offset, ulong columns) {                                      \
+    kernel void tally_##name##_backward(BACKWARD_ARGUMENTS, LATE_ARGUMENTS, ulong columns) {                           \
         layer_backward(cell, hidden, steps, w_hh, w_hh_offset, gates, VIEW3_OF(gates), previous, VIEW3_OF(previous),   \
                        tanh_c, VIEW3_OF(tanh_c), has_dy, dy, VIEW3_OF(dy), dh, dh_offset, dc, dc_offset, late, starts, \
                        starts_offset, columns);                                                                        \

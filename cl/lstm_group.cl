@@ -4,6 +4,7 @@
  * chain goes through. Every work-item reaches every barrier; one beyond the last column does nothing between them. */
 #include "arith_opencl.h"
 #include "view.h"
+#include "layer_arguments.h"
 
 #if TL_W == 1
 
@@ -18,24 +19,13 @@ static float4 gate_weights(global const float *w_ih, global const float *w_hh, u
 
 /* See tally_lstm_forward. A step's inputs and the hidden values before it are rows of `wide` columns, twice: of this step and of the next;
  * the cells' are behind them. */
-kernel void tally_lstm_group_forward(ulong inputs, ulong hidden, ulong steps, global const float *w_ih,
-                                     ulong w_ih_offset, global const float *w_hh, ulong w_hh_offset,
-                                     global const float *bias, ulong bias_offset, global const float *x, VIEW3(x),
-                                     global float *gates, VIEW3(gates), global float *c, VIEW3(c), global float *h,
-                                     VIEW3(h), global float *tanh_c, VIEW3(tanh_c), uint wide, uint kept,
-                                     local float4 *near, local float *room, ulong columns) {
+kernel void tally_lstm_group_forward(FORWARD_ARGUMENTS, uint wide, uint kept, local float4 *near, local float *room,
+                                     ulong columns) {
     uint item = get_local_id(0), items = get_local_size(0), at = item % wide, lane = item / wide, lanes = items / wide;
     uint ins = inputs, units = hidden, rows = ins + units;
     ulong column = get_group_id(0) * wide + at;
     bool here = column < columns;
-    w_ih += w_ih_offset;
-    w_hh += w_hh_offset;
-    bias += bias_offset;
-    x += x_offset + column;
-    gates += gates_offset + column;
-    c += c_offset + column;
-    h += h_offset + column;
-    tanh_c += tanh_c_offset + column;
+    FORWARD_FROM(column);
     local float *now = room + at, *next = now + rows * wide, *cells = next + rows * wide;
     for (uint i = item; i < kept * units; i += items)
         near[i] = gate_weights(w_ih, w_hh, ins, units, i % units, i / units);
@@ -74,22 +64,13 @@ kernel void tally_lstm_group_forward(ulong inputs, ulong hidden, ulong steps, gl
 
 /* See tally_lstm_backward. In local memory: a step's gradients of the gates, 4 hidden rows, and of h and c, which only the work-item of
  * their (unit, column) reads. */
-kernel void tally_lstm_group_backward(ulong hidden, ulong steps, global const float *w_hh, ulong w_hh_offset,
-                                      global float *gates, VIEW3(gates), global const float *c, VIEW3(c),
-                                      global const float *tanh_c, VIEW3(tanh_c), int has_dy, global const float *dy,
-                                      VIEW3(dy), global float *dh, ulong dh_offset, global float *dc, ulong dc_offset,
-                                      uint wide, uint kept, local float *near, local float *room, ulong columns) {
+kernel void tally_lstm_group_backward(BACKWARD_ARGUMENTS, uint wide, uint kept, local float *near, local float *room,
+                                      ulong columns) {
     uint item = get_local_id(0), items = get_local_size(0), at = item % wide, lane = item / wide, lanes = items / wide;
     uint units = hidden, rows = 4 * units;
     ulong column = get_group_id(0) * wide + at;
     bool here = column < columns;
-    w_hh += w_hh_offset;
-    gates += gates_offset + column;
-    c += c_offset + column;
-    tanh_c += tanh_c_offset + column;
-    dy += dy_offset + column;
-    dh += dh_offset + column;
-    dc += dc_offset + column;
+    BACKWARD_FROM(column);
     local float *dgates = room + at, *now_dh = dgates + rows * wide, *now_dc = now_dh + units * wide;
     for (uint i = item; i < kept * units; i += items)
         near[i] = w_hh[i];
@@ -104,8 +85,8 @@ kernel void tally_lstm_group_backward(ulong hidden, ulong steps, global const fl
                 new_dh = new_dh + dy[unit * dy_plane + t * dy_row];
             for (uint g = 0; g < 4; g++)
                 gate[g] = gates[(g * units + unit) * gates_plane + t * gates_row];
-            tl_lstm_cell_backward(gate, c[unit * c_plane + t * c_row], tanh_c[unit * tanh_c_plane + t * tanh_c_row],
-                                  new_dh, &new_dc);
+            tl_lstm_cell_backward(gate, previous[unit * previous_plane + t * previous_row],
+                                  tanh_c[unit * tanh_c_plane + t * tanh_c_row], new_dh, &new_dc);
             for (uint g = 0; g < 4; g++)
                 gates[(g * units + unit) * gates_plane + t * gates_row] = dgates[(g * units + unit) * wide] = gate[g];
             now_dc[unit * wide] = new_dc;
