@@ -56,7 +56,7 @@ static bool names(const tally_device_info *info, const char *part) {
     return strcasestr(info->name, part) || strcasestr(info->platform, part);
 }
 
-/* NULL where there is none. A part of a name must not mean two devices of which neither has it as its whole name. */
+/* The first of those that are meant; NULL where there is none. */
 static const tally_device_info *choose(const tally_device_list *list, const char *selector) {
     const tally_device_info *gpu = first_of_type(list, TALLY_DEVICE_GPU);
     if (strcasecmp(selector, "auto") == 0)
