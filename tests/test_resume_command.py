@@ -462,6 +462,8 @@ class Log(Case):
     def test_that_cannot_be_written(self):
         self.fails(IO, "--log " + path("nowhere/log") + ": No such file", args=(*SMALL, "--log", path("nowhere/log")))
         self.fails(IO, "--log " + folder.name + ": Is a directory", args=(*SMALL, "--log", folder.name))
+        model = path("m")
+        self.fails(USAGE, "option --log: " + model + " is the model's file", args=(*SMALL, "--out", model, "--log", model))
         outcome = tally(*SMALL, "--epochs", "3", "--json", "--log", "/dev/full")
         self.assertEqual(outcome.code, IO)
         self.assertEqual(outcome.err, "tally: --log /dev/full: No space left on device\n")

@@ -39,6 +39,14 @@ static int check_out(const char *path) {
     return result;
 }
 
+static bool same_file(const char *a, const char *b) {
+    struct stat at_a, at_b;
+    if (a == NULL || b == NULL)
+        return false;
+    return strcmp(a, b) == 0 ||
+           (stat(a, &at_a) == 0 && stat(b, &at_b) == 0 && at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino);
+}
+
 /* A device for each, as for a run alone: what it counts is that run's. */
 static int train_each(train_arguments *a, const task_data *data) {
     compare *c = &a->compare;
@@ -224,6 +232,8 @@ int command_train(int argc, char **argv) {
         return checked;
     if (a.out != NULL && check_out(a.out) != TALLY_OK)
         return TALLY_IO;
+    if (same_file(a.out, a.schedule.log))
+        return command_misused(a.task->help.command, "option --log: %s is the model's file", a.schedule.log);
     a.device.quiet = a.quiet;
     task_data data = {.train = NULL};
     int result = a.task->open(&a.choice, &data);

@@ -154,10 +154,16 @@ static void network(tl_launch *l, const plan *p, const tl_batch *batch) {
 }
 
 /* A worker takes slices until there is none, which counts, too. */
-static void take(tl_launch *l, plan *p, size_t slices) {
+static void take(tl_launch *l, const plan *p) {
     buffer(l, p->taken);
     tl_launch_int(l, (cl_int)p->taken_before);
-    p->taken_before += (cl_uint)(slices + p->workers);
+}
+
+static tally_status run_workers(tl_launch *l, plan *p, size_t columns, size_t slices) {
+    tally_status status = tl_launch_run_items(l, columns, p->workers);
+    if (!status)
+        p->taken_before += (cl_uint)(slices + p->workers);
+    return status;
 }
 
 /* The slices from first to end - 1, and their sums to the gradient. */
@@ -171,10 +177,10 @@ static tally_status train_slices(plan *p, const tl_batch *batch, size_t first, s
     tl_launch_number(&l, n->parameters);
     buffer(&l, p->rooms);
     tl_launch_number(&l, p->room);
-    take(&l, p, end - first);
+    take(&l, p);
     tl_launch_number(&l, first);
     tl_launch_number(&l, end);
-    tally_status status = tl_launch_run_items(&l, batch->x.shape[2], p->workers);
+    tally_status status = run_workers(&l, p, batch->x.shape[2], end - first);
     if (status)
         return status;
     l = tl_launch_start(&batch->x, TL_CL_MERGE);
@@ -204,6 +210,6 @@ tally_status tl_cl_predict(tl_plan *base, const tl_batch *batch) {
     tl_launch_view(&l, &batch->probabilities, 2);
     buffer(&l, p->rooms);
     tl_launch_number(&l, p->room);
-    take(&l, p, slices_of(batch->x.shape[2]));
-    return tl_launch_run_items(&l, batch->x.shape[2], p->workers);
+    take(&l, p);
+    return run_workers(&l, p, batch->x.shape[2], slices_of(batch->x.shape[2]));
 }
