@@ -340,6 +340,17 @@ class Npy(Files):
         self.fails(USAGE, f"option --hold-out: 0.2, but the run in {name} was begun with none",
                    args=("train", "--resume", name, *files, "--hold-out", "0.2"))
 
+    def test_data_are_never_written_over(self):
+        for option, name, more in (("x", self.x, ()), ("y", self.y, ()),
+                                   ("test-x", self.test_x, ("--test-x", self.test_x, "--test-y", self.test_y))):
+            before = os.stat(name)
+            for written in (("--out",), ("--log",), ("--compare", "lstm", "--curves")):
+                self.fails(USAGE, f"options {written[-1]} and --{option} name one file, {name}",
+                           args=(*self.own, *more, *written, os.path.join(folder.name, ".", os.path.basename(name))))
+            after = os.stat(name)
+            self.assertEqual((after.st_ino, after.st_size, after.st_mtime_ns),
+                             (before.st_ino, before.st_size, before.st_mtime_ns))
+
     def test_eval_and_predict_need_the_model_and_the_data(self):
         name = path("own.safetensors")
         self.passes_json(*self.own, "--hold-out", "0", "--out", name)

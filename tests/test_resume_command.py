@@ -459,11 +459,19 @@ class Log(Case):
             for line in file.read().splitlines()[:-1]:
                 json.loads(line)
 
+    def test_it_is_no_model(self):
+        name = path("log-and-model")
+        for log in (name, os.path.join(folder.name, ".", "log-and-model")):
+            self.fails(USAGE, f"options --out and --log name one file, {log}", args=(*SMALL, "--out", name, "--log", log))
+        self.assertFalse(os.path.exists(name))
+        self.passes_json(*SMALL, "--epochs", "1", "--out", name)
+        self.fails(USAGE, f"options --resume and --log name one file, {name}",
+                   args=("train", "--resume", name, "--epochs", "2", "--log", name, "--out", path("another")))
+        self.passes_json("train", "--resume", name, "--epochs", "2", "--out", os.path.join(folder.name, ".", "log-and-model"))
+
     def test_that_cannot_be_written(self):
         self.fails(IO, "--log " + path("nowhere/log") + ": No such file", args=(*SMALL, "--log", path("nowhere/log")))
         self.fails(IO, "--log " + folder.name + ": Is a directory", args=(*SMALL, "--log", folder.name))
-        model = path("m")
-        self.fails(USAGE, "option --log: " + model + " is the model's file", args=(*SMALL, "--out", model, "--log", model))
         outcome = tally(*SMALL, "--epochs", "3", "--json", "--log", "/dev/full")
         self.assertEqual(outcome.code, IO)
         self.assertEqual(outcome.err, "tally: --log /dev/full: No space left on device\n")

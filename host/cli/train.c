@@ -1,51 +1,10 @@
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "options.h"
+#include "paths.h"
 #include "train_run.h"
-
-/* Fails now rather than when training is over: the file will be renamed into place, so its folder must take it. */
-static int check_out(const char *path) {
-    struct stat at;
-    if (*path == '\0')
-        return command_fail(TALLY_IO, "--out: the file's name is empty");
-    bool there = stat(path, &at) == 0;
-    if (!there && errno != ENOENT && errno != ENOTDIR) /* of its folder more is said below */
-        return command_fail(TALLY_IO, "--out %s: %s", path, strerror(errno));
-    if (there && !S_ISREG(at.st_mode))
-        return command_fail(TALLY_IO, "--out %s: %s", path,
-                            S_ISDIR(at.st_mode) ? "it is a directory" : "it is there and is not a regular file");
-    if (there && access(path, W_OK) != 0)
-        return command_fail(TALLY_IO, "--out %s: %s", path, strerror(errno));
-    const char *slash = strrchr(path, '/');
-    if (slash != NULL && slash[1] == '\0')
-        return command_fail(TALLY_IO, "--out %s: it names a directory", path);
-    size_t length = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    char *folder = strndup(slash == NULL ? "." : path, length);
-    if (folder == NULL)
-        return command_fail(TALLY_MEMORY, "no memory left for the name of a folder");
-    int result = TALLY_OK;
-    if (stat(folder, &at) != 0)
-        result = command_fail(TALLY_IO, "--out %s: its folder %s: %s", path, folder, strerror(errno));
-    else if (!S_ISDIR(at.st_mode))
-        result = command_fail(TALLY_IO, "--out %s: %s is not a directory", path, folder);
-    else if (access(folder, W_OK | X_OK) != 0)
-        result = command_fail(TALLY_IO, "--out %s: its folder %s: %s", path, folder, strerror(errno));
-    free(folder);
-    return result;
-}
-
-static bool same_file(const char *a, const char *b) {
-    struct stat at_a, at_b;
-    if (a == NULL || b == NULL)
-        return false;
-    return strcmp(a, b) == 0 ||
-           (stat(a, &at_a) == 0 && stat(b, &at_b) == 0 && at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino);
-}
 
 /* A device for each, as for a run alone: what it counts is that run's. */
 static int train_each(train_arguments *a, const task_data *data) {
@@ -207,6 +166,25 @@ static int parse(train_arguments *a, option options[MAX_OPTIONS], int argc, char
     return result;
 }
 
+static int check_paths(const train_arguments *a) {
+    const task_files *f = &a->choice.files;
+    /* The model to go on from may be written over, but by a model. */
+    const path_option resumed[] = {{"resume", a->schedule.resume, false}, {"log", a->schedule.log, true}};
+    const path_option all[] = {{"out", a->out, true},
+                               {"log", a->schedule.log, true},
+                               {"curves", a->compare.curves, true},
+                               {"x", f->x, false},
+                               {"y", f->y, false},
+                               {"lengths", f->lengths, false},
+                               {"test-x", f->test_x, false},
+                               {"test-y", f->test_y, false},
+                               {"test-lengths", f->test_lengths, false}};
+    int result = paths_check_apart(resumed, sizeof resumed / sizeof *resumed, a->task->help.command);
+    if (result == TALLY_OK)
+        result = paths_check_apart(all, sizeof all / sizeof *all, a->task->help.command);
+    return result == TALLY_OK && a->out != NULL ? paths_check_out(a->out) : result;
+}
+
 int command_train(int argc, char **argv) {
     train_arguments a;
     option options[MAX_OPTIONS];
@@ -230,10 +208,9 @@ int command_train(int argc, char **argv) {
         checked = a.task->check(&a.choice);
     if (checked != TALLY_OK)
         return checked;
-    if (a.out != NULL && check_out(a.out) != TALLY_OK)
-        return TALLY_IO;
-    if (same_file(a.out, a.schedule.log))
-        return command_misused(a.task->help.command, "option --log: %s is the model's file", a.schedule.log);
+    checked = check_paths(&a);
+    if (checked != TALLY_OK)
+        return checked;
     a.device.quiet = a.quiet;
     task_data data = {.train = NULL};
     int result = a.task->open(&a.choice, &data);
