@@ -161,8 +161,8 @@ class Bench(BenchCase):
         with open(name, "w") as file:
             file.write("[\n{]")
         self.fails(DATA, f"--compare {name}: line 2 is not JSON", args=(*COUNT, "--compare", name))
-        self.fails(DATA, "--compare /nowhere: No such file", args=(*COUNT, "--compare", "/nowhere"))
-        self.fails(DATA, "--compare /: Is a directory", args=(*COUNT, "--compare", "/"))
+        self.fails(IO, "--compare /nowhere: No such file", args=(*COUNT, "--compare", "/nowhere"))
+        self.fails(IO, "--compare /: Is a directory", args=(*COUNT, "--compare", "/"))
 
     def test_what_is_not_there(self):
         self.fails(USAGE, "no workload 'cout'; did you mean count?", "Try: tally bench --help",

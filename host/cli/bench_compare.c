@@ -50,22 +50,19 @@ static int check(const char *path, const json_t *old) {
 int bench_compare_load(const char *path, json_t **old) {
     FILE *file = fopen(path, "re");
     if (file == NULL)
-        return command_fail(TALLY_DATA, "--compare %s: %s", path, strerror(errno));
+        return command_fail(TALLY_IO, "--compare %s: %s", path, strerror(errno));
     json_error_t error;
     errno = 0;
     *old = json_loadf(file, 0, &error);
     int reading = ferror(file) ? errno : 0;
     fclose(file);
+    int result;
     if (reading != 0)
-        command_fail(TALLY_DATA, "--compare %s: %s", path, strerror(reading));
+        result = command_fail(TALLY_IO, "--compare %s: %s", path, strerror(reading));
     else if (*old == NULL)
-        command_fail(TALLY_DATA, "--compare %s: line %d is not JSON: %s", path, error.line, error.text);
-    if (reading != 0 || *old == NULL) {
-        json_decref(*old);
-        *old = NULL;
-        return TALLY_DATA;
-    }
-    int result = check(path, *old);
+        result = command_fail(TALLY_DATA, "--compare %s: line %d is not JSON: %s", path, error.line, error.text);
+    else
+        result = check(path, *old);
     if (result != TALLY_OK) {
         json_decref(*old);
         *old = NULL;

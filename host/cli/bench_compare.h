@@ -8,7 +8,7 @@
 
 typedef enum bench_digests { BENCH_NOT_COMPARED, BENCH_EQUAL, BENCH_DIFFERENT } bench_digests;
 
-/* TALLY_OK, and the caller decrefs *old; or TALLY_DATA or TALLY_MEMORY, said on stderr. */
+/* TALLY_OK, and the caller decrefs *old; or TALLY_DATA or TALLY_IO, said on stderr. */
 int bench_compare_load(const char *path, json_t **old);
 
 /* Ms a step of the same workload, device and route in old; 0 if it is not there. */
