@@ -90,9 +90,11 @@ class Usage(Case):
         self.fails(USAGE, "usage: tally", args=())
         self.fails(USAGE, "unknown command 'trian'; did you mean train?", "usage: tally", args=("trian",))
         self.fails(USAGE, "unknown command 'xyzzy'\n", args=("help", "xyzzy"))
+        self.fails(USAGE, "unknown option '--verison'; did you mean --version?", args=("--verison",))
 
     def test_operands(self):
-        self.fails(USAGE, "which task?", args=("train",))
+        for args in ((), ("--epochs", "3"), ("--data", "mnist"), ("--x", "x.npy", "--y", "y.npy")):
+            self.fails(USAGE, "which task?", args=("train", *args))
         self.fails(USAGE, "unknown task 'sums'; there is count", args=("train", "sums"))
         self.fails(USAGE, "'count' is too much", args=("train", "count", "count"))
         self.fails(USAGE, "which FILE?", args=("eval",))

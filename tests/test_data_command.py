@@ -99,6 +99,7 @@ class Help(Case):
                              ("npy", {"epochs": "12", "batch": "128", "hidden": "128", "hold-out": "0.1"}):
             asked = self.passes(tally("train", task, "--help"))
             self.assertEqual(asked, self.passes(tally("train", "--quiet", "--lr", "1", task, "--bad", "--help")))
+            self.assertEqual(asked, self.passes(tally("train", "--help", task)))
             self.assertLessEqual(max(map(len, asked.splitlines())), 80)
             self.assertIn(f"usage: tally train {task}", asked)
             text = " ".join(asked.split())

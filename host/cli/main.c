@@ -89,12 +89,17 @@ static int run(int argc, char **argv) {
         name = argv[2];
     suggest near;
     suggest_start(&near, name);
+    bool dashed = !help && name[0] == '-';
+    if (dashed) {
+        suggest_offer(&near, "--help");
+        suggest_offer(&near, "--version");
+    }
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(name, commands[i].name) == 0)
             return help ? commands[i].run(1, help_arguments) : commands[i].run(argc - 2, argv + 2);
         suggest_offer(&near, commands[i].name);
     }
-    fprintf(stderr, "tally: unknown command '%s'", name);
+    fprintf(stderr, "tally: unknown %s '%s'", dashed ? "option" : "command", name);
     if (near.nearest != NULL)
         fprintf(stderr, "; did you mean %s?", near.nearest);
     fprintf(stderr, "\n%s", usage);

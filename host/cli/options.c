@@ -99,9 +99,13 @@ static int take(const option *options, const char *command, int argc, char **arg
     return TALLY_OK;
 }
 
+static bool asks_help(const char *argument) {
+    return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
+}
+
 bool options_ask_help(int argc, char **argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+        if (asks_help(argv[i]))
             return true;
     return false;
 }
@@ -112,6 +116,8 @@ const char *options_first_operand(const option *options, int argc, char **argv) 
             return i + 1 < argc ? argv[i + 1] : NULL;
         if (argv[i][0] != '-' || argv[i][1] == '\0')
             return argv[i];
+        if (asks_help(argv[i]))
+            continue;
         size_t length = strcspn(argv[i], "=");
         const option *o = length > 2 && argv[i][1] == '-' ? find(options, argv[i] + 2, length - 2) : NULL;
         if (o == NULL)

@@ -138,6 +138,11 @@ static int parse(train_arguments *a, option options[MAX_OPTIONS], int argc, char
     int result = choose_task(a, options, argc, argv, &chosen);
     if (result != TALLY_OK)
         return result;
+    if (chosen == NULL && !options_ask_help(argc, argv)) {
+        /* An option of any task, so that it is the task that is asked for. */
+        result = options_parse(options, &a->task->help, argc, argv, operands);
+        return result == TALLY_OK ? unknown_task(NULL) : result;
+    }
     const resume from = a->resume;
     const char *preset = options_value(options, argc, argv, "preset");
     make_options(a, chosen != NULL ? chosen : task_get(RECIPE_COUNT), options);
@@ -192,8 +197,6 @@ int command_train(int argc, char **argv) {
     int parsed = parse(&a, options, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
-    if (operands == 0 && a.schedule.resume == NULL)
-        return unknown_task(NULL);
     if (operands > 1)
         return command_misused(a.task->help.command, "'%s' is too much behind the task", argv[1]);
     const char *saves = a.schedule.save_every > 0 ? "save-every" : a.schedule.weights_only ? "weights-only" : NULL;
