@@ -578,6 +578,32 @@ static void data_of_another_shape_is_refused(void **state) {
     end(&e);
 }
 
+static tally_status cannot_read(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
+                                int32_t *labels) {
+    (void)data, (void)numbers, (void)count, (void)x, (void)labels;
+    return TALLY_IO;
+}
+
+static tally_status cannot_tell(const tally_dataset *data, const size_t *numbers, size_t count, int32_t *lengths) {
+    (void)data, (void)numbers, (void)count, (void)lengths;
+    return TALLY_DATA;
+}
+
+/* Its text would else be that of an earlier failure. */
+static void data_that_fails_is_named(void **state) {
+    (void)state;
+    experiment e = start(2);
+    tally_dataset unreadable = *tally_count_train(e.count), untold = unreadable;
+    unreadable.read = cannot_read;
+    untold.lengths = cannot_tell;
+    tally_test_result result = {0};
+    assert_int_equal(tally_train(e.model, &unreadable, &e.options, NULL, NULL), TALLY_IO);
+    assert_string_equal(tally_error_text(), "the data set's read() failed with status 7");
+    assert_int_equal(tally_test(e.model, &untold, 0, untold.size, NULL, &result), TALLY_DATA);
+    assert_string_equal(tally_error_text(), "the data set's lengths() failed with status 3");
+    end(&e);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_and_threads_do_not_change_a_bit),
@@ -597,6 +623,7 @@ int main(void) {
         cmocka_unit_test(a_shuffled_epoch_has_every_sequence_once),
         cmocka_unit_test(inputs_of_a_step_lie_together),
         cmocka_unit_test(data_of_another_shape_is_refused),
+        cmocka_unit_test(data_that_fails_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 /* Long enough for the start of a driver's build log. */
 enum { TEXT_SIZE = 4096 };
 static _Thread_local char text[TEXT_SIZE];
+static _Thread_local unsigned failures;
 
 const char *tally_error_text(void) {
     return text;
@@ -27,7 +28,12 @@ tally_status tl_fail(tally_status status, const char *format, ...) {
     vsnprintf(next, sizeof next, format, args);
     va_end(args);
     memcpy(text, next, sizeof text);
+    failures++;
     return status;
+}
+
+unsigned tl_failures(void) {
+    return failures;
 }
 
 tally_status tl_fail_within(tally_status status, const char *format, ...) {

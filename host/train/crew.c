@@ -57,9 +57,16 @@ static tally_status check_read(const tl_hand *hand, const tally_dataset *data, c
 }
 
 tally_status tl_hand_load(tl_hand *hand, const tally_dataset *data, const size_t *numbers, size_t count, bool masked) {
+    const char *asked = "read";
+    unsigned before = tl_failures();
     tally_status status = data->read(data, numbers, count, hand->x, hand->labels);
-    if (!status && hand->lengths)
+    if (!status && hand->lengths) {
+        asked = "lengths";
         status = data->lengths(data, numbers, count, hand->lengths);
+    }
+    /* A caller's own has left a text only if it was one of the library's functions that failed. */
+    if (status && tl_failures() == before)
+        return tl_fail(status, "the data set's %s() failed with status %d", asked, (int)status);
     if (!status)
         status = check_read(hand, data, numbers, count);
     if (!status)

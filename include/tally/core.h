@@ -1,4 +1,4 @@
-/* core.h: status codes, error text, random numbers.
+/* core.h: status codes, error text, version.
  *
  * Every function that can fail returns a tally_status. On anything but TALLY_OK the reason is kept as text for the
  * calling thread, until that thread's next failing call; the library never exits, prints or aborts.

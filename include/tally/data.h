@@ -10,7 +10,8 @@ extern "C" {
 #endif
 
 /* Labelled sequences of steps time steps, or of up to as many. read() fills x, row-major [count, steps, inputs], and labels [count] with the sequences
- * of the given numbers, each below size; it may be called from several threads at once. Either output may be NULL. */
+ * of the given numbers, each below size; it may be called from several threads at once. Either output may be NULL. If it fails, what
+ * asked for the sequences returns its status. */
 typedef struct tally_dataset {
     size_t size, steps, inputs, classes;
     tally_status (*read)(const struct tally_dataset *dataset, const size_t *numbers, size_t count, float *x,
