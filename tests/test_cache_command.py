@@ -149,6 +149,12 @@ class Pocl(Cached):
         self.nothing_kept()
         self.assertEqual(os.listdir(os.path.join(self.home, "tally")), [])
 
+    def test_where_pocl_cannot_keep_it(self):
+        """It then has no device, and only its debugging says why."""
+        outcome = tally("devices", env=self.environment(POCL_CACHE_DIR="/dev/null/pocl", RUSTICL_ENABLE=None))
+        self.assertEqual(outcome.code, 0)
+        self.assertRegex(outcome.out, r"No OpenCL device: \d+ platforms?, but no device; PoCL .*POCL_CACHE_DIR")
+
     def test_several_at_once(self):
         for _ in range(2):  # none kept yet, and one that is damaged
             running = [start(*MODEL, "--device", "Portable", env=self.environment()) for _ in range(4)]

@@ -96,7 +96,10 @@ tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note
             describe(p, d, platform_ids[p], ids[d], &(*infos)[(*count)++]);
     }
     if (*count == 0)
-        snprintf(note, note_size, "%u platform%s, but no device", platform_count, platform_count == 1 ? "" : "s");
+        snprintf(note, note_size,
+                 "%u platform%s, but no device; PoCL has none where it cannot write its cache folder ($POCL_CACHE_DIR, "
+                 "else ~/.cache/pocl)",
+                 platform_count, platform_count == 1 ? "" : "s");
     return TALLY_OK;
 }
 
