@@ -117,11 +117,13 @@ static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool
         tl_case_keep(c,
                      make(c->device[side], dtype, before, spaced, ndim, shape, storage_of(c, o, side), &o->on[side]));
     size_t whole = c->status ? 0 : tally_tensor_elements(storage_of(c, o, TL_DEVICE));
-    o->image = tl_case_memory(c, whole, sizeof *o->image);
-    for (size_t i = 0; i < whole && o->image; i++)
-        o->image[i] = GUARD;
-    for (int side = 0; side < TL_SIDES && !c->status; side++)
-        tl_case_keep(c, tally_tensor_write(storage_of(c, o, side), o->image, whole));
+    for (int side = 0; side < TL_SIDES; side++) {
+        uint32_t *image = o->image[side] = tl_case_memory(c, whole, sizeof *image);
+        for (size_t i = 0; i < whole && image; i++)
+            image[i] = GUARD;
+        if (!c->status)
+            tl_case_keep(c, tally_tensor_write(storage_of(c, o, side), image, whole));
+    }
     o->before = tl_case_memory(c, o->elements, sizeof *o->before);
     for (int side = 0; side < TL_SIDES; side++)
         o->after[side] = tl_case_memory(c, o->elements, sizeof *o->before);
@@ -131,9 +133,10 @@ static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool
 static void write_view(tl_case *c, tl_operand *o, const void *values) {
     if (c->status)
         return;
-    place(&o->on[TL_DEVICE], o->elements, values, o->image);
-    for (int side = 0; side < TL_SIDES && !c->status; side++)
+    for (int side = 0; side < TL_SIDES && !c->status; side++) {
+        place(&o->on[side], o->elements, values, o->image[side]);
         tl_case_keep(c, tally_tensor_write(&o->on[side], values, o->elements));
+    }
 }
 
 tl_operand *tl_case_operand(tl_case *c, const char *name, bool spaced, int ndim, const size_t *shape) {
@@ -216,6 +219,12 @@ void tl_case_read(tl_case *c, tl_operand *o) {
         tl_case_keep(c, tally_tensor_read(&o->on[side], o->after[side], o->elements));
 }
 
+void tl_case_settle(tl_case *c, tl_operand *o) {
+    for (int side = 0; side < TL_SIDES && !c->status; side++)
+        place(&o->on[side], o->elements, o->after[side], o->image[side]);
+    o->read = false;
+}
+
 /* [3, 5] for element 17 of [.., 12]. */
 static const char *place_text(const tl_operand *o, size_t element, char *text, size_t size) {
     size_t place[TALLY_MAX_DIMS], used = 0;
@@ -294,19 +303,21 @@ void tl_case_compare(tl_case *c, const tl_operand *o, const tl_bounded *want) {
 }
 
 /* The view's elements in now as in the image. */
-static void keep_view(const tl_operand *o, uint32_t *now) {
-    const tally_tensor *view = &o->on[TL_DEVICE];
+static void keep_view(const tl_operand *o, int side, uint32_t *now) {
+    const tally_tensor *view = &o->on[side];
+    const uint32_t *image = o->image[side];
     if (tl_view_contiguous(view))
-        memcpy(now + view->offset, o->image + view->offset, o->elements * sizeof *now);
+        memcpy(now + view->offset, image + view->offset, o->elements * sizeof *now);
     else
         for (size_t i = 0; i < o->elements; i++)
-            now[position(view, i)] = o->image[position(view, i)];
+            now[position(view, i)] = image[position(view, i)];
 }
 
 /* now: what the storage of an operand holds. */
 static void compare_storage(tl_case *c, const tl_operand *o, int side, const uint32_t *now) {
+    const uint32_t *image = o->image[side];
     size_t at = 0, i = 0;
-    while (now[at] == o->image[at])
+    while (now[at] == image[at])
         at++;
     while (i < o->elements && position(&o->on[side], i) != at)
         i++;
@@ -314,7 +325,7 @@ static void compare_storage(tl_case *c, const tl_operand *o, int side, const uin
     const char *who = side == TL_PEER ? " by the C path" : "";
     if (i < o->elements)
         tl_case_fail(c, "%s[%s], which is an input, was changed%s from 0x%08x to 0x%08x", o->name,
-                     place_text(o, i, text, sizeof text), who, (unsigned)o->image[at], (unsigned)now[at]);
+                     place_text(o, i, text, sizeof text), who, (unsigned)image[at], (unsigned)now[at]);
     else
         tl_case_fail(c, "0x%08x was written%s at element %zu of the buffer in which %s has its first at %zu",
                      (unsigned)now[at], who, at, o->name, o->on[side].offset);
@@ -328,8 +339,8 @@ void tl_case_guards(tl_case *c) {
         for (int side = 0; side < TL_SIDES && !c->status; side++) {
             tl_case_keep(c, tally_tensor_read(storage_of(c, o, side), now, whole));
             if (!c->status && o->read) /* only what is around it is compared */
-                keep_view(o, now);
-            if (!c->status && memcmp(now, o->image, whole * sizeof *now) != 0)
+                keep_view(o, side, now);
+            if (!c->status && memcmp(now, o->image[side], whole * sizeof *now) != 0)
                 compare_storage(c, o, side, now);
         }
     }

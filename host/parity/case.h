@@ -29,10 +29,10 @@ typedef struct tl_operand {
     const char *name;
     tally_tensor on[TL_SIDES]; /* the views under test */
     size_t elements;
-    float *before;          /* what was written, row-major */
-    float *after[TL_SIDES]; /* what tl_case_read read */
-    bool read;              /* it did: a result; else nothing of it may change */
-    uint32_t *image;        /* what its storage held when it was last written, guards around the view included */
+    float *before;             /* what was written, row-major */
+    float *after[TL_SIDES];    /* what tl_case_read read */
+    bool read;                 /* it did: a result; else nothing of it may change */
+    uint32_t *image[TL_SIDES]; /* what its storage has to hold, guards around the view included */
 } tl_operand;
 
 enum { TL_CASE_OPERANDS = 24 };
@@ -80,6 +80,8 @@ void tl_case_uniform(tl_case *c, tl_operand *o, float low, float high);
 void tl_case_write(tl_case *c, tl_operand *o, const float *values);
 /* Reads what is there now, on both sides. */
 void tl_case_read(tl_case *c, tl_operand *o);
+/* What was read is an input from now on, which may not change any more. */
+void tl_case_settle(tl_case *c, tl_operand *o);
 
 /* Compares what was read: of the device with want, element by element, and with the C path's bits. */
 void tl_case_compare(tl_case *c, const tl_operand *o, const tl_bounded *want);

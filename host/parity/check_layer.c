@@ -218,6 +218,9 @@ static void check_backward(tl_case *c) {
     float *activated = tl_case_memory(c, count, sizeof *activated);
     for (size_t i = 0; i < count && activated; i++)
         activated[i] = q.part[GATES]->after[TL_DEVICE][i];
+    for (size_t i = 1; i < COUNT(activations); i++) /* all but the gates, which are replaced */
+        if (q.part[activations[i]])
+            tl_case_settle(c, q.part[activations[i]]);
     backward(c, &q);
     read_parts(c, &q, results, result_count);
     if (!c->status) {
