@@ -52,12 +52,13 @@ void tl_case_keep(tl_case *c, tally_status status) {
 static const uint32_t GUARD = 0x7fa5a5a5; /* a signalling NaN, and no label either */
 enum { BEFORE = 5, BEHIND = 37 };         /* guards; behind, more than the widest vector */
 
-/* The view, between guards; where spaced, also with one more before and two more behind in every dimension. */
-static tally_status make(tally_device *device, tally_dtype dtype, size_t before, bool spaced, int ndim,
+/* The view, between guards; where spaced, also with one more before and two more behind in every dimension; where turned, with its first
+ * two dimensions the other way round in memory. */
+static tally_status make(tally_device *device, tally_dtype dtype, size_t before, bool spaced, bool turned, int ndim,
                          const size_t *shape, tally_tensor *storage, tally_tensor *view) {
     size_t larger[TALLY_MAX_DIMS], elements = 1;
     for (int d = 0; d < ndim; d++) {
-        larger[d] = shape[d] + (spaced ? 3 : 0);
+        larger[d] = shape[turned && d < 2 ? 1 - d : d] + (spaced ? 3 : 0);
         elements *= larger[d];
     }
     size_t whole = before + elements + BEHIND;
@@ -67,6 +68,8 @@ static tally_status make(tally_device *device, tally_dtype dtype, size_t before,
         status = tally_tensor_slice(storage, 0, before, elements, &cut);
     if (!status)
         status = tally_tensor_reshape(&cut, ndim, larger, view);
+    if (!status && turned)
+        status = tally_tensor_transpose(view, 0, 1, view);
     for (int d = 0; d < ndim && !status && spaced; d++) {
         status = tally_tensor_slice(view, d, 1, shape[d], &cut);
         if (!status)
@@ -113,9 +116,10 @@ static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool
     memset(c->storage[index], 0, sizeof c->storage[index]);
     c->operand_count++;
     size_t before = tl_random_below(&c->random, 2) ? BEFORE : 0; /* where a buffer begins, other code may run */
+    bool turned = spaced && ndim > 1 && tl_random_below(&c->random, 2) && !c->rows;
     for (int side = 0; side < TL_SIDES && !c->status; side++)
-        tl_case_keep(c,
-                     make(c->device[side], dtype, before, spaced, ndim, shape, storage_of(c, o, side), &o->on[side]));
+        tl_case_keep(
+            c, make(c->device[side], dtype, before, spaced, turned, ndim, shape, storage_of(c, o, side), &o->on[side]));
     size_t whole = c->status ? 0 : tally_tensor_elements(storage_of(c, o, TL_DEVICE));
     for (int side = 0; side < TL_SIDES; side++) {
         uint32_t *image = o->image[side] = tl_case_memory(c, whole, sizeof *image);

@@ -43,6 +43,7 @@ typedef struct tl_case {
     size_t number;
     tl_random random;
     bool same_bits; /* the device must give the C path's bits here */
+    bool rows;      /* operands are not turned any more */
     bool compared;  /* at least one element was */
     tally_status status;
     char text[160];
@@ -67,7 +68,8 @@ void *tl_case_memory(tl_case *c, size_t count, size_t size);
 /* Keeps a first failure. */
 void tl_case_keep(tl_case *c, tally_status status);
 
-/* An operand of one to three dimensions on both sides; cut out of a larger tensor where spaced. Never NULL. It lies between guards, and
+/* An operand of one to three dimensions on both sides; where spaced, cut out of a larger tensor, half of the time one that lies in memory
+ * with its first two dimensions the other way round, but see rows. Never NULL. It lies between guards, and
  * until it is written it is made of them: NaNs, so that what reads them shows. */
 tl_operand *tl_case_operand(tl_case *c, const char *name, bool spaced, int ndim, const size_t *shape);
 /* Of integers, whose bits are in before and after. */

@@ -36,7 +36,7 @@ typedef struct sequence {
     tally_layer_state state[TL_SIDES];
     tl_operand *starts; /* NULL: all start at 0 */
     int32_t *start;     /* what is in it */
-    bool with_dy, with_dx;
+    bool spaced, with_dy, with_dx;
 } sequence;
 
 static bool has(tally_cell cell, int part) {
@@ -63,10 +63,12 @@ static void prepare(tl_case *c, sequence *q) {
     size_t range = c->number / COUNT(shapes) % COUNT(ranges);
     size_t rows = tl_cell_weights(cell) * s[1], gates = tl_cell_gates(cell) * s[1];
     *q = (sequence){.cell = cell, .inputs = s[0], .hidden = s[1], .steps = s[2], .columns = s[3]};
+    q->spaced = tl_random_below(&c->random, 2); /* what is of every step: columns next to each other, else anywhere */
     q->with_dy = tl_random_below(&c->random, 2);
     q->with_dx = tl_random_below(&c->random, 2);
-    tl_case_describe(c, "%s, %zu inputs, %zu hidden, %zu steps, %zu columns, %s values%s", tally_cell_name(cell), s[0],
-                     s[1], s[2], s[3], ranges[range].name, late(c->number) ? ", late starts" : "");
+    tl_case_describe(c, "%s, %zu inputs, %zu hidden, %zu steps, %zu columns%s, %s values%s", tally_cell_name(cell),
+                     s[0], s[1], s[2], s[3], q->spaced ? ", cut out" : "", ranges[range].name,
+                     late(c->number) ? ", late starts" : "");
     const struct {
         const char *name;
         int ndim;
@@ -91,7 +93,8 @@ static void prepare(tl_case *c, sequence *q) {
     for (int p = 0; p < PARTS; p++) {
         if (!has(cell, p))
             continue;
-        q->part[p] = tl_case_operand(c, parts[p].name, false, parts[p].ndim, parts[p].shape);
+        bool spaced = q->spaced && parts[p].ndim == 3;
+        q->part[p] = tl_case_operand(c, parts[p].name, spaced, parts[p].ndim, parts[p].shape);
         float most = p == W_IH || p == W_HH || p == BIAS ? ranges[range].weights : ranges[range].states;
         if (p < GATES)
             tl_case_uniform(c, q->part[p], -most, most);

@@ -74,6 +74,7 @@ static void gemm(tl_case *c) {
     size_t b_rows = transpose_b ? n : k, b_columns = transpose_b ? k : n;
     tl_operand *a = tl_case_operand(c, "A", spaced, 2, (size_t[]){a_rows, a_columns});
     tl_operand *b = tl_case_operand(c, "B", spaced, 2, (size_t[]){b_rows, b_columns});
+    c->rows = !c->same_bits; /* CLBlast's C: another one is left to the C path */
     tl_operand *to = tl_case_operand(c, "C", spaced, 2, (size_t[]){m, n});
     tl_case_fill(c, a, kind);
     tl_case_fill(c, b, kind);
