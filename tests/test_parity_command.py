@@ -17,6 +17,7 @@ CPU = ("parity", "--device", "cpu")
 LONG = (*CPU, "--op", "exp", "--exhaustive")
 COLUMNS = 120
 CELLS = ("lstm", "gru", "rnn")
+TRAINED = (*CELLS, "lstm of two layers")
 
 
 def interrupt(process):
@@ -122,9 +123,9 @@ class Parity(ParityCase):
 
     def test_steps_are_those_of_the_training_run(self):
         check = self.one_check("--device", "cpu", "--op", "training", "--steps", "3")
-        self.assertEqual(check["cases"], 3 * len(CELLS))
-        for cell in CELLS:
-            self.assertIn(f"{cell}, 3 steps", check["note"])
+        self.assertEqual(check["cases"], 3 * len(TRAINED))
+        for model in TRAINED:
+            self.assertIn(f"{model}, 3 steps", check["note"])
         self.assertTrue(check["repeat"].endswith("--op training --seed 1 --steps 3"))
         self.assertEqual(self.one_check(*shlex.split(check["repeat"])[2:])["note"], check["note"])
         text = self.passes(tally(*CPU, "--op", "training", "--steps", "3"))
@@ -206,7 +207,7 @@ class Parity(ParityCase):
             self.assertLess(max(map(len, drawn)), columns)
             self.assertIn("100 %", terminal.text())
             if columns >= 100:
-                self.assertRegex(terminal.text(), r"\r100 % \[#+\]  60 cases  training  device cpu, exact")
+                self.assertRegex(terminal.text(), r"\r100 % \[#+\]  80 cases  training  device cpu, exact")
 
 
 @unittest.skipIf(WRONG_DRIVER is None, "built without OpenCL")

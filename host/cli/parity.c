@@ -22,7 +22,7 @@ static const command_help help = {
     .command = "parity",
     .usage = "tally parity [OPTION...]",
     .about = "Compares a device with the C path and with double precision: every operation in\n"
-             "many shapes, and a training run of each cell. An OpenCL device is checked on\n"
+             "many shapes, and training runs of each cell. An OpenCL device is checked on\n"
              "both routes; the C path itself is held against its plainest form.\n"
              "Each operation is exact (the C path's bits in every case), within bound (other\n"
              "bits, as they may be through CLBlast or on a device whose arithmetic is within\n"
@@ -266,7 +266,7 @@ int command_parity(int argc, char **argv) {
         {.name = "steps",
          .argument = "N",
          .value = value_whole(&steps, 1, MAX_STEPS),
-         .help = "steps of the training run of each cell"},
+         .help = "steps of each training run"},
         {.name = "exhaustive",
          .value = value_flag(&a.options.exhaustive),
          .help = "exp, log, sigmoid and tanh of every float there is, which takes minutes"},

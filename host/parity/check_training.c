@@ -1,4 +1,4 @@
-/* The counting model of each cell trained on both sides, compared after every step. */
+/* The counting model of each cell, and of two layers, trained on both sides, compared after every step, and tested at the end. */
 #include "core/fail.h"
 #include "parity/bounded_ops.h"
 #include "parity/checks.h"
@@ -11,9 +11,16 @@
 
 enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 10, SLOW_STEPS = 2, SHADOWS = 4 };
 
+/* A device may have kernels of its own for a layer on top of another, too. */
+static const struct {
+    tally_cell cell;
+    size_t layers;
+} models[] = {{TALLY_LSTM, 1}, {TALLY_GRU, 1}, {TALLY_RNN, 1}, {TALLY_LSTM, 2}};
+enum { MODELS = sizeof models / sizeof *models };
+
 /* A run's losses and its weights after every step. */
 typedef struct record {
-    double *losses; /* [steps], a string's mean */
+    double *losses; /* [steps + 1], a string's mean; the last one is of a test at the end */
     float *weights; /* [steps][count] */
     size_t count, steps, batch;
     char digest[65];
@@ -21,7 +28,7 @@ typedef struct record {
 
 static tally_status record_new(size_t steps, size_t batch, size_t count, record *r) {
     *r = (record){.count = count, .steps = steps, .batch = batch};
-    r->losses = calloc(steps, sizeof *r->losses);
+    r->losses = calloc(steps + 1, sizeof *r->losses);
     r->weights = count > SIZE_MAX / sizeof(float) / steps ? NULL : calloc(steps * count, sizeof(float));
     return r->losses && r->weights ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %zu steps", steps);
 }
@@ -51,8 +58,9 @@ static size_t weight_count(const tally_model *model) {
 /* The check while it runs. */
 typedef struct training {
     const tl_training *asked;
-    tally_cell cell;
-    tally_parity_line *line; /* of this cell, but for cases: those of the cells before it as well */
+    tally_model_config config;
+    char of[32];             /* the model's name */
+    tally_parity_line *line; /* of this model, but for cases: those of the models before it as well */
     size_t before;
     tally_model *names; /* of the parameters */
     record got, want;   /* of the device, of the C path */
@@ -98,15 +106,10 @@ static tally_status disturb(tally_model *model, double share, tl_random *random)
     return status;
 }
 
-static tally_model_config config_of(const training *t) {
-    return (tally_model_config){.cell = t->cell, .inputs = 1, .hidden = HIDDEN, .classes = LENGTH + 1, .layers = 1};
-}
-
 /* As many steps as the record has: an epoch of so many batches. */
 static tally_status run(training *t, tally_device *device, double share, tl_random *random, record *r) {
     uint64_t seed = t->asked->options->seed;
     tally_count_options data = {.length = LENGTH, .train_size = r->steps * r->batch, .seed = seed};
-    tally_model_config config = config_of(t);
     tally_train_options options = tally_train_defaults();
     options.epochs = 1;
     options.batch = r->batch;
@@ -114,7 +117,7 @@ static tally_status run(training *t, tally_device *device, double share, tl_rand
     tally_model *model = NULL;
     tally_status status = tally_count_new(&data, &strings);
     if (!status)
-        status = tally_model_new(device, &config, &model);
+        status = tally_model_new(device, &t->config, &model);
     if (!status)
         status = tally_model_init(model, seed);
     if (!status && share > 0)
@@ -125,6 +128,10 @@ static tally_status run(training *t, tally_device *device, double share, tl_rand
         status = tally_train(model, tally_count_train(strings), &options, &observer, NULL);
     if (w.status)
         status = tl_fail(w.status, "%s", w.text);
+    tally_test_result tested = {.loss = &r->losses[r->steps]};
+    if (!status)
+        status = tally_test(model, tally_count_train(strings), 0, r->batch, NULL, &tested);
+    r->losses[r->steps] /= (double)r->batch;
     if (!status)
         status = tally_model_digest(model, r->digest);
     tally_model_free(model);
@@ -143,6 +150,14 @@ static difference first_difference(const tally_model *names, const record *a, co
                 if (memcmp(&a->weights[s * a->count + at], &b->weights[s * b->count + at], sizeof(float)) != 0)
                     return (difference){s + 1, p, e};
     return (difference){0, 0, 0};
+}
+
+/* Which of the losses; steps + 1: none. */
+static size_t first_other_loss(const record *a, const record *b) {
+    size_t i = 0;
+    while (i <= a->steps && memcmp(&a->losses[i], &b->losses[i], sizeof *a->losses) == 0)
+        i++;
+    return i;
 }
 
 /* Of a weight, after a step. */
@@ -177,14 +192,14 @@ static double rms_difference(const tally_model *names, const record *a, const re
 /* How far two runs may be apart after each step. */
 typedef struct band {
     size_t parameters;
-    double *losses;  /* [steps] */
+    double *losses;  /* [steps + 1] */
     double *weights; /* [steps][parameters], RMS */
 } band;
 
 static tally_status band_new(const training *t, band *b) {
     size_t steps = t->want.steps;
     b->parameters = tally_model_parameters(t->names);
-    b->losses = calloc(steps, sizeof *b->losses);
+    b->losses = calloc(steps + 1, sizeof *b->losses);
     b->weights = calloc(steps * b->parameters, sizeof *b->weights); /* fewer than the weights after each step */
     return b->losses && b->weights ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %zu steps", steps);
 }
@@ -196,11 +211,11 @@ static void band_free(band *b) {
 
 /* A band may not get narrower: the two runs cross each other. */
 static void keep_wide(const training *t, band *b) {
-    for (size_t s = 1; s < t->want.steps; s++) {
+    for (size_t s = 1; s <= t->want.steps; s++)
         b->losses[s] = fmax(b->losses[s], b->losses[s - 1]);
+    for (size_t s = 1; s < t->want.steps; s++)
         for (size_t p = s * b->parameters; p < (s + 1) * b->parameters; p++)
             b->weights[p] = fmax(b->weights[p], b->weights[p - b->parameters]);
-    }
 }
 
 /* How far Adam's own roundings may put two runs apart in a first step, whose gradients are as good as the same. Where a weight was 0
@@ -225,13 +240,13 @@ static tally_status find_band(training *t, band *b) {
     tally_status status = record_new(straight->steps, straight->batch, straight->count, &shadow);
     for (int i = 0; i < SHADOWS && !status; i++) {
         status = run(t, t->asked->peer, share, &random, &shadow);
-        for (size_t s = 0; s < straight->steps && !status; s++) {
+        for (size_t s = 0; s <= straight->steps && !status; s++)
             b->losses[s] = fmax(b->losses[s], fabs(shadow.losses[s] - straight->losses[s]));
+        for (size_t s = 0; s < straight->steps && !status; s++)
             for (size_t p = 0; p < b->parameters; p++) {
                 double *widest = &b->weights[s * b->parameters + p];
                 *widest = fmax(*widest, rms_difference(t->names, &shadow, straight, s + 1, p));
             }
-        }
     }
     keep_wide(t, b);
     record_free(&shadow);
@@ -243,13 +258,11 @@ static void describe(training *t, const difference *d) {
     char *note = t->line->note;
     size_t size = sizeof t->line->note;
     if (d->step == 0) {
-        snprintf(note, size, "%s, %zu steps, the same weights after each: SHA-256 %s", tally_cell_name(t->cell),
-                 got->steps, got->digest);
+        snprintf(note, size, "%s, %zu steps, the same weights after each: SHA-256 %s", t->of, got->steps, got->digest);
         return;
     }
-    size_t used = (size_t)snprintf(note, size, "%s, weights first differ after step %zu, in %s[%zu]; at most by",
-                                   tally_cell_name(t->cell), d->step,
-                                   tally_model_parameter(t->names, d->parameter).name, d->element);
+    size_t used = (size_t)snprintf(note, size, "%s, weights first differ after step %zu, in %s[%zu]; at most by", t->of,
+                                   d->step, tally_model_parameter(t->names, d->parameter).name, d->element);
     for (size_t step = d->step; used < size; step = 2 * step < got->steps ? 2 * step : got->steps) {
         used += (size_t)snprintf(note + used, size - used, "%s %.2g after %zu", step > d->step ? "," : "",
                                  largest_difference(got, &t->want, step), step);
@@ -286,18 +299,35 @@ static size_t furthest(const training *t, size_t step, size_t parameter) {
     return at;
 }
 
+/* The step that one of the losses is of. */
+static size_t step_of(const training *t, size_t loss) {
+    return loss < t->got.steps ? loss + 1 : loss;
+}
+
+/* What is said of it. */
+static int loss_text(const training *t, size_t number, char *text, size_t size) {
+    return snprintf(text, size, "%s: after step %zu the loss%s is %.9g, but %.9g on the C path", t->title,
+                    step_of(t, number), number == t->got.steps ? " of a test" : "", t->got.losses[number],
+                    t->want.losses[number]);
+}
+
+static void compare_loss(training *t, const band *b, size_t number) {
+    tally_parity_line *line = t->line;
+    double off = fabs(t->got.losses[number] - t->want.losses[number]), most = b->losses[number];
+    if (!beyond(line, step_of(t, number), off, most))
+        return;
+    int used = loss_text(t, number, line->failure, sizeof line->failure);
+    if (used >= 0 && (size_t)used < sizeof line->failure)
+        snprintf(line->failure + used, sizeof line->failure - (size_t)used,
+                 ", which is more than the %.3g that rounding explains", most);
+}
+
 static void compare_step(training *t, const band *b, size_t step) {
     tally_parity_line *line = t->line;
-    double got = t->got.losses[step - 1], want = t->want.losses[step - 1], most = b->losses[step - 1];
-    if (beyond(line, step, fabs(got - want), most))
-        snprintf(
-            line->failure, sizeof line->failure,
-            "%s: after step %zu the loss is %.9g, but %.9g on the C path, which is more than the %.3g that rounding "
-            "explains",
-            t->title, step, got, want, most);
+    compare_loss(t, b, step - 1);
     for (size_t p = 0; p < b->parameters; p++) {
         double off = rms_difference(t->names, &t->got, &t->want, step, p);
-        most = b->weights[(step - 1) * b->parameters + p];
+        double most = b->weights[(step - 1) * b->parameters + p];
         if (!beyond(line, step, off, most))
             continue;
         size_t element = furthest(t, step, p), at = (step - 1) * t->got.count + parameter_at(t->names, p) + element;
@@ -310,20 +340,32 @@ static void compare_step(training *t, const band *b, size_t step) {
     }
 }
 
+/* Bits that had to be the same: a weight's, or where all weights have theirs, a loss's. */
+static void fail_bits(training *t, const difference *d, size_t loss) {
+    tally_parity_line *line = t->line;
+    line->verdict = TALLY_PARITY_BROKEN;
+    if (d->step == 0) {
+        line->worst_case = step_of(t, loss);
+        loss_text(t, loss, line->failure, sizeof line->failure);
+        return;
+    }
+    size_t at = (d->step - 1) * t->got.count + parameter_at(t->names, d->parameter) + d->element;
+    line->worst_case = d->step;
+    snprintf(line->failure, sizeof line->failure, "%s: after step %zu %s[%zu] is %.9g, but %.9g on the C path",
+             t->title, d->step, tally_model_parameter(t->names, d->parameter).name, d->element,
+             (double)t->got.weights[at], (double)t->want.weights[at]);
+}
+
 static tally_status compare_runs(training *t) {
     difference d = first_difference(t->names, &t->got, &t->want);
-    tally_parity_line *line = t->line;
     describe(t, &d);
-    line->verdict = d.step ? TALLY_PARITY_WITHIN_BOUND : TALLY_PARITY_EXACT;
-    if (d.step == 0)
+    size_t loss = first_other_loss(&t->got, &t->want);
+    bool same = d.step == 0 && loss > t->got.steps;
+    t->line->verdict = same ? TALLY_PARITY_EXACT : TALLY_PARITY_WITHIN_BOUND;
+    if (same)
         return TALLY_OK;
     if (t->asked->same_bits) {
-        size_t at = (d.step - 1) * t->got.count + parameter_at(t->names, d.parameter) + d.element;
-        line->verdict = TALLY_PARITY_BROKEN;
-        line->worst_case = d.step;
-        snprintf(line->failure, sizeof line->failure, "%s: after step %zu %s[%zu] is %.9g, but %.9g on the C path",
-                 t->title, d.step, tally_model_parameter(t->names, d.parameter).name, d.element,
-                 (double)t->got.weights[at], (double)t->want.weights[at]);
+        fail_bits(t, &d, loss);
         return TALLY_OK;
     }
     band b;
@@ -332,6 +374,8 @@ static tally_status compare_runs(training *t) {
         status = find_band(t, &b);
     for (size_t s = 0; s < t->got.steps && !status; s++)
         compare_step(t, &b, s + 1);
+    if (!status)
+        compare_loss(t, &b, t->got.steps);
     band_free(&b);
     return status;
 }
@@ -351,16 +395,21 @@ static tally_status run_both(training *t) {
     return status ? status : compare_runs(t);
 }
 
-/* One cell's runs, in its own line. */
-static tally_status check_cell(const tl_training *asked, tally_cell cell, size_t steps, size_t batch,
-                               tally_parity_line *line) {
-    training t = {.asked = asked, .cell = cell, .line = line, .before = line->cases};
-    tally_model_config config = config_of(&t);
-    snprintf(t.title, sizeof t.title, "training, %s, seed %llu, %zu steps of %zu strings", tally_cell_name(cell),
+/* One model's runs, in its own line. */
+static tally_status check_model(const tl_training *asked, size_t number, size_t steps, size_t batch,
+                                tally_parity_line *line) {
+    training t = {.asked = asked, .line = line, .before = line->cases};
+    t.config = (tally_model_config){.cell = models[number].cell,
+                                    .inputs = 1,
+                                    .hidden = HIDDEN,
+                                    .classes = LENGTH + 1,
+                                    .layers = models[number].layers};
+    snprintf(t.of, sizeof t.of, "%s%s", tally_cell_name(t.config.cell), t.config.layers > 1 ? " of two layers" : "");
+    snprintf(t.title, sizeof t.title, "training, %s, seed %llu, %zu steps of %zu strings", t.of,
              (unsigned long long)asked->options->seed, steps, batch);
-    snprintf(line->worst, sizeof line->worst, "%s, %zu steps of %zu strings of %d bits, %d hidden",
-             tally_cell_name(cell), steps, batch, LENGTH, HIDDEN);
-    tally_status status = tally_model_new(asked->peer, &config, &t.names);
+    snprintf(line->worst, sizeof line->worst, "%s, %zu steps of %zu strings of %d bits, %d hidden", t.of, steps, batch,
+             LENGTH, HIDDEN);
+    tally_status status = tally_model_new(asked->peer, &t.config, &t.names);
     if (!status)
         status = record_new(steps, batch, weight_count(t.names), &t.got);
     if (!status)
@@ -373,22 +422,22 @@ static tally_status check_cell(const tl_training *asked, tally_cell cell, size_t
     return status && status != TALLY_STOPPED ? tl_fail_within(status, "%s: ", t.title) : status;
 }
 
-/* What a cell's line says goes into the check's: the first failure, the largest share, all notes. */
-static void take(const tally_parity_line *of_cell, bool first, tally_parity_line *line) {
-    bool failed = of_cell->failure[0] && !line->failure[0];
+/* What a model's line says goes into the check's: the first failure, the largest share, all notes. */
+static void take(const tally_parity_line *of_model, bool first, tally_parity_line *line) {
+    bool failed = of_model->failure[0] && !line->failure[0];
     if (failed)
-        memcpy(line->failure, of_cell->failure, sizeof line->failure);
-    if (first || failed || (!line->failure[0] && of_cell->worst_share > line->worst_share)) {
-        line->worst_case = of_cell->worst_case;
-        memcpy(line->worst, of_cell->worst, sizeof line->worst);
+        memcpy(line->failure, of_model->failure, sizeof line->failure);
+    if (first || failed || (!line->failure[0] && of_model->worst_share > line->worst_share)) {
+        line->worst_case = of_model->worst_case;
+        memcpy(line->worst, of_model->worst, sizeof line->worst);
     }
-    line->cases = of_cell->cases;
-    line->worst_share = fmax(line->worst_share, of_cell->worst_share);
-    if (of_cell->verdict > line->verdict)
-        line->verdict = of_cell->verdict;
+    line->cases = of_model->cases;
+    line->worst_share = fmax(line->worst_share, of_model->worst_share);
+    if (of_model->verdict > line->verdict)
+        line->verdict = of_model->verdict;
     size_t used = strlen(line->note);
-    if (of_cell->note[0])
-        snprintf(line->note + used, sizeof line->note - used, "%s%s", used ? "; " : "", of_cell->note);
+    if (of_model->note[0])
+        snprintf(line->note + used, sizeof line->note - used, "%s%s", used ? "; " : "", of_model->note);
 }
 
 tally_status tl_check_training(const tl_training *asked, tally_parity_line *line) {
@@ -397,13 +446,13 @@ tally_status tl_check_training(const tl_training *asked, tally_parity_line *line
     size_t batch = asked->slow ? SLOW_BATCH : BATCH;
     if (steps > ((size_t)1 << LENGTH) / batch)
         return tl_fail(TALLY_USAGE, "%zu steps: at most %zu", steps, ((size_t)1 << LENGTH) / batch);
-    line->left_out = TALLY_CELLS * (options->steps - steps);
-    for (int cell = 0; cell < TALLY_CELLS; cell++) {
-        tally_parity_line of_cell = {.operation = line->operation, .cases = line->cases};
-        tally_status status = check_cell(asked, (tally_cell)cell, steps, batch, &of_cell);
+    line->left_out = MODELS * (options->steps - steps);
+    for (size_t number = 0; number < MODELS; number++) {
+        tally_parity_line of_model = {.operation = line->operation, .cases = line->cases};
+        tally_status status = check_model(asked, number, steps, batch, &of_model);
         if (status)
             return status;
-        take(&of_cell, cell == 0, line);
+        take(&of_model, number == 0, line);
     }
     return TALLY_OK;
 }

@@ -23,7 +23,7 @@ extern const tl_check tl_check_layer_forward, tl_check_layer_backward, tl_check_
 /* The cases of exp, log, sigmoid and tanh that go over every float, from this number on. */
 enum { TL_FUNCTION_SAMPLES = 18, TL_FUNCTION_EVERY = 1 << 16 };
 
-/* The training run of each cell, whose cases are steps. */
+/* The training run of each model, whose cases are steps. */
 typedef struct tl_training {
     tally_device *device, *peer;
     const tally_parity_options *options;

@@ -24,8 +24,7 @@ typedef enum tally_parity_verdict {
 typedef struct tally_parity_options {
     const char *operation; /* one check's name, or "name/case" for one case of it; NULL: every check */
     uint64_t seed;
-    size_t
-        steps; /* of the training run of each cell, 1 to 5,242; their line counts them as cases, which cannot be named */
+    size_t steps;    /* of each training run, 1 to 5,242; their line counts them as cases, which cannot be named */
     bool exhaustive; /* exp, log, sigmoid and tanh for every float there is, which takes minutes */
 } tally_parity_options;
 
@@ -44,7 +43,7 @@ typedef struct tally_parity_line {
     size_t worst_case;  /* the first case that failed; else the one with the largest share */
     char worst[160];    /* that case in words */
     char failure[512];  /* where it is broken, the first failure: case, tensor, element, both values; else "" */
-    char note[768];     /* what else there is to say, as of the training run; else "" */
+    char note[1024];    /* what else there is to say, as of the training run; else "" */
 } tally_parity_line;
 
 /* Called when a check begins and, with line->cases growing, now and then within a long one (done false), and after it (done
