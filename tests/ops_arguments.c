@@ -193,6 +193,20 @@ static void two_devices(void **state) {
     refused(tally_add(&elsewhere, &matrix), TALLY_USAGE, "tally_add", " on ", NULL);
     refused(tally_copy(&matrix, &elsewhere), TALLY_USAGE, "tally_copy", " on ", NULL);
     tally_tensor_free(&elsewhere);
+    tally_layer_state own, other;
+    suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, I, H, T, N, &own));
+    suite_ok(tally_layer_state_new(the.peer, TALLY_LSTM, I, H, T, N, &other));
+    tally_tensor w_ih = made(TALLY_F32, 2, 4 * H, I, 0), w_hh = made(TALLY_F32, 2, 4 * H, H, 0);
+    tally_tensor bias = made(TALLY_F32, 1, 4 * H, 0, 0);
+    const tally_layer_weights weights = {w_ih, w_hh, bias, TALLY_LSTM};
+    tally_layer_state mixed = own;
+    mixed.scratch = other.scratch;
+    refused(tally_layer_forward(&weights, &cube, &mixed), TALLY_USAGE, "tally_layer_forward", "scratch is on", NULL);
+    tally_tensor *all[] = {&w_ih, &w_hh, &bias};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        tally_tensor_free(all[i]);
+    tally_layer_state_free(&own);
+    tally_layer_state_free(&other);
 }
 
 static void wrong_adam(void **state) {
@@ -324,6 +338,8 @@ static void wrong_tensors(void **state) {
     tally_status full = cpu ? TALLY_MEMORY : TALLY_DEVICE; /* more than there is, but a size */
     refused(tally_tensor_new(the.device, TALLY_F32, 1, (size_t[]){(size_t)1 << 50}, &t), full, "4503599627370496", NULL,
             NULL);
+    refused(tally_layer_state_new(the.device, TALLY_LSTM, SIZE_MAX, H, 1, 1, &lstm), TALLY_MEMORY,
+            "tally_layer_state_new", "inputs", NULL);
     refused(tally_layer_state_new(the.device, TALLY_LSTM, 1, SIZE_MAX / 2, 1, 1, &lstm), TALLY_MEMORY,
             "tally_layer_state_new", NULL, NULL);
     refused(tally_layer_state_new(the.device, TALLY_LSTM, SIZE_MAX / 4 + 1, 16, 1, 1, &lstm), TALLY_MEMORY,

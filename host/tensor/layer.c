@@ -130,6 +130,7 @@ static tally_status check_sequence(const char *operation, const tally_layer_weig
         {{"w_ih", &weights->w_ih, TALLY_F32, 2, {rows, inputs}, TL_WHOLE}, true},
         {{"w_hh", &weights->w_hh, TALLY_F32, 2, {rows, hidden}, TL_WHOLE}, true},
         {{"bias", &weights->bias, TALLY_F32, 1, {gates}, TL_WHOLE}, true},
+        {{"state scratch", &state->scratch, TALLY_F32, 1, {0}, TL_WHOLE}, true},
         {{"state starts", &state->starts, TALLY_I32, 1, {n}, TL_WHOLE}, state->starts.storage != NULL},
     };
     tally_status status = check_parts(operation, parts, COUNT(parts));

@@ -192,7 +192,7 @@ typedef struct tally_layer_state {
 TALLY_API tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden,
                                              size_t steps, size_t columns, tally_layer_state *state);
 TALLY_API void tally_layer_state_free(tally_layer_state *state);
-/* The same storage seen as a state of fewer columns; contents are undefined until written. */
+/* The same storage seen as a state of fewer columns: a view, not freed; contents are undefined until written. */
 TALLY_API tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t columns,
                                                 tally_layer_state *view);
 
