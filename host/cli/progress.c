@@ -45,10 +45,10 @@ void progress_train(progress *p, const task_words *words, const tally_model *mod
     char before[64] = "";
     if (done->steps > 0)
         snprintf(before, sizeof before, ", %s of them done", format_whole(done->epochs).text);
-    fprintf(stderr, "%s%straining on %s %s of %s%zu %s for %s epochs%s\n", p->name != NULL ? p->name : "",
+    fprintf(stderr, "%s%straining on %s %s of %s%zu %s for %s epoch%s%s\n", p->name != NULL ? p->name : "",
             p->name != NULL ? ": " : "", format_whole(train->size).text, words->many,
             train->lengths != NULL ? "up to " : "", train->steps, words->steps, format_whole(options->epochs).text,
-            before);
+            options->epochs == 1 ? "" : "s", before);
 }
 
 static void take_sample(progress *p, size_t epoch) {

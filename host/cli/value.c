@@ -1,5 +1,6 @@
 #include "value.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,8 +74,9 @@ static bool parse_real(const char *text, double *number) {
     if (strchr("+-.0123456789", *text) == NULL || *text == '\0')
         return false;
     char *end;
+    errno = 0;
     *number = strtod(text, &end);
-    return *end == '\0';
+    return *end == '\0' && !(*number == 0 && errno == ERANGE); /* 1e-400 is not meant as 0 */
 }
 
 static bool in_range(const value *v, double number) {
