@@ -80,9 +80,8 @@ static void gru_cell(double gate[4], double h_prev, double *h) {
 }
 
 static void gru_cell_backward(double gate[4], double h_prev, double *dh) {
-    double n = gate[0], r = gate[1], z = gate[2], a = gate[3], dsum;
     *dh = carried(*dh);
-    dsum = *dh * (1 - z) * (1 - n * n);
+    double n = gate[0], r = gate[1], z = gate[2], a = gate[3], dsum = *dh * (1 - z) * (1 - n * n);
     gate[0] = dsum;
     gate[1] = dsum * a * r * (1 - r);
     gate[2] = *dh * (h_prev - n) * z * (1 - z);

@@ -122,7 +122,8 @@ class Usage(Case):
                 ("hidden", "0", whole), ("length", "25", f"{whole} 1 to 24"),
                 ("train-size", "0", whole), ("threads", "0", whole), ("seed", "18446744073709551616", f"{whole} 0 to"),
                 ("seed", "1x", whole), ("lr", "-1", "is not a number from 0"), ("lr", "nan", "is not a number"),
-                ("lr", "1e-400", "is not a number from 0"), ("lr", "inf", "is not a number"), ("lr", "1e-3 ", "is not a number"), ("lr", "", "is not a number"),
+                ("lr", "1e-400", "is not a number from 0"), ("lr", "inf", "is not a number"),
+                ("lr", "1e-3 ", "is not a number"), ("lr", "", "is not a number"),
                 ("beta1", "1", "from 0 to below 1"), ("beta2", "1", "from 0 to below 1"),
                 ("epsilon", "1e400", "is not a number"), ("draw", "odd", "is not random or even or runs"),
                 ("keep", "first", "is not last or best")):
