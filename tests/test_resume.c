@@ -428,7 +428,7 @@ static size_t first_gradient(double clip, int device, const char *path, float *v
         for (size_t i = 0; i < file.extra[TL_EXTRA_M][part]->bytes / 4 && file.parameters[part].role != TL_BIAS_HH; i++)
             values[count++] = tl_saved_f32(file.extra[TL_EXTRA_M][part], i);
     json_t *note = json_loads(tl_model_file_note(&file, TALLY_TRAINING_NOTE), 0, NULL);
-    *norm = json_real_value(json_object_get(note, "epoch_norm"));
+    *norm = strtod(json_string_value(json_object_get(note, "epoch_norm")), NULL);
     json_decref(note);
     tl_model_file_free(&file);
     return count;
@@ -615,50 +615,44 @@ static void what_would_change_the_result_is_refused(void **state) {
     const char *path = scratch_path(*state, "run.safetensors");
     const plan *p = &plans[7];
     save_at(4, path, false);
-    static const char *const texts[] = {
-        "its run of training has batch 100 and cannot go on with 99",
-        "has rate 10.0 and cannot go on with 0.5",
-        "has beta1 0.90",
-        "has beta2 0.999",
-        "has epsilon 1e-",
-        "has shuffle true and cannot go on with false",
-        "has seed \"9\" and cannot go on with \"18446744073709551615\"",
-        "has keep 1 and cannot go on with 0",
-        "has decay 1 and cannot go on with 0",
-        "has clip 30.0 and cannot go on with 0.0",
-        "has dropout 0.29999999999999999 and cannot go on with 0.0",
+    static const struct {
+        const char *name, *other, *text;
+    } changes[] = {
+        {"batch", "99", "its run of training has batch 100 and cannot go on with 99"},
+        {"learning_rate", "0.5", "has learning_rate 10 and cannot go on with 0.5"},
+        {"beta1", "0.5", "has beta1 0.9 and cannot go on with 0.5"},
+        {"beta2", "0.5", "has beta2 0.999 and cannot go on with 0.5"},
+        {"epsilon", "0.5", "has epsilon 1e-08 and cannot go on with 0.5"},
+        {"dropout", "0", "has dropout 0.3 and cannot go on with 0"},
+        {"seed", "18446744073709551615", "has seed 9 and cannot go on with 18446744073709551615"},
+        {"shuffle", "false", "has shuffle true and cannot go on with false"},
+        {"keep", "last", "has keep best and cannot go on with last"},
+        {"lr_decay", "none", "has lr_decay cosine and cannot go on with none"},
+        {"clip", "0", "has clip 30 and cannot go on with 0"},
     };
-    for (int change = 0; change < 11; change++) {
+    size_t count, refused = 0;
+    const tally_setting *settings = tally_train_settings(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (settings[i].may_change)
+            continue;
         tally_train_options options = p->options;
-        if (change == 0)
-            options.batch = 99;
-        else if (change == 1)
-            options.adam.rate = 0.5;
-        else if (change == 2)
-            options.adam.beta1 = 0.5;
-        else if (change == 3)
-            options.adam.beta2 = 0.5;
-        else if (change == 4)
-            options.adam.epsilon = 0.5;
-        else if (change == 5)
-            options.shuffle = false;
-        else if (change == 6)
-            options.seed = UINT64_MAX;
-        else if (change == 7)
-            options.keep = TALLY_KEEP_LAST;
-        else if (change == 8)
-            options.decay = TALLY_DECAY_NONE;
-        else if (change == 9)
-            options.clip = 0;
-        else
-            options.dropout = 0;
-        refuse(TALLY_USAGE, path, data_of(p), &options, texts[change]);
+        assert_true(refused < sizeof changes / sizeof *changes);
+        assert_string_equal(settings[i].name, changes[refused].name);
+        assert_true(tally_setting_parse(&settings[i], &options, changes[refused].other));
+        refuse(TALLY_USAGE, path, data_of(p), &options, changes[refused++].text);
     }
+    assert_int_equal(refused, sizeof changes / sizeof *changes);
     refuse(TALLY_USAGE, path, tally_count_train(strings), NULL, "has sequences 241 and cannot go on with 301");
     tally_model *model = model_of(&plans[0], 1);
     tally_training *training;
     assert_int_equal(tally_training_resume(model, data_of(p), valid_of(p), NULL, path, &training), TALLY_USAGE);
     assert_error("it has another model's sizes");
+    tally_model_free(model);
+    plan other = *p;
+    other.cell = TALLY_LSTM;
+    model = model_of(&other, 1);
+    assert_int_equal(tally_training_resume(model, data_of(p), valid_of(p), NULL, path, &training), TALLY_USAGE);
+    assert_error("has cell gru and cannot go on with lstm");
     tally_model_free(model);
     model = model_of(p, 1);
     assert_int_equal(tally_training_resume(model, data_of(p), NULL, NULL, path, &training), TALLY_USAGE);
@@ -671,6 +665,29 @@ static void a_file_without_a_state_is_refused(void **state) {
     save_at(4, path, true);
     refuse(TALLY_MODEL, path, data_of(&plans[7]), NULL, "run.safetensors: it has no state of training to go on from");
     refuse(TALLY_IO, "/nowhere/file", data_of(&plans[7]), NULL, "/nowhere/file");
+}
+
+/* What version 1 of the state wrote: four bits, a GRU of two units. The model is taken, the run is not. */
+static void a_file_of_version_1_is_a_model_only(void **state) {
+    (void)state;
+    const char *path = TALLY_FIXTURES "/version_1.safetensors";
+    const tally_count_options data = {.length = 4, .train_size = 8, .seed = 3};
+    tally_count *four;
+    tally_model *model;
+    tally_training *training;
+    check(tally_count_new(&data, &four));
+    check(tally_model_load(devices[1], path, &model));
+    assert_string_equal(tally_cell_name(tally_model_get_config(model)->cell), "gru");
+    char digest[65];
+    check(tally_model_digest(model, digest));
+    assert_string_equal(digest, tally_model_note(model, "weights_sha256"));
+    assert_int_equal(tally_model_resumable(model), TALLY_MODEL);
+    assert_error("was saved by an earlier tally, which added gradients in another order");
+    assert_int_equal(tally_training_resume(model, tally_count_train(four), NULL, NULL, path, &training), TALLY_MODEL);
+    assert_error("version_1.safetensors: its run of training was saved by an earlier tally");
+    assert_null(training);
+    tally_model_free(model);
+    tally_count_free(four);
 }
 
 /* The file with a change to its tensors or to its note, and with the digest that goes with it unless that is to be wrong. */
@@ -737,7 +754,7 @@ static void damaged_files_are_refused(void **state) {
         const char *name, *error;
     } cases[] = {
         {NONE, NULL, NULL, NULL, M, 7, true, NULL, "its state of training is damaged: it has SHA-256 "},
-        {NONE, "steps_done", json_integer(5), NULL, NONE, 0, true, NULL, "its state of training is damaged"},
+        {NONE, "steps_done", json_string("5"), NULL, NONE, 0, true, NULL, "its state of training is damaged"},
         {NONE, NULL, NULL, NULL, M, NAN, false, NULL, "element 0 of tensor adam.m.head.bias is nan"},
         {NONE, NULL, NULL, NULL, PRESENT, INFINITY, false, NULL, "element 0 of tensor train.head.bias is inf"},
         {NONE, NULL, NULL, NULL, V, -1, false, NULL, "element 0 of tensor adam.v.head.bias is -1, but it is a mean"},
@@ -748,26 +765,29 @@ static void damaged_files_are_refused(void **state) {
         {PRESENT, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor train.head.bias, which its state"},
         {NONE, NULL, NULL, "[", NONE, 0, false, NULL, "its note tally.training is not JSON"},
         {NONE, NULL, NULL, "[]", NONE, 0, false, NULL, "its note tally.training has no version"},
-        {NONE, "version", json_integer(2), NULL, NONE, 0, false, NULL, "has version 2, expected 1"},
+        {NONE, "version", json_integer(3), NULL, NONE, 0, false, NULL, "has version 3, expected 2"},
+        {NONE, "version", json_integer(1), NULL, NONE, 0, false, NULL, "gradients in another order"},
         {NONE, "best_loss", NULL, NULL, NONE, 0, false, NULL, "has no best_loss"},
-        {NONE, "best_loss", json_true(), NULL, NONE, 0, false, NULL, "has a wrong best_loss"},
-        {NONE, "batch", json_real(1), NULL, NONE, 0, false, NULL, "has a wrong batch"},
-        {NONE, "epochs_done", json_integer(-1), NULL, NONE, 0, false, NULL, "has a wrong epochs_done"},
-        {NONE, "epochs_done", json_string("1"), NULL, NONE, 0, false, NULL, "has a wrong epochs_done"},
+        {NONE, "best_loss", json_real(1), NULL, NONE, 0, false, NULL, "has a wrong best_loss"},
+        {NONE, "best_loss", json_string("inf"), NULL, NONE, 0, false, NULL, "has a wrong best_loss: inf"},
+        {NONE, "batch", json_integer(1), NULL, NONE, 0, false, NULL, "has a wrong batch"},
+        {NONE, "batch", json_null(), NULL, NONE, 0, false, NULL, "has a wrong batch"},
+        {NONE, "epochs_done", json_string("-1"), NULL, NONE, 0, false, NULL, "has a wrong epochs_done: -1"},
         {NONE, "epochs_done", json_string("18446744073709551616"), NULL, NONE, 0, false, NULL,
-         "has a wrong epochs_done"},
-        {NONE, "seed", json_string("9x"), NULL, NONE, 0, false, NULL, "has a wrong seed"},
-        {NONE, "seed", json_integer(9), NULL, NONE, 0, false, NULL, "has a wrong seed"},
-        {NONE, "shuffle", json_integer(1), NULL, NONE, 0, false, NULL, "has a wrong shuffle"},
-        {NONE, "keep", json_string("best"), NULL, NONE, 0, false, NULL, "has a wrong keep"},
-        {NONE, "steps_done", json_integer(5), NULL, NONE, 0, false, NULL,
+         "has a wrong epochs_done: 18446744073709551616"},
+        {NONE, "seed", json_string("9x"), NULL, NONE, 0, false, NULL, "has a wrong seed: 9x"},
+        {NONE, "shuffle", json_string("yes"), NULL, NONE, 0, false, NULL, "has a wrong shuffle: yes"},
+        {NONE, "keep", json_integer(1), NULL, NONE, 0, false, NULL, "has a wrong keep"},
+        {NONE, "keep", json_string("1"), NULL, NONE, 0, false, NULL, "has a wrong keep: 1"},
+        {NONE, "lr_decay", json_string("linear"), NULL, NONE, 0, false, NULL, "has a wrong lr_decay: linear"},
+        {NONE, "steps_done", json_string("5"), NULL, NONE, 0, false, NULL,
          "says epoch 1, batch 1 of 3, step 5, best epoch 1, which cannot be"},
-        {NONE, "batches_done", json_integer(4), NULL, NONE, 0, false, NULL, "which cannot be"},
-        {NONE, "*", json_pack("{s:i, s:i}", "batches_done", 3, "steps_done", 6), NULL, NONE, 0, false, NULL,
+        {NONE, "batches_done", json_string("4"), NULL, NONE, 0, false, NULL, "which cannot be"},
+        {NONE, "*", json_pack("{s:s, s:s}", "batches_done", "3", "steps_done", "6"), NULL, NONE, 0, false, NULL,
          "says epoch 1, batch 3 of 3, step 6, best epoch 1, which cannot be"},
-        {NONE, "best_epoch", json_integer(2), NULL, NONE, 0, false, NULL, "which cannot be"},
-        {NONE, "kept_epoch", json_integer(0), NULL, NONE, 0, false, NULL, "which cannot be"},
-        {NONE, "epochs_done", json_integer(INT64_MAX), NULL, NONE, 0, false, NULL, "which cannot be"},
+        {NONE, "best_epoch", json_string("2"), NULL, NONE, 0, false, NULL, "which cannot be"},
+        {NONE, "kept_epoch", json_string("0"), NULL, NONE, 0, false, NULL, "which cannot be"},
+        {NONE, "epochs_done", json_string("9223372036854775807"), NULL, NONE, 0, false, NULL, "which cannot be"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const changes c = {.without = cases[i].without == NONE ? SIZE_MAX : (size_t)cases[i].without,
@@ -870,6 +890,7 @@ int main(void) {
         TEST(the_file_is_a_model),
         TEST(what_would_change_the_result_is_refused),
         TEST(a_file_without_a_state_is_refused),
+        TEST(a_file_of_version_1_is_a_model_only),
         TEST(damaged_files_are_refused),
         TEST(no_cut_or_changed_file_is_taken),
         TEST(options_that_cannot_be),

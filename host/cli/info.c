@@ -32,6 +32,7 @@ typedef struct info {
     recipe *recipe;
     uint64_t file_bytes, elements;
     bool resumable;
+    char why_not[512]; /* "no: " and the reason */
     char digest[65];
 } info;
 
@@ -110,7 +111,8 @@ static void print_device(const recipe *r) {
 static void print_resumable(const info *i) {
     const recipe *r = i->recipe;
     if (!i->resumable) {
-        printf("Resumable    no: it has no state of training\n");
+        printf("Resumable    ");
+        format_print_wrapped(i->why_not, 13, 79);
         return;
     }
     printf("Resumable    yes");
@@ -200,7 +202,9 @@ static int describe(const tally_model *model, const char *file, bool json) {
               .recipe = &r,
               .file_bytes = (uint64_t)at.st_size,
               .elements = shape_elements(model),
-              .resumable = tally_model_note(model, TALLY_TRAINING_NOTE) != NULL};
+              .resumable = tally_model_resumable(model) == TALLY_OK};
+    snprintf(i.why_not, sizeof i.why_not, "no: %s",
+             tally_model_note(model, TALLY_TRAINING_NOTE) == NULL ? "it has no state of training" : tally_error_text());
     tally_status status = tally_model_digest(model, i.digest);
     if (status != TALLY_OK)
         return command_fail_library(status);

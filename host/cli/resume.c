@@ -12,6 +12,9 @@ static int read_recipe(resume *r, const tally_model *model) {
                             "%s: it has no state of training to go on from: it was saved with --weights-only, or not "
                             "by tally train",
                             r->path);
+    tally_status status = tally_model_resumable(model);
+    if (status != TALLY_OK)
+        return command_fail((int)status, "%s: %s", r->path, tally_error_text());
     int result = recipe_load(&r->recipe, model, r->path, RECIPE_COUNT);
     if (result == TALLY_OK && r->recipe.task == RECIPE_COUNT)
         result = recipe_need_strings(&r->recipe, r->path);

@@ -7,145 +7,87 @@
 #include "store/printable.h"
 #include "train/training.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1 };
+/* Of the state's form and of the order in which gradients are added: a run goes on in the order it was begun in. */
+enum { VERSION = 2 };
 
-/* All that the note has. */
+/* All that the note has beside its version: the options, under the names of tally_train_settings, and what the run has come to. */
 typedef struct record {
-    size_t version;
     tally_train_options options;
-    tally_cell cell;
     size_t sequences, valid_sequences;
     tl_training_place at;
 } record;
 
-typedef enum kind { SIZE, SEED, REAL, FLAG, CHOICE } kind;
-
-typedef struct field {
-    const char *name;
-    kind kind;
-    size_t offset;
-    bool fixed; /* must be the same when the run goes on */
-} field;
-
-#define AT(member) offsetof(record, member)
-static const field fields[] = {
-    {"version", SIZE, AT(version), false},
-    {"epochs", SIZE, AT(options.epochs), false},
-    {"batch", SIZE, AT(options.batch), true},
-    {"rate", REAL, AT(options.adam.rate), true},
-    {"beta1", REAL, AT(options.adam.beta1), true},
-    {"beta2", REAL, AT(options.adam.beta2), true},
-    {"epsilon", REAL, AT(options.adam.epsilon), true},
-    {"shuffle", FLAG, AT(options.shuffle), true},
-    {"seed", SEED, AT(options.seed), true},
-    {"keep", CHOICE, AT(options.keep), true},
-    {"dropout", REAL, AT(options.dropout), true},
-    {"decay", CHOICE, AT(options.decay), true},
-    {"clip", REAL, AT(options.clip), true},
-    {"patience", SIZE, AT(options.patience), false},
-    {"cell", CHOICE, AT(cell), true},
-    {"sequences", SIZE, AT(sequences), true},
-    {"valid_sequences", SIZE, AT(valid_sequences), true},
-    {"epochs_done", SIZE, AT(at.epoch), false},
-    {"batches_done", SIZE, AT(at.batch), false},
-    {"steps_done", SIZE, AT(at.step), false},
-    {"epoch_loss", REAL, AT(at.epoch_loss), false},
-    {"epoch_norm", REAL, AT(at.epoch_norm), false},
-    {"kept_epoch", SIZE, AT(at.kept.epoch), false},
-    {"kept_loss", REAL, AT(at.kept.loss), false},
-    {"kept_valid_loss", REAL, AT(at.kept.valid_loss), false},
-    {"kept_valid_mistakes", SIZE, AT(at.kept.valid_mistakes), false},
-    {"best_epoch", SIZE, AT(at.best.epoch), false},
-    {"best_loss", REAL, AT(at.best.loss), false},
-    {"best_valid_loss", REAL, AT(at.best.valid_loss), false},
-    {"best_valid_mistakes", SIZE, AT(at.best.valid_mistakes), false},
-    {"seconds", REAL, AT(at.seconds), false},
+#define COUNT(name_, member)                                                                                           \
+    { .name = (name_), TALLY_SIZE_AT(record, member, 0, SIZE_MAX), .may_change = true }
+#define NUMBER(name_, member)                                                                                          \
+    { .name = (name_), TALLY_REAL_AT(record, member, 0, DBL_MAX), .may_change = true }
+static const tally_setting places[] = {
+    {.name = "sequences", TALLY_SIZE_AT(record, sequences, 0, SIZE_MAX)},
+    {.name = "valid_sequences", TALLY_SIZE_AT(record, valid_sequences, 0, SIZE_MAX)},
+    COUNT("epochs_done", at.epoch),
+    COUNT("batches_done", at.batch),
+    COUNT("steps_done", at.step),
+    NUMBER("epoch_loss", at.epoch_loss),
+    NUMBER("epoch_norm", at.epoch_norm),
+    COUNT("kept_epoch", at.kept.epoch),
+    NUMBER("kept_loss", at.kept.loss),
+    NUMBER("kept_valid_loss", at.kept.valid_loss),
+    COUNT("kept_valid_mistakes", at.kept.valid_mistakes),
+    COUNT("best_epoch", at.best.epoch),
+    NUMBER("best_loss", at.best.loss),
+    NUMBER("best_valid_loss", at.best.valid_loss),
+    COUNT("best_valid_mistakes", at.best.valid_mistakes),
+    NUMBER("seconds", at.seconds),
 };
-enum { FIELDS = sizeof fields / sizeof *fields };
+#undef COUNT
+#undef NUMBER
+enum { PLACES = sizeof places / sizeof *places };
 
-_Static_assert(sizeof(tally_keep) == sizeof(unsigned) && sizeof(tally_decay) == sizeof(unsigned) &&
-                   sizeof(tally_cell) == sizeof(unsigned),
-               "choices are read and written as unsigned");
-
-/* JSON's integers end at 2^63: seeds, and sizes beyond that, are text. */
-static json_t *pack_text(uint64_t number) {
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-    return json_string(text);
-}
-
-static json_t *pack_size(size_t size) {
-    return size > INT64_MAX ? pack_text(size) : json_integer((json_int_t)size);
-}
-
-static json_t *pack_field(const field *f, const record *r) {
-    const char *from = (const char *)r + f->offset;
-    switch (f->kind) {
-    case SIZE:
-        return pack_size(*(const size_t *)(const void *)from);
-    case SEED:
-        return pack_text(*(const uint64_t *)(const void *)from);
-    case REAL:
-        return isfinite(*(const double *)(const void *)from) ? json_real(*(const double *)(const void *)from)
-                                                             : json_null();
-    case FLAG:
-        return json_boolean(*(const bool *)(const void *)from);
-    case CHOICE:
-        return json_integer((json_int_t)(*(const unsigned *)(const void *)from));
-    }
-    return NULL;
-}
-
-static bool unpack_text(const char *text, uint64_t *number) {
-    char again[24];
-    if (!text)
+/* The number-th of all rows, over a record; false behind the last. Options may be beyond the range that a text of a user's may give. */
+static bool field_at(size_t number, tally_setting *field) {
+    size_t options;
+    const tally_setting *rows = tally_train_settings(&options);
+    if (number >= options + PLACES)
         return false;
-    *number = strtoull(text, NULL, 10);
-    snprintf(again, sizeof again, "%llu", (unsigned long long)*number);
-    return strcmp(text, again) == 0;
-}
-
-static bool unpack_size(const json_t *value, size_t *size) {
-    json_int_t whole = json_integer_value(value);
-    uint64_t large = (uint64_t)whole;
-    bool right =
-        json_is_integer(value) ? whole >= 0 : unpack_text(json_string_value(value), &large) && large > INT64_MAX;
-    *size = (size_t)large;
-    return right && large <= SIZE_MAX;
-}
-
-/* Takes only what pack_field gives. */
-static bool unpack_field(const field *f, const json_t *value, record *r) {
-    char *to = (char *)r + f->offset;
-    json_int_t whole = json_integer_value(value);
-    switch (f->kind) {
-    case SIZE:
-        return unpack_size(value, (size_t *)(void *)to);
-    case SEED:
-        return unpack_text(json_string_value(value), (uint64_t *)(void *)to);
-    case REAL:
-        *(double *)(void *)to = json_is_null(value) ? NAN : json_real_value(value);
-        return json_is_null(value) || json_is_real(value);
-    case FLAG:
-        *(bool *)(void *)to = json_is_true(value);
-        return json_is_boolean(value);
-    case CHOICE:
-        *(unsigned *)(void *)to = (unsigned)whole;
-        return json_is_integer(value) && whole >= 0 && whole <= INT32_MAX;
+    *field = number < options ? rows[number] : places[number - options];
+    if (number < options) {
+        field->offset += offsetof(record, options);
+        field->least = 0;
+        field->most = UINT64_MAX;
+        field->low = -INFINITY;
+        field->high = INFINITY;
     }
-    return false;
+    return true;
+}
+
+/* A number that is not known is null. */
+static json_t *pack_field(const tally_setting *f, const record *r) {
+    char buffer[TALLY_SETTING_TEXT_SIZE];
+    bool unknown =
+        f->type == TALLY_SETTING_REAL && !isfinite(*(const double *)(const void *)((const char *)r + f->offset));
+    return unknown ? json_null() : json_string(tally_setting_format(f, r, buffer));
+}
+
+static bool unpack_field(const tally_setting *f, const json_t *value, record *r) {
+    if (json_is_null(value) && f->type == TALLY_SETTING_REAL)
+        tally_settings_reset(f, 1, r);
+    else
+        return json_is_string(value) && tally_setting_parse(f, r, json_string_value(value));
+    return true;
 }
 
 /* NULL without memory. */
 static json_t *pack(const record *r) {
-    json_t *object = json_object();
-    for (size_t i = 0; i < FIELDS && object; i++)
-        if (json_object_set_new(object, fields[i].name, pack_field(&fields[i], r)) != 0) {
+    json_t *object = json_pack("{s:i}", "version", VERSION);
+    tally_setting field;
+    for (size_t i = 0; object && field_at(i, &field); i++)
+        if (json_object_set_new(object, field.name, pack_field(&field, r)) != 0) {
             json_decref(object);
             object = NULL;
         }
@@ -153,9 +95,7 @@ static json_t *pack(const record *r) {
 }
 
 static record describe(const tally_training *t) {
-    return (record){.version = VERSION,
-                    .options = t->options,
-                    .cell = t->model->config.cell,
+    return (record){.options = t->options,
                     .sequences = t->data->size,
                     .valid_sequences = t->valid ? t->valid->size : 0,
                     .at = t->at};
@@ -189,16 +129,17 @@ tally_status tally_training_save(const tally_training *t, const char *path, bool
 }
 
 static tally_status unpack(const char *path, const json_t *object, record *r) {
+    tally_setting field;
     *r = (record){0};
-    for (size_t i = 0; i < FIELDS; i++) {
-        const json_t *value = json_object_get(object, fields[i].name);
+    for (size_t i = 0; field_at(i, &field); i++) {
+        const json_t *value = json_object_get(object, field.name);
         if (!value)
-            return tl_fail(TALLY_MODEL, "%s: its note %s has no %s", path, TALLY_TRAINING_NOTE, fields[i].name);
-        if (!unpack_field(&fields[i], value, r))
-            return tl_fail(TALLY_MODEL, "%s: its note %s has a wrong %s", path, TALLY_TRAINING_NOTE, fields[i].name);
-        if (r->version != VERSION)
-            return tl_fail(TALLY_MODEL, "%s: its state of training has version %zu, expected %d", path, r->version,
-                           VERSION);
+            return tl_fail(TALLY_MODEL, "%s: its note %s has no %s", path, TALLY_TRAINING_NOTE, field.name);
+        if (unpack_field(&field, value, r))
+            continue;
+        const char *text = json_string_value(value);
+        return tl_fail(TALLY_MODEL, "%s: its note %s has a wrong %s%s%s", path, TALLY_TRAINING_NOTE, field.name,
+                       text ? ": " : "", text ? tl_printable(text).text : "");
     }
     return TALLY_OK;
 }
@@ -241,25 +182,18 @@ static tally_status check_place(const char *path, const tl_training_place *at, s
 }
 
 /* What must be as it was. */
-static tally_status check_same(const char *path, const json_t *theirs, const tally_training *t) {
+static tally_status check_same(const char *path, const record *theirs, const tally_training *t) {
     const record ours = describe(t);
-    tally_status status = TALLY_OK;
-    for (size_t i = 0; i < FIELDS && !status; i++) {
-        if (!fields[i].fixed)
-            continue;
-        const json_t *before = json_object_get(theirs, fields[i].name);
-        json_t *now = pack_field(&fields[i], &ours);
-        char *before_text = json_dumps(before, JSON_ENCODE_ANY), *now_text = json_dumps(now, JSON_ENCODE_ANY);
-        if (!before_text || !now_text)
-            status = tl_fail(TALLY_MEMORY, "%s: no memory left", path);
-        else if (strcmp(before_text, now_text) != 0)
-            status = tl_fail(TALLY_USAGE, "%s: its run of training has %s %s and cannot go on with %s", path,
-                             fields[i].name, before_text, now_text);
-        free(before_text);
-        free(now_text);
-        json_decref(now);
+    tally_setting field;
+    for (size_t i = 0; field_at(i, &field); i++) {
+        char before[TALLY_SETTING_TEXT_SIZE], now[TALLY_SETTING_TEXT_SIZE];
+        const char *before_text = tally_setting_format(&field, theirs, before);
+        const char *now_text = tally_setting_format(&field, &ours, now);
+        if (!field.may_change && strcmp(before_text, now_text) != 0)
+            return tl_fail(TALLY_USAGE, "%s: its run of training has %s %s and cannot go on with %s", path, field.name,
+                           before_text, now_text);
     }
-    return status;
+    return TALLY_OK;
 }
 
 /* Everything but the run's options is in place. */
@@ -284,25 +218,56 @@ static tally_status take(const char *path, const tl_model_file *file, const reco
 static tally_status check_model(const char *path, const tl_model_file *file, const tally_model *model) {
     const tally_model_config *theirs = &file->config, *ours = &model->config;
     if (theirs->inputs != ours->inputs || theirs->hidden != ours->hidden || theirs->classes != ours->classes ||
-        theirs->layers != ours->layers || tally_cell_weights(theirs->cell) != tally_cell_weights(ours->cell))
+        theirs->layers != ours->layers)
         return tl_fail(TALLY_USAGE, "%s: it has another model's sizes than the run that is to go on", path);
+    if (theirs->cell != ours->cell)
+        return tl_fail(TALLY_USAGE, "%s: its run of training has cell %s and cannot go on with %s", path,
+                       tally_cell_name(theirs->cell), tally_cell_name(ours->cell));
     return TALLY_OK;
 }
 
-static tally_status read_state(const char *path, const tl_model_file *file, json_t **object) {
-    const char *note = tl_model_file_note(file, TALLY_TRAINING_NOTE);
-    const char *digest = tl_model_file_note(file, TL_TRAINING_DIGEST);
+/* The note's object, which the caller frees, if a run can go on from it. The text of a failure goes behind a file's name. */
+static tally_status read_note(const char *note, json_t **object) {
+    *object = NULL;
     if (!note)
-        return tl_fail(TALLY_MODEL,
-                       "%s: it has no state of training to go on from: only weights were saved, or another "
-                       "program wrote it",
-                       path);
+        return tl_fail(TALLY_MODEL, "it has no state of training to go on from: only weights were saved, or another "
+                                    "program wrote it");
+    *object = json_loads(note, JSON_REJECT_DUPLICATES, NULL);
+    if (!*object)
+        return tl_fail(TALLY_MODEL, "its note %s is not JSON", TALLY_TRAINING_NOTE);
+    const json_t *version = json_object_get(*object, "version");
+    if (!json_is_integer(version))
+        return tl_fail(TALLY_MODEL, "its note %s has no version", TALLY_TRAINING_NOTE);
+    if (json_integer_value(version) == 1)
+        return tl_fail(
+            TALLY_MODEL,
+            "its run of training was saved by an earlier tally, which added gradients in another order: it would not "
+            "end "
+            "with the weights of a run that was never stopped. Train from the beginning, or go on with the tally that "
+            "saved it; the model itself is used as before");
+    if (json_integer_value(version) != VERSION)
+        return tl_fail(TALLY_MODEL, "its state of training has version %lld, expected %d",
+                       (long long)json_integer_value(version), VERSION);
+    return TALLY_OK;
+}
+
+tally_status tally_model_resumable(const tally_model *model) {
+    json_t *object;
+    tally_status status = read_note(tally_model_note(model, TALLY_TRAINING_NOTE), &object);
+    json_decref(object);
+    return status;
+}
+
+static tally_status read_state(const char *path, const tl_model_file *file, json_t **object) {
+    const char *digest = tl_model_file_note(file, TL_TRAINING_DIGEST);
+    tally_status status = read_note(tl_model_file_note(file, TALLY_TRAINING_NOTE), object);
+    if (status)
+        return tl_fail_within(status, "%s: ", path);
     tl_state_digest found = tl_model_file_state_digest(file);
     if (!digest || strcmp(digest, found.hex) != 0)
         return tl_fail(TALLY_MODEL, "%s: its state of training is damaged: it has SHA-256 %s, but its note %s says %s",
                        path, found.hex, TL_TRAINING_DIGEST, digest ? tl_printable(digest).text : "nothing");
-    *object = json_loads(note, JSON_REJECT_DUPLICATES, NULL);
-    return *object ? TALLY_OK : tl_fail(TALLY_MODEL, "%s: its note %s is not JSON", path, TALLY_TRAINING_NOTE);
+    return TALLY_OK;
 }
 
 static tally_status resume(tally_model *model, const tally_dataset *data, const tally_dataset *valid,
@@ -315,7 +280,7 @@ static tally_status resume(tally_model *model, const tally_dataset *data, const 
     if (!status)
         status = tally_training_new(model, data, valid, options ? options : &r.options, training);
     if (!status)
-        status = check_same(path, object, *training);
+        status = check_same(path, &r, *training);
     return status ? status : take(path, file, &r, *training);
 }
 

@@ -8,16 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-tally_train_options tally_train_defaults(void) {
-    return (tally_train_options){
-        .epochs = 5000,
-        .batch = 1000,
-        .adam = {.rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
-        .seed = 1,
-        .keep = TALLY_KEEP_LAST,
-    };
-}
-
 static tally_status train_slice(void *context, unsigned worker, size_t slice) {
     tally_training *t = context;
     tl_hand *hand = &t->crew.hands[worker];

@@ -33,6 +33,9 @@ TALLY_API tally_status tally_model_load(tally_device *device, const char *path, 
  * that is not finite; what the run has failed with, if it has. */
 TALLY_API tally_status tally_training_save(const tally_training *training, const char *path, bool weights_only);
 
+/* Whether a run of training can go on from the file that the model was loaded from, as far as its note says. TALLY_MODEL: no, and why. */
+TALLY_API tally_status tally_model_resumable(const tally_model *model);
+
 /* A run that goes on where the one was that was saved in path, on any device, to the same weights. The model, of the file's sizes, gets
  * the kept weights; data and valid must be those of that run. options: NULL for that run's; or those, but epochs and patience may be
  * others: they say where it ends. TALLY_USAGE: another option differs, or sizes do. TALLY_IO: cannot be read. TALLY_MODEL: has no such

@@ -7,6 +7,7 @@
 #include <tally/device.h>
 #include <tally/nn.h>
 #include <tally/parity.h>
+#include <tally/settings.h>
 #include <tally/store.h>
 #include <tally/tensor.h>
 #include <tally/train.h>

@@ -5,6 +5,7 @@
 
 #include <tally/data.h>
 #include <tally/nn.h>
+#include <tally/settings.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,7 +38,12 @@ typedef struct tally_train_options {
     size_t patience; /* ends after so many epochs without a better one; 0: never */
 } tally_train_options;
 
-/* 5,000 epochs, batch 1,000, Adam 1e-3, 0.9, 0.999, 1e-8, file order, seed 1, last; no dropout, decay, clipping or patience. */
+/* One row for each member, with its offset in tally_train_options: their text forms, defaults, and the ranges that a text may give. What
+ * tally_training_new takes may be more: any number of epochs, say. */
+TALLY_API const tally_setting *tally_train_settings(size_t *count);
+
+/* The defaults of that table: 5,000 epochs, batch 1,000, Adam 1e-3, 0.9, 0.999, 1e-8, file order, seed 1, last; no dropout, decay, clipping
+ * or patience. */
 TALLY_API tally_train_options tally_train_defaults(void);
 
 typedef struct tally_progress {

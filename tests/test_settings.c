@@ -1,0 +1,191 @@
+/* The text form of settings, and the table of those of a run of training. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <float.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <tally/tally.h>
+
+static const char *const colours[] = {"red", "green", NULL};
+
+typedef enum colour { RED, GREEN } colour;
+
+typedef struct all {
+    bool flag;
+    size_t size;
+    uint64_t whole, from, to;
+    double real, share;
+    colour colour;
+    const char *text;
+} all;
+
+enum { FLAG, SIZE, WHOLE, REAL, SHARE, CHOICE, TEXT, SPAN, ROWS };
+static const tally_setting rows[ROWS] = {
+    [FLAG] = {.initial = "true", TALLY_FLAG_AT(all, flag)},
+    [SIZE] = {.initial = "20", TALLY_SIZE_AT(all, size, 2, 30)},
+    [WHOLE] = {.initial = "18446744073709551615", TALLY_WHOLE_AT(all, whole, 0, UINT64_MAX)},
+    [REAL] = {.initial = "0.5", TALLY_REAL_AT(all, real, -DBL_MAX, DBL_MAX)},
+    [SHARE] = {TALLY_FRACTION_AT(all, share)},
+    [CHOICE] = {.initial = "green", TALLY_CHOICE_AT(all, colour, colours)},
+    [TEXT] = {TALLY_TEXT_AT(all, text)},
+    [SPAN] = {.initial = "5..20", TALLY_SPAN_AT(all, from, to, 1, 24)},
+};
+
+static void expect(int row, const char *text, const char *formatted) {
+    all set;
+    char buffer[TALLY_SETTING_TEXT_SIZE];
+    tally_settings_reset(rows, ROWS, &set);
+    if (!tally_setting_parse(&rows[row], &set, text))
+        fail_msg("row %d does not take '%s'", row, text);
+    assert_string_equal(tally_setting_format(&rows[row], &set, buffer), formatted);
+}
+
+static void refuse(int row, const char *text) {
+    all set;
+    char buffer[TALLY_SETTING_TEXT_SIZE], before[TALLY_SETTING_TEXT_SIZE];
+    tally_settings_reset(rows, ROWS, &set);
+    snprintf(before, sizeof before, "%s", tally_setting_format(&rows[row], &set, buffer));
+    if (tally_setting_parse(&rows[row], &set, text))
+        fail_msg("row %d takes '%s'", row, text);
+    assert_string_equal(tally_setting_format(&rows[row], &set, buffer), before);
+}
+
+static void every_type_has_a_text_form(void **state) {
+    (void)state;
+    expect(FLAG, "true", "true");
+    expect(FLAG, "false", "false");
+    expect(SIZE, "2", "2");
+    expect(SIZE, "30", "30");
+    expect(WHOLE, "0", "0");
+    expect(WHOLE, "18446744073709551615", "18446744073709551615");
+    expect(REAL, "1e-8", "1e-08");
+    expect(REAL, "10", "10");
+    expect(REAL, "-0.3", "-0.3");
+    expect(REAL, "0.1000000000000000055511151231257827", "0.1");
+    expect(REAL, "0.30000000000000004", "0.30000000000000004");
+    expect(REAL, "1.7976931348623157e308", "1.7976931348623157e+308");
+    expect(SHARE, "0", "0");
+    expect(SHARE, ".99", "0.99");
+    expect(CHOICE, "red", "red");
+    expect(CHOICE, "green", "green");
+    expect(TEXT, "", "");
+    expect(TEXT, "a folder", "a folder");
+    expect(SPAN, "7", "7");
+    expect(SPAN, "7..7", "7");
+    expect(SPAN, "1..24", "1..24");
+}
+
+static void what_is_out_of_range_changes_nothing(void **state) {
+    (void)state;
+    const struct {
+        int row;
+        const char *texts[9];
+    } wrong[] = {
+        {FLAG, {"", "yes", "1", "True", "true "}},
+        {SIZE, {"", "1", "31", "-3", "+3", " 3", "3 ", "0x3", "3.0"}},
+        {WHOLE, {"18446744073709551616", "184467440737095516150", "a"}},
+        {REAL, {"", "nan", "inf", "-inf", "1e400", "1e-400", "1,5", "1 ", "one"}},
+        {SHARE, {"1", "-0.1", "2", "none"}},
+        {CHOICE, {"", "blue", "0", "re", "redd", "Red"}},
+        {SPAN, {"", "0", "25", "20..5", "5..25", "0..5", "5..", "..5", "5...6"}},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        for (size_t k = 0; k < 9 && wrong[i].texts[k]; k++)
+            refuse(wrong[i].row, wrong[i].texts[k]);
+}
+
+static void ranges_are_described(void **state) {
+    (void)state;
+    const char *const texts[ROWS] = {[FLAG] = "true or false",
+                                     [SIZE] = "a whole number from 2 to 30",
+                                     [WHOLE] = "a whole number from 0 to 18446744073709551615",
+                                     [REAL] = "a number from -1.79769e+308 to 1.79769e+308",
+                                     [SHARE] = "a number from 0 to below 1",
+                                     [CHOICE] = "red or green",
+                                     [TEXT] = "text",
+                                     [SPAN] = "a whole number from 1 to 24, or two: 5..20"};
+    for (int i = 0; i < ROWS; i++) {
+        char text[TALLY_SETTING_TEXT_SIZE];
+        tally_setting_describe_range(&rows[i], text);
+        assert_string_equal(text, texts[i]);
+    }
+}
+
+static void a_reset_gives_the_defaults(void **state) {
+    (void)state;
+    all set;
+    memset(&set, 0xa5, sizeof set);
+    tally_settings_reset(rows, ROWS, &set);
+    assert_true(set.flag && set.size == 20 && set.whole == UINT64_MAX && set.real == 0.5 && isnan(set.share));
+    assert_true(set.colour == GREEN && !set.text && set.from == 5 && set.to == 20);
+    tally_setting unset[ROWS];
+    memcpy(unset, rows, sizeof rows);
+    for (int i = 0; i < ROWS; i++)
+        unset[i].initial = NULL;
+    tally_settings_reset(unset, ROWS, &set);
+    assert_true(!set.flag && set.size == 0 && set.whole == 0 && isnan(set.real) && isnan(set.share));
+    assert_true(set.colour == RED && !set.text && set.from == 0 && set.to == 0);
+    char buffer[TALLY_SETTING_TEXT_SIZE];
+    assert_string_equal(tally_setting_format(&rows[SHARE], &set, buffer), "none");
+    assert_string_equal(tally_setting_format(&rows[TEXT], &set, buffer), "none");
+}
+
+/* Skipped where no locale is installed whose numbers have a comma. */
+static void a_locale_changes_nothing(void **state) {
+    (void)state;
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8", "de_DE", "fr_FR"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++)
+        found = setlocale(LC_NUMERIC, names[i]) && strcmp(localeconv()->decimal_point, ",") == 0;
+    if (!found)
+        skip();
+    expect(REAL, "1.5", "1.5");
+    refuse(REAL, "1,5");
+    assert_string_equal(localeconv()->decimal_point, ",");
+    setlocale(LC_NUMERIC, "C");
+}
+
+static void the_table_of_a_run_holds_together(void **state) {
+    (void)state;
+    size_t count;
+    const tally_setting *settings = tally_train_settings(&count);
+    bool covered[sizeof(tally_train_options)] = {false};
+    for (size_t i = 0; i < count; i++) {
+        const tally_setting *s = &settings[i];
+        tally_train_options options = tally_train_defaults();
+        char buffer[TALLY_SETTING_TEXT_SIZE];
+        assert_true(s->name && s->option && s->help && s->initial);
+        assert_true((s->metavar == NULL) == (s->type == TALLY_SETTING_FLAG));
+        for (size_t k = 0; k < i; k++)
+            assert_true(strcmp(s->name, settings[k].name) != 0 && strcmp(s->option, settings[k].option) != 0 &&
+                        s->offset != settings[k].offset);
+        assert_true(tally_setting_parse(s, &options, s->initial));
+        assert_memory_equal(&options, &(tally_train_options[]){tally_train_defaults()}, sizeof options);
+        for (size_t n = 0; s->type == TALLY_SETTING_CHOICE && s->names[n]; n++) {
+            assert_true(tally_setting_parse(s, &options, s->names[n]));
+            assert_string_equal(tally_setting_format(s, &options, buffer), s->names[n]);
+        }
+        size_t size = s->type == TALLY_SETTING_FLAG ? sizeof(bool) : s->type == TALLY_SETTING_CHOICE ? sizeof(int) : 8;
+        memset(covered + s->offset, true, size);
+    }
+    /* No number has no row: what is between them is padding. */
+    for (size_t i = 0, gap = 0; i < sizeof covered; i++) {
+        gap = covered[i] ? 0 : gap + 1;
+        assert_true(gap < sizeof(double));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_has_a_text_form), cmocka_unit_test(what_is_out_of_range_changes_nothing),
+        cmocka_unit_test(ranges_are_described),       cmocka_unit_test(a_reset_gives_the_defaults),
+        cmocka_unit_test(a_locale_changes_nothing),   cmocka_unit_test(the_table_of_a_run_holds_together),
+    };
+    return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
+}
