@@ -1,9 +1,9 @@
 /* backend.h: what a backend is: a table of functions over tensors on its devices.
  *
- * Slots are declared with the signatures of the public operations (tally/tensor.h says what each computes); arguments are
- * checked before, slots trust them. The table of an accelerated backend starts as a copy of the reference's and
- * overwrites what it has. Before a slot runs, supports() is asked; where the device cannot take the shape, the
- * dispatch maps the tensors and runs the reference's function on them, and the device counts it as a fallback.
+ * There is a slot for each operation of operations.h, with the signature of the public function of that name (tally/tensor.h says
+ * what each computes); arguments are checked before, slots trust them. Before a slot runs, supports() is asked; where the
+ * device cannot take the shape, the dispatch maps the tensors and runs the reference's function on them, and the device
+ * counts it as a fallback.
  */
 #ifndef TALLY_BACKEND_BACKEND_H
 #define TALLY_BACKEND_BACKEND_H
@@ -13,25 +13,7 @@
 #include <tally/device.h>
 #include <tally/tensor.h>
 
-typedef enum tl_op {
-    TL_OP_GEMM,
-    TL_OP_BIAS,
-    TL_OP_REDUCE,
-    TL_OP_ACCUMULATE,
-    TL_OP_APPLY,
-    TL_OP_ADD,
-    TL_OP_COPY,
-    TL_OP_FILL,
-    TL_OP_DROPOUT,
-    TL_OP_CELL_FORWARD,
-    TL_OP_CELL_BACKWARD,
-    TL_OP_SOFTMAX_LOSS,
-    TL_OP_SOFTMAX_LOSS_BACKWARD,
-    TL_OP_ADAM,
-    TL_OP_LAYER_FORWARD,
-    TL_OP_LAYER_BACKWARD,
-    TL_OP_COUNT
-} tl_op;
+#include "backend/operations.h"
 
 /* A device's memory. A backend embeds this as the first member of its own. */
 typedef struct tl_storage {
@@ -60,6 +42,9 @@ typedef struct tl_batch {
     tally_tensor x, labels, probabilities, loss_sums;
 } tl_batch;
 
+typedef size_t tl_layer_scratch(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                                size_t columns);
+
 typedef struct tl_backend {
     const char *name;
     bool step_major; /* activations are kept as [time][feature][column], else as [feature][time][column] */
@@ -80,8 +65,7 @@ typedef struct tl_backend {
     /* Whether the slot takes these tensors, given in the order of the public signature (absent ones NULL). */
     bool (*supports)(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count);
     /* Elements of tally_layer_state.scratch, at least 1. */
-    size_t (*layer_scratch)(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
-                            size_t columns);
+    tl_layer_scratch *layer_scratch;
 
     /* Runs whole slices, so that their activations stay near the core that has them; the same bits as the operations one by one, of which
      * nn/classifier.c makes it where *plan is NULL: the device has no such way for this network. columns: at most. */
@@ -93,35 +77,11 @@ typedef struct tl_backend {
     /* To probabilities. */
     tally_status (*predict)(tl_plan *plan, const tl_batch *batch);
 
-    tally_status (*gemm)(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a, const tally_tensor *b,
-                         float beta, const tally_tensor *c);
-    tally_status (*bias)(const tally_tensor *bias, const tally_tensor *y);
-    tally_status (*reduce)(const tally_tensor *x, float beta, const tally_tensor *out);
-    tally_status (*accumulate)(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient);
-    tally_status (*apply)(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,
-                          const tally_tensor *out);
-    tally_status (*add)(const tally_tensor *src, const tally_tensor *dst);
-    tally_status (*copy)(const tally_tensor *src, const tally_tensor *dst);
-    tally_status (*fill)(const tally_tensor *tensor, float value);
-    tally_status (*dropout)(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out);
-    tally_status (*cell_forward)(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
-                                 const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
-    tally_status (*cell_backward)(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
-                                  const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
-    tally_status (*softmax_loss)(const tally_tensor *logits, const tally_tensor *labels,
-                                 const tally_tensor *probabilities, const tally_tensor *loss);
-    tally_status (*softmax_loss_backward)(const tally_tensor *probabilities, const tally_tensor *labels,
-                                          const tally_tensor *dlogits);
-    tally_status (*adam)(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
-                         const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
-                         const tally_tensor *faults);
-    tally_status (*layer_forward)(const tally_layer_weights *weights, const tally_tensor *x,
-                                  const tally_layer_state *state);
-    tally_status (*layer_backward)(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                   const tally_layer_state *state, const tally_layer_weights *gradients,
-                                   const tally_tensor *dx);
+    __typeof__(tally_device_peak) *peak;
 
-    tally_status (*peak)(tally_device *device, double *flops); /* see tally_device_peak */
+#define TL_SLOT(name, ...) __typeof__(tally_##name) *name;
+    TL_OPERATIONS(TL_SLOT)
+#undef TL_SLOT
 } tl_backend;
 
 /* A backend embeds this as the first member of its own device. */
@@ -136,6 +96,8 @@ struct tally_device {
     atomic_uint_fast64_t fallbacks;
     atomic_uint fallback_ops; /* bit 1 << tl_op for each op that fell back */
 };
+
+static_assert(TL_OP_COUNT <= 32, "fallback_ops has a bit for each operation");
 
 /* plan_new of a table that has no plans. */
 tally_status tl_no_plan(tally_device *device, const tl_network *network, size_t columns, bool training, tl_plan **plan);
@@ -155,10 +117,7 @@ tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tal
 
 /* The whole-sequence operations composed of a table's own gemm, bias, fill, gates and reduce: the readable form, for backends without
  * one of their own. Same order of arithmetic as tally/tensor.h states wherever the table's gemm has it. */
-tally_status tl_layer_forward_composed(const tally_layer_weights *weights, const tally_tensor *x,
-                                       const tally_layer_state *state);
-tally_status tl_layer_backward_composed(const tally_layer_weights *weights, const tally_tensor *x,
-                                        const tally_tensor *dy, const tally_layer_state *state,
-                                        const tally_layer_weights *gradients, const tally_tensor *dx);
+__typeof__(tally_layer_forward) tl_layer_forward_composed;
+__typeof__(tally_layer_backward) tl_layer_backward_composed;
 
 #endif

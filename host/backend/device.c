@@ -153,22 +153,9 @@ tally_status tally_device_peak(tally_device *device, double *flops) {
 }
 
 static const char *const OP_NAMES[TL_OP_COUNT] = {
-    [TL_OP_GEMM] = "gemm",
-    [TL_OP_BIAS] = "bias",
-    [TL_OP_REDUCE] = "reduce",
-    [TL_OP_ACCUMULATE] = "accumulate",
-    [TL_OP_APPLY] = "apply",
-    [TL_OP_ADD] = "add",
-    [TL_OP_COPY] = "copy",
-    [TL_OP_FILL] = "fill",
-    [TL_OP_DROPOUT] = "dropout",
-    [TL_OP_CELL_FORWARD] = "cell_forward",
-    [TL_OP_CELL_BACKWARD] = "cell_backward",
-    [TL_OP_SOFTMAX_LOSS] = "softmax_loss",
-    [TL_OP_SOFTMAX_LOSS_BACKWARD] = "softmax_loss_backward",
-    [TL_OP_ADAM] = "adam",
-    [TL_OP_LAYER_FORWARD] = "layer_forward",
-    [TL_OP_LAYER_BACKWARD] = "layer_backward",
+#define NAME(name, ...) [TL_OP_##name] = #name,
+    TL_OPERATIONS(NAME)
+#undef NAME
 };
 
 uint64_t tally_device_fallbacks(const tally_device *device, char *names_out, size_t size) {

@@ -56,7 +56,7 @@ tally_status tally_cell_forward(tally_cell cell, const tally_tensor *gates, cons
         return status;
     const tally_tensor *tensors[] = {gates, previous, c, tanh_c, h};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_CELL_FORWARD, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_cell_forward, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->cell_forward(cell, gates, previous, c, tanh_c, h));
 }
 
@@ -70,6 +70,6 @@ tally_status tally_cell_backward(tally_cell cell, const tally_tensor *gates, con
         return status;
     const tally_tensor *tensors[] = {gates, previous, tanh_c, dh, dc};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_CELL_BACKWARD, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_cell_backward, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->cell_backward(cell, gates, previous, tanh_c, dh, dc));
 }

@@ -171,7 +171,7 @@ tally_status tally_layer_forward(const tally_layer_weights *weights, const tally
                                      &state->scratch,
                                      starts_of(state)};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_LAYER_FORWARD, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_layer_forward, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->layer_forward(weights, x, state));
 }
 
@@ -214,6 +214,6 @@ tally_status tally_layer_backward(const tally_layer_weights *weights, const tall
                                      &gradients->bias,
                                      starts_of(state)};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_LAYER_BACKWARD, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_layer_backward, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->layer_backward(weights, x, dy, state, gradients, dx));
 }

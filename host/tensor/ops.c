@@ -41,7 +41,7 @@ tally_status tally_gemm(bool transpose_a, bool transpose_b, float alpha, const t
     tally_tensor a_view = normalised(a, &transpose_a), b_view = normalised(b, &transpose_b);
     const tally_tensor *tensors[] = {&a_view, &b_view, c};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_GEMM, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_gemm, tensors, COUNT(tensors));
     return status ? status
                   : tl_run_end(&run, run.table->gemm(transpose_a, transpose_b, alpha, &a_view, &b_view, beta, c));
 }
@@ -56,7 +56,7 @@ tally_status tally_bias(const tally_tensor *bias, const tally_tensor *y) {
         return status;
     const tally_tensor *tensors[] = {bias, y};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_BIAS, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_bias, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->bias(bias, y));
 }
 
@@ -70,7 +70,7 @@ tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor 
         return status;
     const tally_tensor *tensors[] = {x, out};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_REDUCE, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_reduce, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->reduce(x, beta, out));
 }
 
@@ -85,7 +85,7 @@ tally_status tally_accumulate(const tally_tensor *left, const tally_tensor *righ
         return status;
     const tally_tensor *tensors[] = {left, right, gradient};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_ACCUMULATE, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_accumulate, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->accumulate(left, right, gradient));
 }
 
@@ -105,7 +105,7 @@ tally_status tally_apply(tally_function function, const tally_tensor *a, const t
         return status;
     const tally_tensor *tensors[] = {a, expected[1].tensor, expected[2].tensor, out};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_APPLY, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_apply, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->apply(function, a, tensors[1], tensors[2], out));
 }
 
@@ -129,7 +129,7 @@ tally_status tally_add(const tally_tensor *src, const tally_tensor *dst) {
         return status;
     const tally_tensor *tensors[] = {src, dst};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_ADD, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_add, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->add(src, dst));
 }
 
@@ -139,7 +139,7 @@ tally_status tally_copy(const tally_tensor *src, const tally_tensor *dst) {
         return status;
     const tally_tensor *tensors[] = {src, dst};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_COPY, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_copy, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->copy(src, dst));
 }
 
@@ -159,7 +159,7 @@ tally_status tally_dropout(const tally_dropout_options *options, const tally_ten
                        x->shape[0], x->shape[1], x->shape[2], (unsigned)options->first);
     const tally_tensor *tensors[] = {x, out};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_DROPOUT, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_dropout, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->dropout(options, x, out));
 }
 
@@ -170,7 +170,7 @@ tally_status tally_fill(const tally_tensor *tensor, float value) {
         return status;
     const tally_tensor *tensors[] = {tensor};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_FILL, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_fill, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->fill(tensor, value));
 }
 
@@ -188,7 +188,7 @@ tally_status tally_softmax_loss(const tally_tensor *logits, const tally_tensor *
         return status;
     const tally_tensor *tensors[] = {logits, labels, probabilities, loss};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_SOFTMAX_LOSS, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_softmax_loss, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->softmax_loss(logits, labels, probabilities, loss));
 }
 
@@ -205,7 +205,7 @@ tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, cons
         return status;
     const tally_tensor *tensors[] = {probabilities, labels, dlogits};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_SOFTMAX_LOSS_BACKWARD, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_softmax_loss_backward, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->softmax_loss_backward(probabilities, labels, dlogits));
 }
 
@@ -233,6 +233,6 @@ tally_status tally_adam(const tally_adam_options *options, uint64_t step, const 
         return status;
     const tally_tensor *tensors[] = {gradient, weights, m, v, faults};
     tl_run run;
-    status = tl_run_begin(&run, TL_OP_ADAM, tensors, COUNT(tensors));
+    status = tl_run_begin(&run, TL_OP_adam, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->adam(options, step, gradient, weights, m, v, faults));
 }

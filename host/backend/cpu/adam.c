@@ -3,9 +3,9 @@
 
 #include <math.h>
 
-tally_status tl_isa_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
-                         const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
-                         const tally_tensor *faults) {
+tally_status TL_ISA_NAME(adam)(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
+                               const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
+                               const tally_tensor *faults) {
     tl_adam_step with = tl_adam_step_of(options, step);
     tl_vf rate = TL_SPLAT(with.rate), root = TL_SPLAT(with.root), epsilon = TL_SPLAT(with.epsilon);
     tl_vf keep1 = TL_SPLAT(with.keep1), beta2 = TL_SPLAT(with.beta2), keep2 = TL_SPLAT(with.keep2);

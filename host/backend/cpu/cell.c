@@ -27,8 +27,8 @@ static void put_gates(tally_cell cell, const tally_tensor *gates, size_t hidden,
         put(gates, (place){g * hidden + at.row, at.column, at.valid}, gate[g]);
 }
 
-tally_status tl_isa_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
-                                 const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h) {
+tally_status TL_ISA_NAME(cell_forward)(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                       const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h) {
     size_t hidden = h->shape[0], n = h->shape[1];
     for (size_t unit = 0; unit < hidden; unit++)
         for (size_t column = 0; column < n; column += TL_W) {
@@ -51,8 +51,8 @@ tally_status tl_isa_cell_forward(tally_cell cell, const tally_tensor *gates, con
     return TALLY_OK;
 }
 
-tally_status tl_isa_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
-                                  const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc) {
+tally_status TL_ISA_NAME(cell_backward)(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
+                                        const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc) {
     size_t hidden = dh->shape[0], n = dh->shape[1];
     for (size_t unit = 0; unit < hidden; unit++)
         for (size_t column = 0; column < n; column += TL_W) {

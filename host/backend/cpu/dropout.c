@@ -2,7 +2,8 @@
 #include "backend/dropout_words.h"
 #include "core/philox.h"
 
-tally_status tl_isa_dropout(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out) {
+tally_status TL_ISA_NAME(dropout)(const tally_dropout_options *options, const tally_tensor *x,
+                                  const tally_tensor *out) {
     const tl_dropout_words with = tl_dropout_words_of(options);
     const size_t features = x->shape[0], steps = x->shape[1], columns = x->shape[2];
     for (size_t t = 0; t < steps; t++)

@@ -1,6 +1,6 @@
 #include "backend/cpu/kernels.h"
 
-tally_status tl_isa_bias(const tally_tensor *bias, const tally_tensor *y) {
+tally_status TL_ISA_NAME(bias)(const tally_tensor *bias, const tally_tensor *y) {
     const float *b = tl_view_floats(bias);
     for (size_t m = 0; m < y->shape[0]; m++) {
         float *row = tl_view_floats(y) + m * y->stride[0];
@@ -48,17 +48,17 @@ static void copy_row(const float *src, size_t src_step, float *dst, size_t dst_s
         memcpy(dst + i * dst_step, src + i * src_step, sizeof *dst);
 }
 
-tally_status tl_isa_add(const tally_tensor *src, const tally_tensor *dst) {
+tally_status TL_ISA_NAME(add)(const tally_tensor *src, const tally_tensor *dst) {
     for_rows(src, dst, add_row);
     return TALLY_OK;
 }
 
-tally_status tl_isa_copy(const tally_tensor *src, const tally_tensor *dst) {
+tally_status TL_ISA_NAME(copy)(const tally_tensor *src, const tally_tensor *dst) {
     for_rows(src, dst, copy_row);
     return TALLY_OK;
 }
 
-tally_status tl_isa_fill(const tally_tensor *tensor, float value) {
+tally_status TL_ISA_NAME(fill)(const tally_tensor *tensor, float value) {
     tally_tensor source = *tensor;
     tl_storage one = {.device = tensor->device, .bytes = sizeof value, .host = &value};
     source.storage = &one;

@@ -23,8 +23,8 @@ TL_INLINE tl_vf apply(tally_function function, tl_vf a, tl_vf b, tl_vf c) {
     }
 }
 
-tally_status tl_isa_apply(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,
-                          const tally_tensor *out) {
+tally_status TL_ISA_NAME(apply)(tally_function function, const tally_tensor *a, const tally_tensor *b,
+                                const tally_tensor *c, const tally_tensor *out) {
     size_t n = out->shape[0];
     for (size_t i = 0; i < n; i += TL_W) {
         const tally_tensor *operands[3] = {a, b, c};

@@ -51,11 +51,11 @@ static void gemm_chains(size_t m, size_t n, size_t k, float alpha, matrix a, mat
     }
 }
 
-tally_status tl_isa_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a, const tally_tensor *b,
-                         float beta, const tally_tensor *c) {
+tally_status TL_ISA_NAME(gemm)(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a,
+                               const tally_tensor *b, float beta, const tally_tensor *c) {
     size_t m = c->shape[0], n = c->shape[1], k = a->shape[transpose_a ? 0 : 1];
     if (transpose_b)
-        tl_isa_gemm_dots(alpha, a, transpose_a, b, beta, c);
+        TL_ISA_NAME(gemm_dots)(alpha, a, transpose_a, b, beta, c);
     else
         gemm_chains(m, n, k, alpha, matrix_of(a, transpose_a), matrix_of(b, false), beta, matrix_of(c, false));
     return TALLY_OK;

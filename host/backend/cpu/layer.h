@@ -49,9 +49,7 @@ TL_INLINE size_t round_up(size_t n, size_t to) {
 }
 
 /* Floats of scratch that the directions need. */
-#define tl_isa_layer_forward_scratch TL_ISA_NAME(layer_forward_scratch)
-#define tl_isa_layer_backward_scratch TL_ISA_NAME(layer_backward_scratch)
-size_t tl_isa_layer_forward_scratch(tally_cell cell, sizes s);
-size_t tl_isa_layer_backward_scratch(tally_cell cell, sizes s);
+size_t TL_ISA_NAME(layer_forward_scratch)(tally_cell cell, sizes s);
+size_t TL_ISA_NAME(layer_backward_scratch)(tally_cell cell, sizes s);
 
 #endif

@@ -18,7 +18,7 @@ static size_t packed_size(size_t count, size_t sums) {
     return round_up(count, FEW_ROWS) * sums;
 }
 
-size_t tl_isa_layer_backward_scratch(tally_cell cell, sizes s) {
+size_t TL_ISA_NAME(layer_backward_scratch)(tally_cell cell, sizes s) {
     size_t sums = tl_cell_weights(cell) * s.hidden;
     return packed_size(s.hidden, sums) + packed_size(s.inputs, sums) + TL_SUMS_SCRATCH;
 }
@@ -161,18 +161,18 @@ static void add_gradients(const tally_layer_weights *weights, const tally_tensor
     tally_tensor h_prev = tl_view_steps(&state->h, x->shape[1]);
     const tl_sum_right rights[] = {{&h_prev, &gradients->w_hh}, {x, &gradients->w_ih}, {NULL, &gradients->bias}};
     if (weights->cell != TALLY_GRU) {
-        tl_isa_accumulate_all(&state->gates, rights, 3, scratch);
+        TL_ISA_NAME(accumulate_all)(&state->gates, rights, 3, scratch);
         return;
     }
     tally_tensor from_x = tl_gates_from_x(weights, &state->gates), from_h = tl_gates_from_h(weights, &state->gates);
-    tl_isa_accumulate_all(&from_h, &rights[0], 1, scratch);
-    tl_isa_accumulate_all(&from_x, &rights[1], 1, scratch);
-    tl_isa_accumulate_all(&state->gates, &rights[2], 1, scratch);
+    TL_ISA_NAME(accumulate_all)(&from_h, &rights[0], 1, scratch);
+    TL_ISA_NAME(accumulate_all)(&from_x, &rights[1], 1, scratch);
+    TL_ISA_NAME(accumulate_all)(&state->gates, &rights[2], 1, scratch);
 }
 
-tally_status tl_isa_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                   const tally_layer_state *state, const tally_layer_weights *gradients,
-                                   const tally_tensor *dx) {
+tally_status TL_ISA_NAME(layer_backward)(const tally_layer_weights *weights, const tally_tensor *x,
+                                         const tally_tensor *dy, const tally_layer_state *state,
+                                         const tally_layer_weights *gradients, const tally_tensor *dx) {
     const tally_cell cell = weights->cell;
     sizes s = sizes_of(x, state);
     size_t sums = tl_cell_weights(cell) * s.hidden, skipped = tl_cell_first_hh(cell) * s.hidden;

@@ -29,7 +29,7 @@ static size_t packed_block(tally_cell cell, sizes s) {
     return ROWS + units_of(cell) * tl_cell_weights(cell) * (s.inputs + s.hidden);
 }
 
-size_t tl_isa_layer_forward_scratch(tally_cell cell, sizes s) {
+size_t TL_ISA_NAME(layer_forward_scratch)(tally_cell cell, sizes s) {
     return round_up(s.hidden, units_of(cell)) / units_of(cell) * packed_block(cell, s);
 }
 
@@ -190,17 +190,18 @@ SEQUENCE(late_gru, TALLY_GRU, true)
 SEQUENCE(rnn, TALLY_RNN, false)
 SEQUENCE(late_rnn, TALLY_RNN, true)
 
-tally_status tl_isa_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
-                                  const tally_layer_state *state) {
+tally_status TL_ISA_NAME(layer_forward)(const tally_layer_weights *weights, const tally_tensor *x,
+                                        const tally_layer_state *state) {
     static sequence_of *const forms[TALLY_CELLS][2] = {{lstm, late_lstm}, {gru, late_gru}, {rnn, late_rnn}};
     forms[weights->cell][state->starts.storage != NULL](weights, x, state);
     return TALLY_OK;
 }
 
-size_t tl_isa_layer_scratch(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
-                            size_t columns) {
+size_t TL_ISA_NAME(layer_scratch)(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                                  size_t columns) {
     (void)device;
     sizes s = {inputs, hidden, steps, columns};
-    size_t forward = tl_isa_layer_forward_scratch(cell, s), backward = tl_isa_layer_backward_scratch(cell, s);
+    size_t forward = TL_ISA_NAME(layer_forward_scratch)(cell, s),
+           backward = TL_ISA_NAME(layer_backward_scratch)(cell, s);
     return forward > backward ? forward : backward;
 }

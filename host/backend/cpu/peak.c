@@ -59,7 +59,7 @@ static tally_status run_all(loop *loops, unsigned threads, double *rate) {
                               : tl_fail(TALLY_MEMORY, "thread %u of %u could not be started", started + 1, threads);
 }
 
-tally_status tl_isa_peak(tally_device *device, double *flops) {
+tally_status TL_ISA_NAME(peak)(tally_device *device, double *flops) {
     loop *loops = calloc(device->workers, sizeof *loops);
     if (!loops)
         return tl_fail(TALLY_MEMORY, "no memory left for %u threads", device->workers);

@@ -27,8 +27,8 @@ static void softmax_columns(const tally_tensor *logits, const tally_tensor *prob
     }
 }
 
-tally_status tl_isa_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
-                                 const tally_tensor *probabilities, const tally_tensor *loss) {
+tally_status TL_ISA_NAME(softmax_loss)(const tally_tensor *logits, const tally_tensor *labels,
+                                       const tally_tensor *probabilities, const tally_tensor *loss) {
     size_t classes = logits->shape[0], n = logits->shape[1];
     for (size_t column = 0; column < n; column += TL_W) {
         size_t valid = n - column < TL_W ? n - column : TL_W;
@@ -52,8 +52,8 @@ tally_status tl_isa_softmax_loss(const tally_tensor *logits, const tally_tensor 
     return TALLY_OK;
 }
 
-tally_status tl_isa_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
-                                          const tally_tensor *dlogits) {
+tally_status TL_ISA_NAME(softmax_loss_backward)(const tally_tensor *probabilities, const tally_tensor *labels,
+                                                const tally_tensor *dlogits) {
     size_t classes = probabilities->shape[0], n = probabilities->shape[1];
     for (size_t column = 0; column < n; column++) {
         int32_t label = tl_view_ints(labels)[column * labels->stride[0]];

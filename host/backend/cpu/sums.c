@@ -264,8 +264,8 @@ static room room_in(float *scratch, size_t rows, size_t columns) {
 /* Where no scratch was given. */
 enum { SMALL_ROWS = 16, SMALL_COLUMNS = NEAR_ROWS, SMALL_SCRATCH = TL_SUMS_SCRATCH_OF(SMALL_ROWS, SMALL_COLUMNS) };
 
-void tl_isa_gemm_dots(float alpha, const tally_tensor *a, bool transpose_a, const tally_tensor *b, float beta,
-                      const tally_tensor *c) {
+void TL_ISA_NAME(gemm_dots)(float alpha, const tally_tensor *a, bool transpose_a, const tally_tensor *b, float beta,
+                            const tally_tensor *c) {
     size_t k = a->shape[transpose_a ? 0 : 1];
     dots d = {{tl_view_floats(a), a->stride[transpose_a ? 1 : 0], 0, a->stride[transpose_a ? 0 : 1]},
               c->shape[0],
@@ -299,7 +299,7 @@ static float row_sum(const float *row, size_t step, size_t n) {
     return tl_lanes_sum(acc);
 }
 
-tally_status tl_isa_reduce(const tally_tensor *x, float beta, const tally_tensor *out) {
+tally_status TL_ISA_NAME(reduce)(const tally_tensor *x, float beta, const tally_tensor *out) {
     operand rows = {tl_view_floats(x), x->stride[0], 0, x->stride[1]};
     for (size_t m = 0; m < x->shape[0]; m++) {
         float sum = row_sum(rows.data + m * rows.row, rows.step, x->shape[1]);
@@ -332,11 +332,12 @@ static void accumulate(const tally_tensor *left, const tl_sum_right *rights, siz
     all_dots(&d, sides, count, (extent){left->shape[1], left->shape[2], TALLY_SLICE_COLUMNS}, scratch);
 }
 
-void tl_isa_accumulate_all(const tally_tensor *left, const tl_sum_right *rights, size_t count, float *scratch) {
+void TL_ISA_NAME(accumulate_all)(const tally_tensor *left, const tl_sum_right *rights, size_t count, float *scratch) {
     accumulate(left, rights, count, room_in(scratch, TL_SUMS_ROWS, TL_SUMS_COLUMNS));
 }
 
-tally_status tl_isa_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient) {
+tally_status TL_ISA_NAME(accumulate)(const tally_tensor *left, const tally_tensor *right,
+                                     const tally_tensor *gradient) {
     float scratch[SMALL_SCRATCH];
     accumulate(left, &(tl_sum_right){right, gradient}, 1, room_in(scratch, SMALL_ROWS, SMALL_COLUMNS));
     return TALLY_OK;

@@ -16,7 +16,6 @@ enum { TL_SUMS_ROWS = 96, TL_SUMS_COLUMNS = 72, TL_SUMS_CHUNK = 384, TL_SUMS_RIG
 enum { TL_SUMS_SCRATCH = TL_SUMS_SCRATCH_OF(TL_SUMS_ROWS, TL_SUMS_COLUMNS) };
 
 /* tally_accumulate for each of at most TL_SUMS_RIGHTS right sides, in one pass over left. scratch: TL_SUMS_SCRATCH floats. */
-#define tl_isa_accumulate_all TL_ISA_NAME(accumulate_all)
-void tl_isa_accumulate_all(const tally_tensor *left, const tl_sum_right *rights, size_t count, float *scratch);
+void TL_ISA_NAME(accumulate_all)(const tally_tensor *left, const tl_sum_right *rights, size_t count, float *scratch);
 
 #endif

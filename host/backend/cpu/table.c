@@ -12,7 +12,7 @@ static bool supports(tally_device *device, tl_op op, const tally_tensor *const *
     return true;
 }
 
-const tl_backend tl_isa_backend = {
+const tl_backend TL_ISA_NAME(backend) = {
     .name = "cpu",
     .step_major = true,
     .close = close_device,
@@ -24,23 +24,10 @@ const tl_backend tl_isa_backend = {
     .load = tl_cpu_write,
     .read = tl_cpu_read,
     .supports = supports,
-    .layer_scratch = tl_isa_layer_scratch,
+    .layer_scratch = TL_ISA_NAME(layer_scratch),
     .plan_new = tl_no_plan, /* a worker takes slice after slice: single operations already keep its activations near */
-    .gemm = tl_isa_gemm,
-    .bias = tl_isa_bias,
-    .reduce = tl_isa_reduce,
-    .accumulate = tl_isa_accumulate,
-    .apply = tl_isa_apply,
-    .add = tl_isa_add,
-    .copy = tl_isa_copy,
-    .fill = tl_isa_fill,
-    .dropout = tl_isa_dropout,
-    .cell_forward = tl_isa_cell_forward,
-    .cell_backward = tl_isa_cell_backward,
-    .softmax_loss = tl_isa_softmax_loss,
-    .softmax_loss_backward = tl_isa_softmax_loss_backward,
-    .adam = tl_isa_adam,
-    .layer_forward = tl_isa_layer_forward,
-    .layer_backward = tl_isa_layer_backward,
-    .peak = tl_isa_peak,
+    .peak = TL_ISA_NAME(peak),
+#define SLOT(name, ...) .name = TL_ISA_NAME(name),
+    TL_OPERATIONS(SLOT)
+#undef SLOT
 };

@@ -37,14 +37,14 @@ static size_t longest_sum(tl_op op, const tally_tensor *const *tensors) {
     const tally_tensor *first = tensors[0];
     size_t columns = first->shape[first->ndim - 1];
     switch (op) {
-    case TL_OP_GEMM: /* a product with B transposed; the other's chain goes on in the next launch, on both routes */
+    case TL_OP_gemm: /* a product with B transposed; the other's chain goes on in the next launch, on both routes */
         return tensors[1]->shape[0] == tensors[2]->shape[1] ? tensors[1]->shape[1] : 0;
-    case TL_OP_REDUCE:
+    case TL_OP_reduce:
         return columns;
-    case TL_OP_ACCUMULATE:
-    case TL_OP_LAYER_BACKWARD:
+    case TL_OP_accumulate:
+    case TL_OP_layer_backward:
         return first->shape[1] * (columns < TALLY_SLICE_COLUMNS ? columns : TALLY_SLICE_COLUMNS);
-    case TL_OP_SOFTMAX_LOSS:
+    case TL_OP_softmax_loss:
         return first->shape[0];
     default:
         return 0;
@@ -56,9 +56,9 @@ static bool supports(tally_device *device, tl_op op, const tally_tensor *const *
     if (!tl_cl_sum_supports(cl, longest_sum(op, tensors)))
         return false;
     /* The composed sequence, which devices of short loops have, knows no starts; they are the last tensor. */
-    if ((op == TL_OP_LAYER_FORWARD || op == TL_OP_LAYER_BACKWARD) && cl->longest_sum && tensors[count - 1])
+    if ((op == TL_OP_layer_forward || op == TL_OP_layer_backward) && cl->longest_sum && tensors[count - 1])
         return false;
-    return op != TL_OP_GEMM || device->route != TALLY_ROUTE_CLBLAST ||
+    return op != TL_OP_gemm || device->route != TALLY_ROUTE_CLBLAST ||
            tl_cl_clblast_supports(tensors[0], tensors[1], tensors[2]);
 }
 
@@ -71,28 +71,21 @@ static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs
 }
 
 /* What both routes share. */
+#define SLOT(name, ...) , .name = tl_cl_##name
 #define COMMON_SLOTS                                                                                                   \
     .name = "opencl", .close = close_device, .storage_new = tl_cl_storage_new, .storage_free = tl_cl_storage_free,     \
     .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .load = tl_cl_load,  \
-    .read = tl_cl_read, .supports = supports, .layer_scratch = layer_scratch, .bias = tl_cl_bias,                      \
-    .reduce = tl_cl_reduce, .apply = tl_cl_apply, .add = tl_cl_add, .copy = tl_cl_copy, .fill = tl_cl_fill,            \
-    .dropout = tl_cl_dropout, .cell_forward = tl_cl_cell_forward, .cell_backward = tl_cl_cell_backward,                \
-    .softmax_loss = tl_cl_softmax_loss, .softmax_loss_backward = tl_cl_softmax_loss_backward, .adam = tl_cl_adam,      \
-    .peak = tl_cl_peak
+    .read = tl_cl_read, .supports = supports, .layer_scratch = layer_scratch, .peak = tl_cl_peak TL_OPERATIONS(SLOT)
 
 static const tl_backend exact_backend = {
-    COMMON_SLOTS,
-    .step_major = true,
-    .plan_new = tl_cl_plan_new,
-    .plan_free = tl_cl_plan_free,
-    .train = tl_cl_train,
-    .predict = tl_cl_predict,
-    .gemm = tl_cl_gemm,
-    .accumulate = tl_cl_accumulate,
-    .layer_forward = tl_cl_layer_forward,
-    .layer_backward = tl_cl_layer_backward,
+    COMMON_SLOTS, /* among them every operation */
+    .step_major = true,   .plan_new = tl_cl_plan_new, .plan_free = tl_cl_plan_free,
+    .train = tl_cl_train, .predict = tl_cl_predict,
 };
 
+/* The same, but for products and what is made of them: an initialiser that comes later replaces one that came before. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
 static const tl_backend clblast_backend = {
     COMMON_SLOTS,
     .plan_new = tl_no_plan,
@@ -101,6 +94,7 @@ static const tl_backend clblast_backend = {
     .layer_forward = tl_cl_clblast_layer_forward,
     .layer_backward = tl_cl_clblast_layer_backward,
 };
+#pragma GCC diagnostic pop
 
 void tl_cl_take_route(tl_cl_device *device, tally_route route) {
     device->base.route = route;

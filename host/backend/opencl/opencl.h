@@ -117,11 +117,11 @@ tally_status tl_cl_write(tl_storage *storage, size_t offset, const void *data, s
 tally_status tl_cl_load(tl_storage *storage, size_t offset, const void *data, size_t bytes);
 tally_status tl_cl_read(tl_storage *storage, size_t offset, void *data, size_t bytes);
 
-/* gemm.c: products and sums in the exact order. */
-tally_status tl_cl_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a, const tally_tensor *b,
-                        float beta, const tally_tensor *c);
-tally_status tl_cl_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
-tally_status tl_cl_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient);
+/* gemm.c, layer.c, ops.c: the operations by tally's own kernels, in the exact order. The whole sequence is composed of the others where
+ * loops are limited. */
+#define TL_CL_OPERATION(name, ...) __typeof__(tally_##name) tl_cl_##name;
+TL_OPERATIONS(TL_CL_OPERATION)
+#undef TL_CL_OPERATION
 
 tally_tensor tl_cl_columns_of(const tally_tensor *t, size_t first,
                               size_t count); /* the columns [first, first + count) */
@@ -135,25 +135,14 @@ bool tl_cl_clblast_supports(const tally_tensor *a, const tally_tensor *b, const 
 /* Whether the matrices of a product of sums over k, and CLBlast's copies of them, are small enough for it: its kernels count in 32
  * bits, and it does not check. */
 bool tl_cl_clblast_counts(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c, size_t k);
-tally_status tl_cl_clblast_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a,
-                                const tally_tensor *b, float beta, const tally_tensor *c);
-tally_status tl_cl_clblast_accumulate(const tally_tensor *left, const tally_tensor *right,
-                                      const tally_tensor *gradient);
+__typeof__(tally_gemm) tl_cl_clblast_gemm;
+__typeof__(tally_accumulate) tl_cl_clblast_accumulate;
 /* CLBlast keeps programs of every context; before one goes, they must. */
 void tl_cl_clblast_end(void);
 
-/* layer.c: the whole sequence in the exact order; composed of the other operations where loops are limited. */
-tally_status tl_cl_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
-                                 const tally_layer_state *state);
-tally_status tl_cl_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
-                                  const tally_layer_state *state, const tally_layer_weights *gradients,
-                                  const tally_tensor *dx);
-/* The same with products by CLBlast, but for sequences that start later, which the composed sequence does not know. */
-tally_status tl_cl_clblast_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
-                                         const tally_layer_state *state);
-tally_status tl_cl_clblast_layer_backward(const tally_layer_weights *weights, const tally_tensor *x,
-                                          const tally_tensor *dy, const tally_layer_state *state,
-                                          const tally_layer_weights *gradients, const tally_tensor *dx);
+/* layer.c: the whole sequence with products by CLBlast, but for sequences that start later, which the composed sequence does not know. */
+__typeof__(tally_layer_forward) tl_cl_clblast_layer_forward;
+__typeof__(tally_layer_backward) tl_cl_clblast_layer_backward;
 
 /* lstm_group.c: what a group of work-items may share; and the sequence alone, without the gradients of weights, by such groups.
  * False, and nothing done, where it does not fit. */
@@ -177,26 +166,6 @@ bool tl_cl_sum_supports(const tl_cl_device *device, size_t elements);
 tally_status tl_cl_self_test(tl_cl_device *device);
 
 /* peak.c: what the device does at most. */
-tally_status tl_cl_peak(tally_device *device, double *flops);
-
-/* ops.c: tally's own kernels. */
-tally_status tl_cl_bias(const tally_tensor *bias, const tally_tensor *y);
-tally_status tl_cl_apply(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,
-                         const tally_tensor *out);
-tally_status tl_cl_add(const tally_tensor *src, const tally_tensor *dst);
-tally_status tl_cl_copy(const tally_tensor *src, const tally_tensor *dst);
-tally_status tl_cl_fill(const tally_tensor *tensor, float value);
-tally_status tl_cl_dropout(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out);
-tally_status tl_cl_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
-                                const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
-tally_status tl_cl_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
-                                 const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
-tally_status tl_cl_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
-                                const tally_tensor *probabilities, const tally_tensor *loss);
-tally_status tl_cl_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
-                                         const tally_tensor *dlogits);
-tally_status tl_cl_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
-                        const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
-                        const tally_tensor *faults);
+__typeof__(tally_device_peak) tl_cl_peak;
 
 #endif
