@@ -170,7 +170,8 @@ class Train(Case):
         weights = b"".join(data[slice(*header[key]["data_offsets"])] for key in sorted(header)
                            if key.startswith(("head.", "rnn.")))
         self.assertEqual(hashlib.sha256(weights).hexdigest(), r["weights_sha256"])
-        self.assertEqual((notes.pop("tally.version"), notes.pop("format")), (r["version"], "pt"))
+        self.assertEqual((notes.pop("tally.version"), notes.pop("tally.cell"), notes.pop("format")),
+                         (r["version"], r["cell"], "pt"))
         self.assertEqual(json.loads(notes.pop("tally.training"))["epochs_done"], "30")
         self.assertRegex(notes.pop("tally.training_sha256"), "^[0-9a-f]{64}$")
         for key, text in notes.items():

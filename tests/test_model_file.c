@@ -335,6 +335,7 @@ typedef struct draft {
     size_t shapes[PARTS + LAYER_PARTS][3];
     float values[PARTS + LAYER_PARTS][MOST];
     size_t count;
+    const char *cell; /* its note, or NULL */
 } draft;
 
 static void set_shape(draft *d, size_t p, size_t ndim, size_t a, size_t b, size_t c) {
@@ -378,7 +379,9 @@ static void start_layers_draft(draft *d) {
 
 static tally_status load_draft(scratch *s, const draft *d) {
     const char *path = scratch_path(s, "draft.safetensors");
-    assert_int_equal(tl_safetensors_write(path, d->tensors, d->count, NULL), TALLY_OK);
+    json_t *metadata = d->cell ? json_pack("{s:s}", TALLY_CELL_NOTE, d->cell) : NULL;
+    assert_int_equal(tl_safetensors_write(path, d->tensors, d->count, metadata), TALLY_OK);
+    json_decref(metadata);
     tally_model *model;
     tally_status status = tally_model_load(device, path, &model);
     if (status) {
@@ -397,6 +400,45 @@ static void test_drafts_are_models(void **state) {
     start_layers_draft(&d);
     if (load_draft(*state, &d))
         fail_msg("%s", tally_error_text());
+}
+
+/* A file says which cell it has; where it does not, its shapes do. */
+static void test_the_note_names_the_cell(void **state) {
+    const char *path = scratch_path(*state, "model.safetensors");
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        tally_model *model, *loaded;
+        assert_int_equal(numbered_model((tally_cell)cell, 1, &model), TALLY_OK);
+        assert_int_equal(tally_model_set_note(model, TALLY_CELL_NOTE, "another"), TALLY_OK); /* not what is saved */
+        assert_int_equal(tally_model_save(model, path), TALLY_OK);
+        assert_int_equal(tally_model_load(device, path, &loaded), TALLY_OK);
+        assert_string_equal(tally_model_note(loaded, TALLY_CELL_NOTE), tally_cell_name((tally_cell)cell));
+        assert_int_equal(tally_model_get_config(loaded)->cell, cell);
+        tally_model_free(loaded);
+        tally_model_free(model);
+    }
+}
+
+static void test_notes_that_name_no_cell_or_another(void **state) {
+    static const struct {
+        const char *cell, *text;
+    } wrong[] = {
+        {"", ": its note tally.cell is '\"\"', not lstm or gru or rnn"},
+        {"LSTM", ": its note tally.cell is 'LSTM', not lstm or gru or rnn"},
+        {"unknown", ": its note tally.cell is 'unknown', not lstm or gru or rnn"},
+        {"\x1b[31m", ": its note tally.cell is '?[31m', not "},
+        {"gru", ": its note tally.cell is gru, but tensor rnn.weight_hh_l0 has shape [20, 5]"},
+        {"rnn", ": its note tally.cell is rnn, but tensor rnn.weight_hh_l0 has shape [20, 5]"},
+    };
+    draft d;
+    start_draft(&d);
+    d.cell = "lstm";
+    if (load_draft(*state, &d))
+        fail_msg("%s", tally_error_text());
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        d.cell = wrong[i].cell;
+        assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
+        assert_error(wrong[i].text);
+    }
 }
 
 static void test_missing_tensors(void **state) {
@@ -692,6 +734,8 @@ int main(int argc, char **argv) {
         TEST(test_files_from_torch),
         TEST(test_files_from_torch_predict_the_same),
         TEST(test_drafts_are_models),
+        TEST(test_the_note_names_the_cell),
+        TEST(test_notes_that_name_no_cell_or_another),
         TEST(test_missing_tensors),
         TEST(test_missing_tensors_of_a_layer),
         TEST(test_extra_tensors_of_layers),

@@ -31,7 +31,7 @@ def check(module, layers):
     head = torch.nn.Linear(HIDDEN, CLASSES)
     rnn.load_state_dict(part(tensors, "rnn."), strict=True)
     head.load_state_dict(part(tensors, "head."), strict=True)
-    assert metadata == {"format": "pt", "task": "count", "letters": "\u00e9\u00df"}, metadata
+    assert metadata == {"format": "pt", "tally.cell": cell, "task": "count", "letters": "\u00e9\u00df"}, metadata
 
     loaded = {f"rnn.{name}": value for name, value in rnn.state_dict().items()}
     loaded |= {f"head.{name}": value for name, value in head.state_dict().items()}

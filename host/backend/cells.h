@@ -6,6 +6,9 @@
 
 enum { TL_MOST_GATES = 4 };
 
+/* Those that tally_cell_name has, NULL behind the last. */
+extern const char *const tl_cell_names[TALLY_CELLS + 1];
+
 static inline size_t tl_cell_gates(tally_cell cell) {
     return cell == TALLY_RNN ? 1 : 4;
 }

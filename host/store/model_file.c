@@ -47,8 +47,10 @@ static tl_state_digest digest_state(const char *note, const unsigned char *const
     return digest;
 }
 
-static bool is_of_state(const char *key) {
-    return strcmp(key, TALLY_TRAINING_NOTE) == 0 || strcmp(key, TL_TRAINING_DIGEST) == 0;
+/* Written anew into each file. */
+static bool is_own(const char *key) {
+    return strcmp(key, TALLY_TRAINING_NOTE) == 0 || strcmp(key, TL_TRAINING_DIGEST) == 0 ||
+           strcmp(key, TALLY_CELL_NOTE) == 0;
 }
 
 /* state, digest: NULL for none. What was noted of an earlier state is not of this file. */
@@ -58,7 +60,7 @@ static tally_status make_metadata(const tally_model *model, const tl_model_state
     bool failed = !*metadata;
     for (size_t i = 0; i < model->note_count && !failed; i++) {
         json_error_t error;
-        if (is_of_state(model->notes[i].key))
+        if (is_own(model->notes[i].key))
             continue;
         json_t *note = json_pack_ex(&error, 0, "{s:s}", model->notes[i].key, model->notes[i].value);
         if (!note && json_error_code(&error) == json_error_invalid_utf8)
@@ -70,6 +72,8 @@ static tally_status make_metadata(const tally_model *model, const tl_model_state
     if (state && !failed)
         failed = json_object_set_new(*metadata, TALLY_TRAINING_NOTE, json_string(state->note)) != 0 ||
                  json_object_set_new(*metadata, TL_TRAINING_DIGEST, json_string(digest->hex)) != 0;
+    failed = failed ||
+             json_object_set_new(*metadata, TALLY_CELL_NOTE, json_string(tally_cell_name(model->config.cell))) != 0;
     /* What tools that read PyTorch's files look for. */
     if (failed || json_object_set_new(*metadata, "format", json_string("pt")) != 0)
         return tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
@@ -246,24 +250,47 @@ static shape_text show_shape(const size_t *shape, size_t ndim) {
     return shown;
 }
 
-/* The cell whose weights have as many rows as weight_hh; the LSTM if there is none, and its shape will be found wrong. */
-static tally_cell cell_of(const tl_model_file *p) {
-    const tl_saved_tensor *first = tensor_of(p, TL_WEIGHT_HH, 0);
-    for (int cell = 0; cell < TALLY_CELLS && first->ndim == 2 && first->shape[1] > 0; cell++)
-        if (first->shape[0] % first->shape[1] == 0 &&
-            first->shape[0] / first->shape[1] == tally_cell_weights((tally_cell)cell))
+/* The first cell whose weights have as many rows as weight_hh; the LSTM if there is none, and its shape will be found wrong. */
+static tally_cell cell_of_shape(const tl_saved_tensor *weight_hh) {
+    for (int cell = 0; cell < TALLY_CELLS && weight_hh->ndim == 2 && weight_hh->shape[1] > 0; cell++)
+        if (weight_hh->shape[0] % weight_hh->shape[1] == 0 &&
+            weight_hh->shape[0] / weight_hh->shape[1] == tally_cell_weights((tally_cell)cell))
             return (tally_cell)cell;
     return TALLY_LSTM;
 }
 
-/* H hidden units, I inputs, C classes. */
-static const char *shape_name(tally_cell cell, const tl_parameter *p) {
-    static const char *const head[] = {"[C]", "[C, H]"};
-    static const char *const rows[TALLY_CELLS][3] = {
-        {"[4H]", "[4H, H]", "[4H, I]"}, {"[3H]", "[3H, H]", "[3H, I]"}, {"[H]", "[H, H]", "[H, I]"}};
-    if (p->role < TL_BIAS_HH)
-        return head[p->role];
-    return rows[cell][p->ndim == 1 ? 0 : p->role == TL_WEIGHT_IH && p->layer == 0 ? 2 : 1];
+/* The cell that the note names. Without one, the shapes say which it is as far as they can. */
+static tally_status find_cell(const char *path, tl_model_file *p) {
+    static const tally_setting setting = {TALLY_CHOICE_AT(tally_model_config, cell, tl_cell_names)};
+    const char *name = tl_model_file_note(p, TALLY_CELL_NOTE);
+    const tl_saved_tensor *weight_hh = tensor_of(p, TL_WEIGHT_HH, 0);
+    p->config.cell = cell_of_shape(weight_hh);
+    if (!name)
+        return TALLY_OK;
+    char known[TALLY_SETTING_TEXT_SIZE];
+    tally_setting_describe_range(&setting, known);
+    size_t rows = tally_cell_weights(p->config.cell);
+    if (!tally_setting_parse(&setting, &p->config, name))
+        return tl_fail(TALLY_MODEL, "%s: its note %s is '%s', not %s", path, TALLY_CELL_NOTE, tl_printable(name).text,
+                       known);
+    if (rows != tally_cell_weights(p->config.cell))
+        return tl_fail(TALLY_MODEL, "%s: its note %s is %s, but tensor %s has shape %s", path, TALLY_CELL_NOTE, name,
+                       weight_hh->name, show_shape(weight_hh->shape, weight_hh->ndim).text);
+    return TALLY_OK;
+}
+
+/* H hidden units, I inputs, C classes: "[4H, H]". */
+static shape_text name_shape(tally_cell cell, const tl_parameter *p) {
+    shape_text shown;
+    char rows[24] = "C";
+    size_t weights = tally_cell_weights(cell);
+    if (p->role >= TL_BIAS_HH && weights > 1)
+        snprintf(rows, sizeof rows, "%zuH", weights);
+    else if (p->role >= TL_BIAS_HH)
+        strcpy(rows, "H");
+    const char *columns = p->ndim == 1 ? "" : p->role == TL_WEIGHT_IH && p->layer == 0 ? ", I" : ", H";
+    snprintf(shown.text, sizeof shown.text, "[%s%s]", rows, columns);
+    return shown;
 }
 
 /* Of one type, and of as many dimensions as they must be. */
@@ -274,7 +301,8 @@ static tally_status check_types(const char *path, const tl_model_file *p) {
             return tl_fail(TALLY_MODEL, "%s: tensor %s has dtype %s, expected F32", path, found->name, found->dtype);
         if (found->ndim != (size_t)p->parameters[i].ndim)
             return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s", path, found->name,
-                           show_shape(found->shape, found->ndim).text, shape_name(cell_of(p), &p->parameters[i]));
+                           show_shape(found->shape, found->ndim).text,
+                           name_shape(p->config.cell, &p->parameters[i]).text);
     }
     return TALLY_OK;
 }
@@ -293,7 +321,7 @@ static tally_status check_shapes(const char *path, tl_model_file *p) {
             "%s: its shapes are those of a model of %zu inputs, %zu hidden units and %zu classes; at least 1, "
             "1 and 2 are needed",
             path, inputs, hidden, classes);
-    const tally_cell cell = cell_of(p);
+    const tally_cell cell = p->config.cell;
     for (size_t layer = 1; layer < layers; layer++) {
         const tl_saved_tensor *other = tensor_of(p, TL_WEIGHT_HH, layer);
         if (other->shape[1] != hidden)
@@ -308,7 +336,7 @@ static tally_status check_shapes(const char *path, tl_model_file *p) {
         size_t ndim = (size_t)expected->ndim;
         if (memcmp(p->found[i]->shape, expected->shape, ndim * sizeof expected->shape[0]) != 0)
             return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, expected %s = %s", path, expected->name,
-                           show_shape(p->found[i]->shape, ndim).text, shape_name(cell, expected),
+                           show_shape(p->found[i]->shape, ndim).text, name_shape(cell, expected).text,
                            show_shape(expected->shape, ndim).text);
     }
     return TALLY_OK;
@@ -370,6 +398,8 @@ tally_status tl_model_file_read(const char *path, tl_model_file *m) {
     if (status)
         return status;
     status = find_parts(path, m);
+    if (!status)
+        status = find_cell(path, m);
     if (!status)
         status = check_shapes(path, m);
     if (!status)

@@ -5,9 +5,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+const char *const tl_cell_names[TALLY_CELLS + 1] = {[TALLY_LSTM] = "lstm", [TALLY_GRU] = "gru", [TALLY_RNN] = "rnn"};
+
 const char *tally_cell_name(tally_cell cell) {
-    static const char *const names[TALLY_CELLS] = {"lstm", "gru", "rnn"};
-    return cell < TALLY_CELLS ? names[cell] : "unknown";
+    return cell < TALLY_CELLS ? tl_cell_names[cell] : "unknown";
 }
 
 size_t tally_cell_gates(tally_cell cell) {

@@ -12,14 +12,19 @@
 extern "C" {
 #endif
 
+/* The note that names a file's cell. */
+#define TALLY_CELL_NOTE "tally.cell"
+
 /* Writes to a temporary file beside path, syncs it, renames it over path and syncs the folder: path holds the old file
  * or the new one, whole. TALLY_IO names the file and the reason; TALLY_NUMBERS the parameter that is not finite, for
- * such a file would not be read again. The note "format" is always "pt". */
+ * such a file would not be read again. The note "format" is always "pt",
+ * and TALLY_CELL_NOTE the name of the model's cell. */
 TALLY_API tally_status tally_model_save(const tally_model *model, const char *path);
 
 /* Checks every rule of the format before anything is taken from the file. TALLY_IO: cannot be read. TALLY_MODEL: is not
- * a model file, and why. The names say how many layers there are, the shape of
- * rnn.weight_hh_l0 which cell: a ReLU RNN cannot be told from the tanh RNN that it is taken for. Biases are as tally_model_set has them. The caller
+ * a model file, and why. The names say how many layers there are, TALLY_CELL_NOTE
+ * which cell, and where there is none, as in a file of PyTorch's, the shape of rnn.weight_hh_l0: a ReLU RNN then cannot be told from the tanh
+ * RNN that it is taken for. Biases are as tally_model_set has them. The caller
  * frees the model.
  * What tally_training_save left there beside the model is checked, too, and not needed for it. */
 TALLY_API tally_status tally_model_load(tally_device *device, const char *path, tally_model **model);
