@@ -1,6 +1,9 @@
-/* Sums over columns: 16 lanes, slice by slice; see tally_gemm with B transposed, tally_reduce and tally_accumulate. What is summed over: the
- * same n columns in each of a number of runs (time steps), the columns cut into slices. */
+/* Sums over columns: 16 lanes a micro-batch, micro-batches by the tree; see tally_gemm with B transposed, tally_reduce
+ * and tally_accumulate. What is summed over: the same n columns in each of a number of runs (time steps), the columns
+ * cut into leaves of a tree, of leaf_columns each. A launch has those from number first_leaf on, of leaves in all;
+ * partials [level][element] keeps the partial sums from leaf to leaf and from launch to launch. */
 #include "arith_opencl.h"
+#include "tree.h"
 #include "view.h"
 
 /* Elements of the result a work-item: a tile as wide as it is high. */
@@ -20,15 +23,17 @@ static void dot_rest(TL_F part[TL_PARTS], float alpha, global const float *left,
     tl_lanes_set(part, lanes);
 }
 
-/* c = beta c + the sums of the first slice; then those of the others added to it. m: rows of left and c; columns: of the
- * result, rows of right. */
-kernel void tally_dots(ulong m, ulong runs, ulong n, ulong slice, float alpha, global const float *left, VIEW3(left),
-                       global const float *right, VIEW3(right), float beta, global float *c, VIEW2(c), ulong columns) {
-    ulong first_column = get_global_id(0) * TILE, first_row = get_global_id(1) * TILE;
+#define PARTIAL(level) partials[(level) * level_size + element]
+
+/* c = beta c + the sums of the tree. m: rows of left and c; columns: of the result, rows of right. */
+kernel void tally_dots(ulong m, ulong runs, ulong n, ulong leaf_columns, ulong first_leaf, ulong leaves, float alpha,
+                       global const float *left, VIEW3(left), global const float *right, VIEW3(right), float beta,
+                       global float *partials, global float *c, VIEW2(c), ulong columns) {
+    ulong first_column = get_global_id(0) * TILE, first_row = get_global_id(1) * TILE, level_size = m * columns;
     if (first_column >= columns)
         return;
-    for (ulong first = 0; first < n; first += slice) {
-        ulong length = min(slice, n - first), whole = length - length % TL_LANES;
+    for (ulong first = 0, leaf = first_leaf; first < n; first += leaf_columns, leaf++) {
+        ulong length = min(leaf_columns, n - first), whole = length - length % TL_LANES;
         TL_F part[TILE][TILE][TL_PARTS];
         global const float *a[TILE], *b[TILE]; /* beyond the last they repeat it */
         #pragma unroll
@@ -71,24 +76,27 @@ kernel void tally_dots(ulong m, ulong runs, ulong n, ulong slice, float alpha, g
                 b[i] += right_row;
             }
         }
-        float keep = first == 0 ? beta : 1.0f;
+        bool last = leaf + 1 == leaves;
         for (int i = 0; i < TILE && first_row + i < m; i++)
             for (int j = 0; j < TILE && first_column + j < columns; j++) {
-                global float *element = c + AT2(c, first_row + i, first_column + j);
+                ulong element = (first_row + i) * columns + first_column + j;
                 float sum = tl_lanes_sum(part[i][j]);
-                *element = keep == 0.0f ? sum : fma(keep, *element, sum);
+                TL_TREE_ADD(leaf, last, sum, PARTIAL);
+                global float *to = c + AT2(c, first_row + i, first_column + j);
+                if (last)
+                    *to = beta == 0.0f ? sum : fma(beta, *to, sum);
             }
     }
 }
 
-/* One row a work-item, so that columns counts rows here: out = beta out + the first slice's sum; then the others' added to it. */
-kernel void tally_reduce(ulong runs, ulong n, ulong slice, global const float *x, VIEW3(x), float beta,
-                         global float *out, VIEW1(out), ulong columns) {
-    ulong m = get_global_id(0);
-    if (m >= columns)
+/* One row a work-item, so that columns counts rows here: out = beta out + the sum of the tree. */
+kernel void tally_reduce(ulong runs, ulong n, ulong leaf_columns, ulong first_leaf, ulong leaves, global const float *x,
+                         VIEW3(x), float beta, global float *partials, global float *out, VIEW1(out), ulong columns) {
+    ulong element = get_global_id(0), level_size = columns;
+    if (element >= columns)
         return;
-    for (ulong first = 0; first < n; first += slice) {
-        ulong length = min(slice, n - first);
+    for (ulong first = 0, leaf = first_leaf; first < n; first += leaf_columns, leaf++) {
+        ulong length = min(leaf_columns, n - first);
         TL_F part[TL_PARTS];
         float lanes[TL_LANES];
         #pragma unroll
@@ -99,28 +107,42 @@ kernel void tally_reduce(ulong runs, ulong n, ulong slice, global const float *x
             for (; p + TL_LANES <= length; p += TL_LANES)
                 #pragma unroll
                 for (int q = 0; q < TL_PARTS; q++)
-                    part[q] = part[q] + tl_load(x + AT3(x, m, run, first + p + q * TL_W), x_column, TL_W);
+                    part[q] = part[q] + tl_load(x + AT3(x, element, run, first + p + q * TL_W), x_column, TL_W);
             if (p < length) {
                 tl_lanes_get(part, lanes);
                 for (ulong l = 0; l < length - p; l++)
-                    lanes[l] += x[AT3(x, m, run, first + p + l)];
+                    lanes[l] += x[AT3(x, element, run, first + p + l)];
                 tl_lanes_set(part, lanes);
             }
         }
-        float keep = first == 0 ? beta : 1.0f, sum = tl_lanes_sum(part);
-        global float *element = out + AT1(out, m);
-        *element = keep == 0.0f ? sum : fma(keep, *element, sum);
+        bool last = leaf + 1 == leaves;
+        float sum = tl_lanes_sum(part);
+        TL_TREE_ADD(leaf, last, sum, PARTIAL);
+        global float *to = out + AT1(out, element);
+        if (last)
+            *to = beta == 0.0f ? sum : fma(beta, *to, sum);
     }
 }
 
-/* gradient += the sums of count slices, ascending; TL_FLAT elements a work-item. */
-kernel void tally_merge(ulong count, ulong parameters, global const float *sums, global float *gradient,
-                        ulong gradient_offset, ulong columns) {
+#undef PARTIAL
+#define PARTIAL(level) (*(global TL_F *)(partials + (level) * level_size + i))
+
+/* gradient += the tree of the leaves' sums [leaf][parameter], of which a launch has count, from number first_leaf on.
+ * TL_FLAT elements a work-item. level_size: the number of parameters, rounded up to whole vectors. */
+kernel void tally_merge(ulong count, ulong first_leaf, ulong leaves, ulong parameters, global const float *sums,
+                        ulong level_size, global float *partials, global float *gradient, ulong gradient_offset,
+                        ulong columns) {
     ulong end = min(columns, (get_global_id(0) + 1) * TL_FLAT);
     for (ulong i = get_global_id(0) * TL_FLAT; i < end; i += TL_W) {
-        TL_F total = tl_load(gradient + gradient_offset + i, 1, columns - i);
-        for (ulong slice = 0; slice < count; slice++)
-            total = total + tl_load(sums + slice * parameters + i, 1, columns - i);
-        tl_store(gradient + gradient_offset + i, 1, columns - i, total);
+        TL_F sum = TL_SPLAT(0.0f);
+        for (ulong l = 0; l < count; l++) {
+            sum = tl_load(sums + l * parameters + i, 1, columns - i);
+            TL_TREE_ADD(first_leaf + l, first_leaf + l + 1 == leaves, sum, PARTIAL);
+        }
+        global float *to = gradient + gradient_offset + i;
+        if (first_leaf + count == leaves)
+            tl_store(to, 1, columns - i, tl_load(to, 1, columns - i) + sum);
     }
 }
+
+#undef PARTIAL

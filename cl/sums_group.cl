@@ -1,5 +1,5 @@
 /* Sums over columns where a work-item has one column, as on GPUs: sixteen neighbouring work-items have a lane each of a tile of the
- * result, over one slice, so that they read neighbouring columns; tally_merge adds the slices. */
+ * result, over one micro-batch, so that they read neighbouring columns; tally_merge adds the micro-batches. */
 #include "arith_opencl.h"
 #include "view.h"
 

@@ -1,4 +1,5 @@
 /* Sums of rows and the gradients of weights, in their stated order. */
+#include "backend/leaves.h"
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
@@ -113,9 +114,10 @@ static void check_accumulate(const accumulation *s, bool tiny) {
     suite_uniforms(before, elements, -scale * scale, scale * scale);
     run_accumulate(the.device, s, left, right, before, got);
     reference_gemm(false, true, s->m, wide, k, 1, left, right, 1, before, want, bound);
-    /* CLBlast: any order of k terms. Else a term is rounded in its lane's chain, 4 halvings, and once for each slice. */
-    size_t slices = (s->columns + TALLY_SLICE_COLUMNS - 1) / TALLY_SLICE_COLUMNS;
-    double roundings = the.exact ? (double)(s->steps * (TALLY_SLICE_COLUMNS / 16) + 4 + slices) : (double)k + 2;
+    /* CLBlast: any order of k terms. Else a term is rounded in its lane's chain, 4 halvings, on its way up the tree,
+     * and at last. */
+    size_t levels = tl_leaf_levels(s->columns);
+    double roundings = the.exact ? (double)(s->steps * (TALLY_SLICE_COLUMNS / 16) + 4 + levels + 1) : (double)k + 2;
     for (size_t i = 0; i < elements; i++)
         bound[i] = tl_bounded_gamma(roundings) * bound[i] + (5 * (double)k + 4) * tl_bounded_tiny();
     compare_within("gradient", got, want, bound, elements);
@@ -154,7 +156,7 @@ static void gradients_of_weights(void **state) {
         }
     if (!the.small) /* more of short steps than the C path packs at a time, for a whole block */
         check_accumulate(&(accumulation){33, 33, 20, 17, FLAT, FLAT}, false);
-    if (!the.small) /* more sums of slices than are kept at a time (sums_group.c), and a result larger than that */
+    if (!the.small) /* more leaves than are kept at a time (sums_group.c), and a result larger than that */
         check_accumulate(&(accumulation){127, 127, 1, 4163, FLAT, FLAT}, false);
     if (!the.small)
         check_accumulate(&(accumulation){1030, 1025, 1, 3, FLAT, FLAT}, false);
@@ -162,34 +164,62 @@ static void gradients_of_weights(void **state) {
     check_accumulate(&(accumulation){6, 0, 2, 70, FLAT, FLAT}, true);
 }
 
-/* A batch at once, and its slices one after another, give the same. */
-static void slices_one_after_another(void **state) {
-    (void)state;
-    enum { M = 5, J = 3, T = 4, N = 150, PART = TALLY_SLICE_COLUMNS };
-    suite_case("accumulate slice by slice");
-    if (!the.exact)
-        return;
-    float left[M * T * N], right[J * T * N], before[M * J], whole[M * J], parts[M * J];
-    suite_uniforms(left, M * T * N, -1, 1);
-    suite_uniforms(right, J * T * N, -1, 1);
-    suite_uniforms(before, M * J, -1, 1);
-    accumulation all = {M, J, T, N, FLAT, FLAT};
-    run_accumulate(the.device, &all, left, right, before, whole);
-    guarded gl = guarded_cube(the.device, FLAT, (size_t[]){M, T, N}, left);
-    guarded gr = guarded_cube(the.device, FLAT, (size_t[]){J, T, N}, right);
-    guarded gg = guarded_matrix(the.device, FLAT, M, J, before);
-    for (size_t first = 0; first < N; first += PART) {
-        size_t length = N - first < PART ? N - first : PART;
-        tally_tensor l, r;
-        suite_ok(tally_tensor_slice(&gl.tensor, 2, first, length, &l));
-        suite_ok(tally_tensor_slice(&gr.tensor, 2, first, length, &r));
-        suite_ok(tally_accumulate(&l, &r, &gg.tensor));
+/* The definition, as tally/tensor.h has it: element i of leaves lo to hi - 1 [leaf][element]. */
+static float tree_sum(const float *leaves, size_t elements, size_t i, size_t lo, size_t hi) {
+    if (hi - lo == 1)
+        return leaves[lo * elements + i];
+    size_t half = 1;
+    while (2 * half < hi - lo)
+        half *= 2;
+    return tree_sum(leaves, elements, i, lo, lo + half) + tree_sum(leaves, elements, i, lo + half, hi);
+}
+
+/* The sums of single micro-batches, added by the definition, are those of all columns at once. j 0: right is ones. */
+static void check_tree(size_t j, size_t n) {
+    enum { M = 5, T = 2 };
+    suite_case("accumulate %d by %zu over %zu columns by the tree", M, j, n);
+    size_t wide = j ? j : 1, elements = M * wide, count = (n + TALLY_SLICE_COLUMNS - 1) / TALLY_SLICE_COLUMNS;
+    float *left = suite_memory(M * T * n, sizeof *left), *right = suite_memory(wide * T * n, sizeof *right);
+    float *before = suite_memory(elements, sizeof *before), *got = suite_memory(elements, sizeof *got);
+    float *leaves = suite_memory(count * elements, sizeof *leaves), *want = suite_memory(elements, sizeof *want);
+    suite_uniforms(left, M * T * n, -1, 1);
+    suite_uniforms(right, wide * T * n, -1, 1);
+    suite_uniforms(before, elements, -1, 1);
+    run_accumulate(the.device, &(accumulation){M, j, T, n, FLAT, FLAT}, left, right, before, got);
+    tally_tensor l, r, leaf, l_part, r_part;
+    suite_ok(tally_tensor_new(the.device, TALLY_F32, 3, (size_t[]){M, T, n}, &l));
+    suite_ok(tally_tensor_new(the.device, TALLY_F32, 3, (size_t[]){wide, T, n}, &r));
+    suite_ok(tally_tensor_new(the.device, TALLY_F32, j ? 2 : 1, (size_t[]){M, j}, &leaf));
+    suite_ok(tally_tensor_write(&l, left, M * T * n));
+    suite_ok(tally_tensor_write(&r, right, wide * T * n));
+    for (size_t i = 0; i < count; i++) {
+        size_t first = i * TALLY_SLICE_COLUMNS,
+               length = n - first < TALLY_SLICE_COLUMNS ? n - first : TALLY_SLICE_COLUMNS;
+        suite_ok(tally_tensor_slice(&l, 2, first, length, &l_part));
+        suite_ok(tally_tensor_slice(&r, 2, first, length, &r_part));
+        suite_ok(tally_fill(&leaf, 0.0f));
+        suite_ok(tally_accumulate(&l_part, j ? &r_part : NULL, &leaf));
+        suite_ok(tally_tensor_read(&leaf, leaves + i * elements, elements));
     }
-    guarded_read(&gg, "gradient", parts);
-    compare_bits("gradient", parts, whole, M * J);
-    guarded_free(&gl);
-    guarded_free(&gr);
-    guarded_free(&gg);
+    for (size_t i = 0; i < elements; i++)
+        want[i] = before[i] + tree_sum(leaves, elements, i, 0, count);
+    compare_bits("gradient", got, want, elements);
+    tally_tensor_free(&l);
+    tally_tensor_free(&r);
+    tally_tensor_free(&leaf);
+    float *floats[] = {left, right, before, got, leaves, want};
+    for (size_t i = 0; i < 6; i++)
+        free(floats[i]);
+}
+
+static void micro_batches_by_the_tree(void **state) {
+    (void)state;
+    static const size_t columns[] = {1, 64, 65, 129, 192, 257, 321, 448, 450, 576, 705, 832, 1008, 4096, 4163};
+    for (size_t i = 0; i < 15 && the.exact; i++)
+        if (!the.small || columns[i] < 500) {
+            check_tree(3, columns[i]);
+            check_tree(0, columns[i]);
+        }
 }
 
 /* Products too small to be a number make every lane -0, and what fills up the last lanes must not change that. */
@@ -208,7 +238,7 @@ static void lanes_keep_the_sign_of_zero(void **state) {
         accumulation s = {M, J, T, columns[n], FLAT, FLAT};
         suite_case("accumulate -0 over %zu columns", s.columns);
         run_accumulate(the.device, &s, left, right, before, after);
-        /* The 6 columns of a second slice leave lanes of +0. */
+        /* The 6 columns of a second micro-batch leave lanes of +0. */
         for (size_t i = 0; i < M * J && the.exact; i++)
             compare_bits("gradient", &after[i], columns[n] < TALLY_SLICE_COLUMNS ? &before[i] : &(float){0.0f}, 1);
     }
@@ -219,7 +249,7 @@ int ops_sums(void) {
         cmocka_unit_test(sums_of_rows),
         cmocka_unit_test(sums_of_special_values),
         cmocka_unit_test(gradients_of_weights),
-        cmocka_unit_test(slices_one_after_another),
+        cmocka_unit_test(micro_batches_by_the_tree),
         cmocka_unit_test(lanes_keep_the_sign_of_zero),
     };
     return cmocka_run_group_tests_name("sums", tests, NULL, NULL);

@@ -212,22 +212,25 @@ static void compare_training(const problem *p, double dropout, const float *x, c
     wanted w = wanted_of(p);
     tally_model *model = model_of(p);
     float loss;
+    tally_tensor gradient;
     tl_classifier classifier;
     tl_slice slice;
     suite_ok(tl_classifier_new(
         model, &(tl_classifier_options){s->steps, s->columns + 20, true, lengths != NULL, dropout}, &classifier));
     suite_ok(tl_classifier_slice(&classifier, s->columns, &slice));
     suite_ok(tl_slice_load(&slice, x, p->labels, lengths));
-    suite_ok(tl_slice_train(&slice, place, &loss));
+    suite_ok(tl_model_flat_new(model, &gradient));
+    suite_ok(tl_slice_train(&slice, place, &gradient, &loss));
     compare_within("loss", &loss, &w.loss, &w.loss_bound, 1);
-    size_t count = tally_tensor_elements(&classifier.gradient);
+    size_t count = tally_tensor_elements(&gradient);
     float *got = suite_memory(count, sizeof *got);
-    suite_ok(tally_tensor_read(&classifier.gradient, got, count));
+    suite_ok(tally_tensor_read(&gradient, got, count));
     for (size_t i = 0; i < model->parameter_count; i++) {
         const tl_parameter *parameter = &model->parameters[i];
         size_t at = parameter_at(s, parameter);
         compare_within(parameter->name, got + parameter->start, w.gradients + at, w.bounds + at, parameter->stored);
     }
+    tally_tensor_free(&gradient);
     tl_classifier_free(&classifier);
     tally_model_free(model);
     free(got);

@@ -436,17 +436,19 @@ static size_t first_gradient(double clip, int device, const char *path, float *v
 
 /* tally_accumulate's order, as tally/tensor.h states it. */
 static float sum_of_squares(const float *values, size_t count) {
-    float sum = 0;
-    for (size_t slice = 0; slice < count; slice += 64) {
-        float lanes[16] = {0};
-        for (size_t i = slice; i < count && i < slice + 64; i++)
-            lanes[i % 16] = fmaf(values[i], values[i], lanes[i % 16]);
-        for (size_t half = 8; half > 0; half /= 2)
-            for (size_t i = 0; i < half; i++)
-                lanes[i] += lanes[i + half];
-        sum += lanes[0];
+    size_t half = 64;
+    if (count > 64) {
+        while (2 * half < count)
+            half *= 2;
+        return sum_of_squares(values, half) + sum_of_squares(values + half, count - half);
     }
-    return sum;
+    float lanes[16] = {0};
+    for (size_t i = 0; i < count; i++)
+        lanes[i % 16] = fmaf(values[i], values[i], lanes[i % 16]);
+    for (half = 8; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            lanes[i] += lanes[i + half];
+    return lanes[0];
 }
 
 static void a_long_gradient_is_scaled_to_the_bit(void **state) {

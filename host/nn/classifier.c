@@ -36,7 +36,7 @@ static tally_status make_tensors(tl_classifier *c, const tl_classifier_options *
         status = tl_activations_new(device, config->hidden, c->steps, columns, &c->between[i]);
     for (size_t l = 0; c->dropped && l + 1 < config->layers && !status; l++)
         status = tl_activations_new(device, config->hidden, c->steps, columns, &c->dropped[l]);
-    return status ? status : tl_model_flat_new(c->model, &c->gradient);
+    return status;
 }
 
 tally_status tl_classifier_new(const tally_model *model, const tl_classifier_options *options,
@@ -72,7 +72,6 @@ tally_status tl_classifier_new(const tally_model *model, const tl_classifier_opt
 void tl_classifier_free(tl_classifier *classifier) {
     if (classifier->plan)
         classifier->model->device->backend->plan_free(classifier->plan);
-    tally_tensor_free(&classifier->gradient);
     for (size_t l = 0; classifier->states && l < classifier->model->config.layers; l++)
         tally_layer_state_free(&classifier->states[l]);
     for (size_t l = 0; classifier->dropped && l + 1 < classifier->model->config.layers; l++)
@@ -278,7 +277,7 @@ static tally_status all_losses(const tl_slice *slice) {
 }
 
 /* To the last layer's dh. */
-static tally_status head_backward(const tl_slice *slice) {
+static tally_status head_backward(const tl_slice *slice, const tally_tensor *gradient) {
     const tally_model *model = slice->of->model;
     const tally_tensor *dlogits = &slice->probabilities;
     const size_t shape[3] = {dlogits->shape[0], 1, dlogits->shape[1]};
@@ -287,7 +286,7 @@ static tally_status head_backward(const tl_slice *slice) {
     tally_tensor h_last, dlogits_step;
     tally_status status = tl_model_head(model, &model->weights, &weights);
     if (!status)
-        status = tl_model_head(model, &slice->of->gradient, &gradients);
+        status = tl_model_head(model, gradient, &gradients);
     if (!status)
         status = last_output(slice, &h_last);
     if (!status)
@@ -308,7 +307,8 @@ static void output_gradient(const tl_slice *slice, size_t layer, tally_tensor *v
     *view = tl_activations_narrow(&slice->of->between[layer % 2], slice->x.shape[2]);
 }
 
-static tally_status layer_backward(const tl_slice *slice, const tl_place *place, size_t layer) {
+static tally_status layer_backward(const tl_slice *slice, const tl_place *place, const tally_tensor *gradient,
+                                   size_t layer) {
     const tally_model *model = slice->of->model;
     bool last = layer + 1 == model->config.layers;
     tally_layer_weights weights, gradients;
@@ -316,7 +316,7 @@ static tally_status layer_backward(const tl_slice *slice, const tl_place *place,
     tally_tensor x, dy, dx;
     tally_status status = tl_model_layer(model, &model->weights, layer, &weights);
     if (!status)
-        status = tl_model_layer(model, &slice->of->gradient, layer, &gradients);
+        status = tl_model_layer(model, gradient, layer, &gradients);
     if (!status)
         status = state_of(slice, layer, &state);
     if (!status)
@@ -337,17 +337,16 @@ static tally_status layer_backward(const tl_slice *slice, const tl_place *place,
     return tally_dropout(&options, &dx, &dx);
 }
 
-static tally_status backward(const tl_slice *slice, const tl_place *place) {
-    tally_status status = head_backward(slice);
+static tally_status backward(const tl_slice *slice, const tl_place *place, const tally_tensor *gradient) {
+    tally_status status = head_backward(slice, gradient);
     for (size_t layer = slice->of->model->config.layers; layer-- > 0 && !status;)
-        status = layer_backward(slice, place, layer);
+        status = layer_backward(slice, place, gradient, layer);
     return status;
 }
 
 static tl_batch batch_of(const tl_slice *slice) {
     const tl_classifier *c = slice->of;
     return (tl_batch){.weights = c->model->weights,
-                      .gradient = c->gradient,
                       .x = slice->x,
                       .labels = slice->labels,
                       .probabilities = slice->probabilities,
@@ -360,14 +359,15 @@ tally_status tl_slice_predict(const tl_slice *slice) {
     return c->plan ? c->model->device->backend->predict(c->plan, &batch) : forward(slice, NULL);
 }
 
-tally_status tl_slice_train(const tl_slice *slice, const tl_place *place, float *sums) {
+tally_status tl_slice_train(const tl_slice *slice, const tl_place *place, const tally_tensor *gradient, float *sums) {
     const tl_classifier *c = slice->of;
-    const tl_batch batch = batch_of(slice);
+    tl_batch batch = batch_of(slice);
+    batch.gradient = *gradient;
     tally_status status = c->plan ? c->model->device->backend->train(c->plan, &batch) : forward(slice, place);
     if (!status && !c->plan)
         status = all_losses(slice);
     if (!status && !c->plan)
-        status = backward(slice, place);
+        status = backward(slice, place, gradient);
     tally_tensor used;
     size_t count = tl_loss_sums(slice->loss.shape[0]);
     if (!status)

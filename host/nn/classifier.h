@@ -10,7 +10,6 @@ typedef struct tl_classifier {
     size_t steps, capacity;
     size_t *offsets;            /* of the plan's network */
     tl_plan *plan;              /* NULL where the device has none, and slices are made of operations */
-    tally_tensor gradient;      /* flat, like the model's weights; slices add to it */
     tally_layer_state *states;  /* one for each layer, without a plan */
     tally_tensor between[2];    /* [H, T, N]: gradients of what a layer put out, by turns; as many as are needed */
     double dropout;             /* of what a layer hands to the next, in training */
@@ -59,9 +58,9 @@ typedef struct tl_place {
     size_t first; /* number of its first sequence in the batch */
 } tl_place;
 
-/* From zero states to the sums of losses, and to the slice's gradient, added to the classifier's as tally_accumulate does. Waits for the
- * device. */
-tally_status tl_slice_train(const tl_slice *slice, const tl_place *place, float *sums);
+/* From zero states to the sums of losses, and to the slice's gradient, added to gradient as tally_accumulate does:
+ * flat, like the model's weights. Waits for the device. */
+tally_status tl_slice_train(const tl_slice *slice, const tl_place *place, const tally_tensor *gradient, float *sums);
 /* Row-major [count, C]. columns: C times the slice's padded columns, for reading into. */
 tally_status tl_slice_probabilities(const tl_slice *slice, float *columns, float *rows);
 

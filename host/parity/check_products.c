@@ -1,4 +1,5 @@
 /* Matrix products and sums. */
+#include "backend/leaves.h"
 #include "parity/checks.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -208,7 +209,8 @@ static void reduce(tl_case *c) {
 
 const tl_check tl_check_reduce = {"reduce", MATRIX_CASES, matrix_cost, reduce, false};
 
-/* accumulate: rows of left and right (0: ones), steps, columns; around a slice, and as long as the counting model's. */
+/* accumulate: rows of left and right (0: ones), steps, columns; around a micro-batch, and as long as the counting
+ * model's. */
 static const size_t sums[][4] = {{1, 1, 1, 1},  {3, 2, 2, 7},   {5, 0, 3, 16},   {4, 5, 1, 63},  {4, 5, 2, 64},
                                  {7, 3, 2, 65}, {33, 9, 2, 48}, {9, 0, 2, 1000}, {6, 5, 3, 200}, {5, 4, 20, 1008}};
 enum { SUMS = COUNT(sums), SUM_CASES = SUMS * TL_VALUES_KINDS };
@@ -233,10 +235,11 @@ static void accumulate(tl_case *c) {
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_accumulate(&left->on[side], j ? &right->on[side] : NULL, &to->on[side]));
     tl_case_read(c, to);
-    size_t wide = j ? j : 1, slices = (n + TALLY_SLICE_COLUMNS - 1) / TALLY_SLICE_COLUMNS;
-    /* In a slice's lane as many as it has columns there, 4 halvings, and one for each slice; through CLBlast any order. */
-    double lanes = (double)(steps * (TALLY_SLICE_COLUMNS / 16) + 4 + slices);
-    double roundings = c->same_bits || !j ? lanes : (double)k + 2;
+    size_t wide = j ? j : 1;
+    /* In a lane as many as a micro-batch has columns there, 4 halvings, the tree's levels, and the gradient; through
+     * CLBlast any order. */
+    double exact = (double)(steps * (TALLY_SLICE_COLUMNS / 16) + 4 + tl_leaf_levels(n) + 1);
+    double roundings = c->same_bits || !j ? exact : (double)k + 2;
     tl_bounded *want = tl_case_memory(c, m * wide, sizeof *want);
     for (size_t i = 0; i < m * wide && want; i++) {
         dot d = {0, 0, 0, 0};

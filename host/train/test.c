@@ -1,32 +1,53 @@
+#include "backend/leaves.h"
 #include "core/clock.h"
 #include "core/fail.h"
 #include "core/scalar_arith.h"
-#include "train/crew.h"
+#include "train/workers.h"
 
 #include <stdlib.h>
 #include <tally/train.h>
 
-/* Sequences between two calls of the observer. */
-enum { CHUNK = 16384 };
+/* Sequences between two calls of the observer: whole chunks of any device. */
+enum { RUN = 16384 };
+
+/* What became of a sequence. */
+typedef struct verdict {
+    int32_t label;
+    bool mistake;
+    float probability; /* of the label */
+} verdict;
 
 typedef struct test_run {
-    tl_crew crew;
+    tl_workers workers;
     const tally_dataset *data;
-    const size_t *numbers;
-    size_t count; /* of the chunk */
+    size_t *numbers;   /* [RUN] sequences, of which count are run at a time */
+    verdict *verdicts; /* [RUN] */
+    size_t count;
     tally_test_result *result;
+    double loss, partial_losses[TL_TREE_LEVELS]; /* of the micro-batch that is under way, and of the tree */
 } test_run;
 
-static tally_status test_slice(void *context, unsigned worker, size_t slice) {
+static verdict judge(size_t classes, const float *probabilities, int32_t label) {
+    size_t best = 0;
+    for (size_t k = 1; k < classes; k++)
+        if (probabilities[k] > probabilities[best])
+            best = k;
+    float of_best = probabilities[best];
+    return (verdict){label, best != (size_t)label || of_best != of_best, probabilities[label]};
+}
+
+static tally_status test_chunk(void *context, unsigned number, size_t chunk) {
     test_run *run = context;
-    tl_hand *hand = &run->crew.hands[worker];
-    size_t count = tl_crew_slice_size(&run->crew, run->count, slice);
-    const size_t *numbers = run->numbers + slice * run->crew.slice_columns;
-    tally_status status = tl_hand_load(hand, run->data, numbers, count, true);
+    tl_worker *worker = &run->workers.each[number];
+    size_t first = chunk * run->workers.chunk_columns, classes = run->data->classes;
+    size_t count = tl_workers_chunk_size(&run->workers, run->count, chunk);
+    tally_status status = tl_worker_load(worker, run->data, run->numbers + first, count, true);
     if (!status)
-        status = tl_slice_predict(&hand->slice);
+        status = tl_slice_predict(&worker->slice);
     if (!status)
-        status = tl_slice_probabilities(&hand->slice, hand->probability_columns, hand->probability_rows);
+        status = tl_slice_probabilities(&worker->slice, worker->probability_columns, worker->probability_rows);
+    for (size_t n = 0; n < count && !status; n++)
+        run->verdicts[first + n] = judge(classes, worker->probability_rows + n * classes, worker->labels[n]);
     return status;
 }
 
@@ -35,41 +56,46 @@ static double loss_of(float probability) {
     return (double)fabsf(tl_s_log(probability < 1e-10f ? 1e-10f : probability));
 }
 
-static tally_status count_slice(void *context, unsigned worker, size_t slice) {
-    test_run *run = context;
-    const tl_hand *hand = &run->crew.hands[worker];
-    tally_test_result *result = run->result;
-    (void)slice;
-    size_t classes = run->data->classes;
-    for (size_t n = 0; n < hand->slice.count; n++) {
-        const float *p = hand->probability_rows + n * classes;
-        size_t best = 0;
-        for (size_t k = 1; k < classes; k++)
-            if (p[k] > p[best])
-                best = k;
-        int32_t label = hand->labels[n];
-        bool mistake = best != (size_t)label || p[best] != p[best];
-        result->tested++;
-        result->mistakes += mistake;
-        if (result->tested_of_class)
-            result->tested_of_class[label]++;
-        if (result->mistakes_of_class)
-            result->mistakes_of_class[label] += mistake;
-        if (result->loss) /* one chain in the order of the sequences */
-            *result->loss += loss_of(p[label]);
-    }
-    return TALLY_OK;
+/* Adds a sequence's loss to its micro-batch's, and the last one's in a micro-batch or of all to the tree. */
+static void add_loss(test_run *run, float probability, size_t sequence, bool last) {
+    run->loss += loss_of(probability);
+    if (!last && (sequence + 1) % TALLY_SLICE_COLUMNS != 0)
+        return;
+#define PARTIAL(level) run->partial_losses[level]
+    TL_TREE_ADD(sequence / TALLY_SLICE_COLUMNS, last, run->loss, PARTIAL);
+#undef PARTIAL
+    if (last)
+        *run->result->loss = run->loss;
+    run->loss = 0.0;
 }
 
-static tally_status test_all(test_run *run, size_t first, size_t count, const tally_observer *observer,
-                             size_t *numbers) {
+/* In the order of the sequences; of a run that failed those before the failure. all: sequences of the whole test. */
+static void count_verdicts(test_run *run, size_t all) {
+    tally_test_result *result = run->result;
+    for (size_t n = 0; n < run->count; n++) {
+        const verdict *v = &run->verdicts[n];
+        size_t sequence = result->tested++;
+        result->mistakes += v->mistake;
+        if (result->tested_of_class)
+            result->tested_of_class[v->label]++;
+        if (result->mistakes_of_class)
+            result->mistakes_of_class[v->label] += v->mistake;
+        if (result->loss)
+            add_loss(run, v->probability, sequence, sequence + 1 == all);
+    }
+}
+
+static tally_status test_all(test_run *run, size_t first, size_t count, const tally_observer *observer) {
     double start = tl_seconds();
     for (size_t done = 0; done < count;) {
-        run->count = count - done < CHUNK ? count - done : CHUNK;
+        run->count = count - done < RUN ? count - done : RUN;
         for (size_t i = 0; i < run->count; i++)
-            numbers[i] = first + done + i;
-        tally_status status =
-            tl_slices_run(run->crew.slices, tl_crew_slices(&run->crew, run->count), test_slice, count_slice, run);
+            run->numbers[i] = first + done + i;
+        size_t chunks = tl_workers_chunks(&run->workers, run->count);
+        tally_status status = tl_worker_pool_run(run->workers.pool, chunks, test_chunk, NULL, run);
+        if (status)
+            run->count = tl_worker_pool_failed(run->workers.pool) * run->workers.chunk_columns;
+        count_verdicts(run, count);
         if (status)
             return status;
         done += run->count;
@@ -100,42 +126,45 @@ tally_status tally_test(const tally_model *model, const tally_dataset *data, siz
     }
     if (count == 0)
         return TALLY_OK;
-    size_t chunk = count < CHUNK ? count : CHUNK;
-    size_t *numbers = malloc(chunk * sizeof *numbers);
-    if (!numbers)
-        return tl_fail(TALLY_MEMORY, "no memory left for %zu numbers", chunk);
-    test_run run = {.data = data, .numbers = numbers, .result = result};
-    status =
-        tl_crew_new(model, &(tl_classifier_options){data->steps, chunk, false, data->lengths != NULL, 0}, &run.crew);
+    size_t most = count < RUN ? count : RUN;
+    const tl_classifier_options options = {data->steps, most, false, data->lengths != NULL, 0};
+    test_run run = {.data = data,
+                    .numbers = malloc(most * sizeof *run.numbers),
+                    .verdicts = malloc(most * sizeof *run.verdicts),
+                    .result = result};
+    status = run.numbers && run.verdicts ? tl_workers_new(model, &options, &run.workers)
+                                         : tl_fail(TALLY_MEMORY, "no memory left for %zu numbers", most);
     if (!status) {
-        status = test_all(&run, first, count, observer, numbers);
-        tl_crew_free(&run.crew);
+        status = test_all(&run, first, count, observer);
+        tl_workers_free(&run.workers);
     }
-    free(numbers);
+    free(run.numbers);
+    free(run.verdicts);
     return status;
 }
 
 typedef struct predict_run {
-    tl_crew crew;
+    tl_workers workers;
     const float *x;
     const int32_t *lengths;
     size_t count, values; /* of one sequence */
     float *probabilities;
 } predict_run;
 
-static tally_status predict_slice(void *context, unsigned worker, size_t slice) {
+static tally_status predict_chunk(void *context, unsigned number, size_t chunk) {
     predict_run *run = context;
-    tl_hand *hand = &run->crew.hands[worker];
-    size_t count = tl_crew_slice_size(&run->crew, run->count, slice), first = slice * run->crew.slice_columns;
-    size_t classes = hand->classifier.probabilities.shape[0];
-    tally_status status = tl_classifier_slice(&hand->classifier, count, &hand->slice);
+    tl_worker *worker = &run->workers.each[number];
+    size_t count = tl_workers_chunk_size(&run->workers, run->count, chunk), first = chunk * run->workers.chunk_columns;
+    size_t classes = worker->classifier.probabilities.shape[0];
+    tally_status status = tl_classifier_slice(&worker->classifier, count, &worker->slice);
+    if (!status)
+        status = tl_slice_load(&worker->slice, run->x + first * run->values, NULL,
+                               run->lengths ? run->lengths + first : NULL);
+    if (!status)
+        status = tl_slice_predict(&worker->slice);
     if (!status)
         status =
-            tl_slice_load(&hand->slice, run->x + first * run->values, NULL, run->lengths ? run->lengths + first : NULL);
-    if (!status)
-        status = tl_slice_predict(&hand->slice);
-    if (!status)
-        status = tl_slice_probabilities(&hand->slice, hand->probability_columns, run->probabilities + first * classes);
+            tl_slice_probabilities(&worker->slice, worker->probability_columns, run->probabilities + first * classes);
     return status;
 }
 
@@ -154,11 +183,12 @@ tally_status tally_predict(const tally_model *model, const float *x, size_t coun
                        .count = count,
                        .values = steps * tally_model_get_config(model)->inputs,
                        .probabilities = probabilities};
-    tally_status status =
-        tl_crew_new(model, &(tl_classifier_options){steps, count, false, lengths != NULL, 0}, &run.crew);
+    const tl_classifier_options options = {steps, count, false, lengths != NULL, 0};
+    tally_status status = tl_workers_new(model, &options, &run.workers);
     if (status)
         return status;
-    status = tl_slices_run(run.crew.slices, tl_crew_slices(&run.crew, count), predict_slice, NULL, &run);
-    tl_crew_free(&run.crew);
+    size_t chunks = tl_workers_chunks(&run.workers, count);
+    status = tl_worker_pool_run(run.workers.pool, chunks, predict_chunk, NULL, &run);
+    tl_workers_free(&run.workers);
     return status;
 }

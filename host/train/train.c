@@ -1,3 +1,4 @@
+#include "backend/leaves.h"
 #include "core/clock.h"
 #include "core/fail.h"
 #include "core/philox.h"
@@ -8,26 +9,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static tally_status train_slice(void *context, unsigned worker, size_t slice) {
+static tally_status train_chunk(void *context, unsigned number, size_t chunk) {
     tally_training *t = context;
-    tl_hand *hand = &t->crew.hands[worker];
-    size_t count = tl_crew_slice_size(&t->crew, t->batch_size, slice);
-    const size_t *numbers = t->batch + slice * t->crew.slice_columns;
-    tally_status status = tl_hand_load(hand, t->data, numbers, count, false);
-    if (!status && (t->crew.workers > 1 || slice == 0))
-        status = tally_fill(&hand->classifier.gradient, 0.0f);
-    size_t first = slice * t->crew.slice_columns;
+    tl_worker *worker = &t->workers.each[number];
+    size_t count = tl_workers_chunk_size(&t->workers, t->batch_size, chunk);
+    size_t first = chunk * t->workers.chunk_columns;
+    tally_status status = tl_worker_load(worker, t->data, t->batch + first, count, false);
+    if (!status)
+        status = tl_gradient_tree_gradient(t->gradients, &worker->gradient);
+    if (!status)
+        status = tally_fill(worker->gradient, 0.0f);
     const tl_place place = {t->options.seed, t->at.step + 1, first};
-    return status ? status : tl_slice_train(&hand->slice, &place, t->losses + tl_loss_sums(first));
+    return status ? status : tl_slice_train(&worker->slice, &place, worker->gradient, t->losses + tl_loss_sums(first));
 }
 
-/* Slices of several workers are added up in their order, as a lone worker adds them. */
-static tally_status merge_gradient(void *context, unsigned worker, size_t slice) {
+static tally_status merge_chunk(void *context, unsigned number, size_t chunk) {
     tally_training *t = context;
-    if (t->crew.workers == 1)
-        return TALLY_OK;
-    const tally_tensor *gradient = &t->crew.hands[worker].classifier.gradient;
-    return slice == 0 ? tally_copy(gradient, &t->gradient) : tally_add(gradient, &t->gradient);
+    return tl_gradient_tree_add(t->gradients, chunk, t->workers.each[number].gradient);
+}
+
+/* The losses of the batch's micro-batches, by the tree in double. */
+static double batch_loss(const tally_training *t) {
+    double partials[TL_TREE_LEVELS], sum = 0.0;
+    size_t leaves = tl_leaves(t->batch_size);
+    for (size_t leaf = 0; leaf < leaves; leaf++) {
+        sum = (double)t->losses[leaf];
+#define PARTIAL(level) partials[level]
+        TL_TREE_ADD(leaf, leaf + 1 == leaves, sum, PARTIAL);
+#undef PARTIAL
+    }
+    return sum;
 }
 
 /* Where the step is that is being done. */
@@ -65,13 +76,12 @@ static tally_status weight_fault(tally_training *t) {
 
 /* The gradient that Adam is to have: that of the batch, or where it is too long, one scaled to the length that it may have. */
 static tally_status clip(tally_training *t, const tally_tensor **gradient) {
-    *gradient = &t->gradient;
+    const tally_tensor *whole = *gradient = tl_gradient_tree_sum(t->gradients);
     if (t->options.clip == 0)
         return TALLY_OK;
     tally_tensor flat;
     float square = 0;
-    tally_status status =
-        tally_tensor_reshape(&t->gradient, 3, (size_t[]){1, 1, tally_tensor_elements(&t->gradient)}, &flat);
+    tally_status status = tally_tensor_reshape(whole, 3, (size_t[]){1, 1, tally_tensor_elements(whole)}, &flat);
     if (!status)
         status = tally_fill(&t->square, 0.0f);
     if (!status)
@@ -89,21 +99,20 @@ static tally_status clip(tally_training *t, const tally_tensor **gradient) {
         return TALLY_OK;
     *gradient = &t->clipped;
     status = tally_fill(&t->factor, (float)(t->options.clip / norm));
-    return status ? status : tally_apply(TALLY_PRODUCT, &t->gradient, &t->factor, NULL, &t->clipped);
+    return status ? status : tally_apply(TALLY_PRODUCT, whole, &t->factor, NULL, &t->clipped);
 }
 
 static tally_status train_step(tally_training *t, double rate, double *loss) {
     size_t first = t->at.batch * t->options.batch, left = t->data->size - first;
     t->batch = t->order + first;
     t->batch_size = left < t->options.batch ? left : t->options.batch;
-    size_t slices = tl_crew_slices(&t->crew, t->batch_size);
-    tally_status status = tl_slices_run(t->crew.slices, slices, train_slice, merge_gradient, t);
+    size_t chunks = tl_workers_chunks(&t->workers, t->batch_size);
+    tl_gradient_tree_begin(t->gradients, chunks);
+    tally_status status = tl_worker_pool_run(t->workers.pool, chunks, train_chunk, merge_chunk, t);
     if (status)
         return status;
     t->at.step++;
-    *loss = 0.0;
-    for (size_t s = 0; s < tl_loss_sums(t->batch_size); s++)
-        *loss += (double)t->losses[s];
+    *loss = batch_loss(t);
     if (!isfinite(*loss))
         return tl_fail(TALLY_NUMBERS, "%s: the loss became %g", where(t).text, *loss);
     const tally_tensor *gradient;
@@ -283,10 +292,12 @@ static tally_status make_clipping(tally_training *t) {
 
 static tally_status make_tensors(tally_training *t) {
     size_t one = 1, batch = t->options.batch < t->data->size ? t->options.batch : t->data->size;
-    tally_status status = tl_crew_new(
-        t->model, &(tl_classifier_options){t->data->steps, batch, true, t->data->lengths != NULL, t->options.dropout},
-        &t->crew);
-    tally_tensor *flats[] = {&t->merged, &t->m, &t->v, &t->aside};
+    const tl_classifier_options options = {t->data->steps, batch, true, t->data->lengths != NULL, t->options.dropout};
+    tally_status status = tl_workers_new(t->model, &options, &t->workers);
+    if (!status)
+        status = tl_gradient_tree_new(t->model->device, tally_tensor_elements(&t->model->weights),
+                                      tl_workers_chunks(&t->workers, batch), &t->gradients);
+    tally_tensor *flats[] = {&t->m, &t->v, &t->aside};
     for (size_t i = 0; i < sizeof flats / sizeof *flats && !status; i++)
         status = tl_model_flat_new(t->model, flats[i]);
     if (!status)
@@ -297,7 +308,6 @@ static tally_status make_tensors(tally_training *t) {
         status = tally_copy(&t->model->weights, &t->aside);
     if (status)
         return status;
-    t->gradient = t->crew.workers == 1 ? t->crew.hands[0].classifier.gradient : t->merged;
     t->order = calloc(t->data->size, sizeof *t->order);
     t->losses = calloc(tl_loss_sums(batch), sizeof *t->losses);
     return t->order && t->losses
@@ -355,9 +365,9 @@ tally_status tally_training_new(tally_model *model, const tally_dataset *data, c
 void tally_training_free(tally_training *t) {
     if (!t)
         return;
-    if (t->crew.hands)
-        tl_crew_free(&t->crew);
-    tally_tensor *tensors[] = {&t->merged, &t->m, &t->v, &t->aside, &t->faults, &t->clipped, &t->factor, &t->square};
+    tl_workers_free(&t->workers);
+    tl_gradient_tree_free(t->gradients);
+    tally_tensor *tensors[] = {&t->m, &t->v, &t->aside, &t->faults, &t->clipped, &t->factor, &t->square};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         tally_tensor_free(tensors[i]);
     free(t->order);

@@ -83,8 +83,8 @@ TALLY_API const char *tally_device_inexact(const tally_device *device);
 /* How many threads may call operations on this device at the same time. */
 TALLY_API unsigned tally_device_workers(const tally_device *device);
 
-/* How many columns (sequences) of a batch a worker takes at a time: a multiple of TALLY_SLICE_COLUMNS. It bounds memory and
- * changes no bit. */
+/* How many columns (sequences) of a batch a worker takes at a time: a power of two times TALLY_SLICE_COLUMNS. It
+ * bounds memory and changes no bit. */
 TALLY_API size_t tally_device_slice_columns(const tally_device *device);
 
 /* How many operations the device could not take and the C path did instead, since it was opened. Their names go to

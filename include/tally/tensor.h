@@ -67,15 +67,18 @@ TALLY_API tally_status tally_bias(const tally_tensor *bias, const tally_tensor *
 /* out[m] = beta out[m] + sum over n of X[m][n], in the 16 lanes of tally_gemm. */
 TALLY_API tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor *out);
 
-/* Columns whose sums belong together: what is summed over the columns of a batch is summed slice by slice. Part of the exact
- * arithmetic, the same on every device. */
+/* The columns (sequences) of a micro-batch: a sum over the columns of a batch is taken over each micro-batch first,
+ * and those sums are added by the tree below. Part of the exact arithmetic, the same on every device. */
 enum { TALLY_SLICE_COLUMNS = 64 };
 
-/* gradient[m][j] += sum over t, n of left[m][t][n] right[j][t][n]: the gradient of weights. left [M, T, N], right [J, T, N],
- * gradient [M, J]; or right NULL, for ones, and gradient [M].
- * Exact order: the N columns are cut into slices of TALLY_SLICE_COLUMNS. A slice's sum has 16 lanes: column n belongs to lane n mod 16,
- * t ascending, then n ascending, fma(left, right, lane); the lanes are halved 8, 4, 2, 1. Slices are added to gradient in
- * ascending order. CLBlast takes it as one product, with right. */
+/* gradient[m][j] += sum over t, n of left[m][t][n] right[j][t][n]: the gradient of weights. left [M, T, N], right [J,
+ * T, N], gradient [M, J]; or right NULL, for ones, and gradient [M]. Exact order: leaf s is the sum over micro-batch
+ * s, the columns from TALLY_SLICE_COLUMNS s on. It has 16 lanes: column n belongs to lane n mod 16, t ascending, then
+ * n ascending, fma(left, right, lane) from 0; the lanes are halved 8, 4, 2, 1. The leaves 0 to S - 1 are added by a
+ * binary tree, and gradient + sum(0, S) is the result, each addition rounded once:
+ *     sum(lo, hi) = leaf lo                       if hi - lo = 1
+ *                 = sum(lo, mid) + sum(mid, hi)   mid = lo + the largest power of two below hi - lo
+ * CLBlast takes it as one product, with right. */
 TALLY_API tally_status tally_accumulate(const tally_tensor *left, const tally_tensor *right,
                                         const tally_tensor *gradient);
 

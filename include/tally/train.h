@@ -79,7 +79,8 @@ typedef struct tally_train_result {
 } tally_train_result;
 
 /* Trains the model in place from its present weights. The loss is cross-entropy summed over the batch, its gradient
- * softmax minus target. Gradients are added slice by slice in order, so threads do not change a bit.
+ * softmax minus target. The gradients, and in double the losses, of the batch's micro-batches are added by
+ * the tree of tally_accumulate, whoever computes them and whenever, so that neither threads nor devices change a bit.
  * Clipping: the sum of the squares of all elements of the batch's gradient is that of tally_accumulate, of the flat gradient with itself;
  * where its square root is larger than clip, each element is multiplied by (float)(clip / root).
  * When it stops early (TALLY_STOPPED from the observer, TALLY_NUMBERS in the very step where the loss, the gradient's norm or a weight is
@@ -111,8 +112,10 @@ typedef struct tally_test_result {
     size_t mistakes;
     size_t *tested_of_class; /* caller's arrays of classes elements, or NULL */
     size_t *mistakes_of_class;
-    double
-        *loss; /* the caller's, or NULL: cross-entropy summed over the sequences, with probabilities clipped to 1e-10 */
+    /* The caller's, or NULL: cross-entropy summed over the sequences, with probabilities clipped to 1e-10, in double:
+     * a chain over each TALLY_SLICE_COLUMNS sequences, those added by the tree of tally_accumulate. 0 unless the whole
+     * test succeeds. */
+    double *loss;
     double seconds;
 } tally_test_result;
 

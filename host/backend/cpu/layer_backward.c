@@ -20,7 +20,7 @@ static size_t packed_size(size_t count, size_t sums) {
 
 size_t TL_ISA_NAME(layer_backward_scratch)(tally_cell cell, sizes s) {
     size_t sums = tl_cell_weights(cell) * s.hidden;
-    return packed_size(s.hidden, sums) + packed_size(s.inputs, sums) + TL_SUMS_SCRATCH;
+    return packed_size(s.hidden, sums) + packed_size(s.inputs, sums) + TL_SUMS_SCRATCH(s.columns);
 }
 
 /* w [sums, out] turned, in blocks of its rows; those beyond the last repeat it. */

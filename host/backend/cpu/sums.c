@@ -1,9 +1,11 @@
-/* Sums over columns: 16 lanes, slice by slice; see tally_gemm with B transposed, tally_reduce and tally_accumulate. */
+/* Sums over columns: 16 lanes a micro-batch, micro-batches by the tree; see tally_gemm with B transposed, tally_reduce
+ * and tally_accumulate. */
 #include "backend/cpu/sums.h"
 
-/* What is summed over: the same columns in each of a number of runs (time steps), the columns cut into slices. */
+/* What is summed over: the same columns in each of a number of runs (time steps), the columns cut into leaves of a
+ * tree. */
 typedef struct extent {
-    size_t runs, columns, slice;
+    size_t runs, columns, leaf;
 } extent;
 
 /* Rows of it. */
@@ -51,10 +53,11 @@ typedef struct dots {
     float alpha, beta;
 } dots;
 
-/* Room for the sums of a block of the result, and for a chunk of either side. */
+/* Memory for the sums of a block of the result, for a chunk of either side, and for the partial sums
+ * [level][row][column] of the tree. */
 typedef struct room {
     size_t rows, columns;
-    float *sums, *left, *right;
+    float *sums, *left, *right, *partials;
 } room;
 
 static size_t lane_groups(size_t columns) {
@@ -196,26 +199,38 @@ static void add_chunk(const dots *d, size_t first, size_t rows, const right_row 
     }
 }
 
-/* The whole sums of a slice. keep: how much of the result there is stays. */
-static void finish(const dots *d, size_t row, size_t rows, const right_row *right, size_t columns, float keep,
-                   const float *sums) {
+/* A leaf of the tree: its number, and whether it is the last. */
+typedef struct leaf {
+    size_t number;
+    bool last;
+} leaf;
+
+/* Halves the lanes of a leaf's sums and adds them to the tree; after the last leaf the tree's sums to the result. */
+static void finish(const dots *d, size_t row, size_t rows, const right_row *right, size_t columns, leaf of, room at) {
+    const size_t level_size = at.rows * at.columns;
     for (size_t i = 0; i < rows && row + i < d->rows; i++)
         for (size_t j = 0; j < columns; j++) {
-            const float *lanes = sums + ((i / TILE_ROWS * columns + j) * TILE_ROWS + i % TILE_ROWS) * TL_LANES;
+            const float *lanes = at.sums + ((i / TILE_ROWS * columns + j) * TILE_ROWS + i % TILE_ROWS) * TL_LANES;
             tl_vf part[TL_PARTS];
             for (int q = 0; q < TL_PARTS; q++)
                 part[q] = tl_v_load(lanes + q * TL_W);
-            float *element = right[j].to + (row + i) * right[j].to_row, sum = tl_lanes_sum(part);
-            *element = keep == 0.0f ? sum : tl_scalar_fma(keep, *element, sum);
+            float sum = tl_lanes_sum(part), *partials = at.partials + i * columns + j;
+#define PARTIAL(level) partials[(level)*level_size]
+            TL_TREE_ADD(of.number, of.last, sum, PARTIAL);
+#undef PARTIAL
+            if (!of.last)
+                continue;
+            float *element = right[j].to + (row + i) * right[j].to_row;
+            *element = d->beta == 0.0f ? sum : tl_scalar_fma(d->beta, *element, sum);
         }
 }
 
-/* A block of the result, slice by slice. */
+/* A block of the result, leaf by leaf. */
 static void add_block(const dots *d, size_t row, size_t rows, const right_row *right, size_t columns, extent over,
                       room at) {
     rows = (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    for (size_t first = 0; first < over.columns; first += over.slice) {
-        size_t length = over.columns - first < over.slice ? over.columns - first : over.slice;
+    for (size_t first = 0, number = 0; first < over.columns; first += over.leaf, number++) {
+        size_t left = over.columns - first, length = left < over.leaf ? left : over.leaf;
         size_t most = length < TL_SUMS_CHUNK ? TL_SUMS_CHUNK / (lane_groups(length) * TL_LANES) : 1;
         memset(at.sums, 0, rows * columns * TL_LANES * sizeof *at.sums);
         for (size_t run = 0; run < over.runs; run += most)
@@ -224,7 +239,7 @@ static void add_block(const dots *d, size_t row, size_t rows, const right_row *r
                            over.runs - run < most ? over.runs - run : most};
                 add_chunk(d, row, rows, right, columns, c, at);
             }
-        finish(d, row, rows, right, columns, first == 0 ? d->beta : 1.0f, at.sums);
+        finish(d, row, rows, right, columns, (leaf){number, left == length}, at);
     }
 }
 
@@ -236,7 +251,7 @@ typedef struct right_side {
     target to;
 } right_side;
 
-/* to = beta to + the first slice's sums; then the others' added to it. */
+/* to = beta to + the sums of the tree. */
 static void all_dots(const dots *d, const right_side *sides, size_t count, extent over, room at) {
     right_row right[TL_SUMS_COLUMNS];
     for (size_t s = 0, next = 0; s < count;) {
@@ -257,12 +272,20 @@ static void all_dots(const dots *d, const right_side *sides, size_t count, exten
 }
 
 static room room_in(float *scratch, size_t rows, size_t columns) {
-    float *left = scratch + rows * columns * TL_LANES;
-    return (room){rows, columns, scratch, left, left + rows * TL_SUMS_CHUNK};
+    float *left = scratch + rows * columns * TL_LANES, *right = left + rows * TL_SUMS_CHUNK;
+    return (room){rows, columns, scratch, left, right, right + columns * TL_SUMS_CHUNK};
 }
 
-/* Where no scratch was given. */
-enum { SMALL_ROWS = 16, SMALL_COLUMNS = NEAR_ROWS, SMALL_SCRATCH = TL_SUMS_SCRATCH_OF(SMALL_ROWS, SMALL_COLUMNS) };
+/* Where no scratch was given: blocks of FEW_ROWS instead of SMALL_ROWS where the tree has more than SMALL_LEVELS. */
+enum {
+    SMALL_ROWS = 16,
+    FEW_ROWS = 4,
+    SMALL_COLUMNS = NEAR_ROWS,
+    SMALL_LEVELS = 16,
+    SMALL_SCRATCH = TL_SUMS_SCRATCH_OF(SMALL_ROWS, SMALL_COLUMNS, SMALL_LEVELS)
+};
+static_assert(TL_TREE_LEVELS * FEW_ROWS <= SMALL_LEVELS * SMALL_ROWS && FEW_ROWS % TILE_ROWS == 0,
+              "the partial sums of any tree fit");
 
 void TL_ISA_NAME(gemm_dots)(float alpha, const tally_tensor *a, bool transpose_a, const tally_tensor *b, float beta,
                             const tally_tensor *c) {
@@ -313,7 +336,7 @@ static operand operand_of(const tally_tensor *t) {
     return (operand){tl_view_floats(t), t->stride[0], t->stride[1], t->stride[2]};
 }
 
-/* A right side of ones, the same in every run and slice. */
+/* A right side of ones, the same in every run and leaf. */
 static const float ones[TL_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 static right_side right_of(const tl_sum_right *r) {
@@ -339,6 +362,7 @@ void TL_ISA_NAME(accumulate_all)(const tally_tensor *left, const tl_sum_right *r
 tally_status TL_ISA_NAME(accumulate)(const tally_tensor *left, const tally_tensor *right,
                                      const tally_tensor *gradient) {
     float scratch[SMALL_SCRATCH];
-    accumulate(left, &(tl_sum_right){right, gradient}, 1, room_in(scratch, SMALL_ROWS, SMALL_COLUMNS));
+    size_t rows = tl_leaf_levels(left->shape[2]) <= SMALL_LEVELS ? SMALL_ROWS : FEW_ROWS;
+    accumulate(left, &(tl_sum_right){right, gradient}, 1, room_in(scratch, rows, SMALL_COLUMNS));
     return TALLY_OK;
 }

@@ -7,6 +7,10 @@
 
 /* A launch covers this many sequences at most; bounds the memory of activations. */
 enum { SLICE_COLUMNS = 4096 };
+/* Workers add up what such columns come to by the tree over micro-batches: each must be a whole subtree. */
+static_assert(SLICE_COLUMNS % TALLY_SLICE_COLUMNS == 0 &&
+                  (SLICE_COLUMNS / TALLY_SLICE_COLUMNS & (SLICE_COLUMNS / TALLY_SLICE_COLUMNS - 1)) == 0,
+              "a power of two micro-batches");
 
 void tl_cl_notice(const tl_cl_device *device, const char *text) {
     if (device->options.notice)
@@ -17,8 +21,10 @@ static void free_device(tl_cl_device *cl) {
     if (cl->queue)
         clFinish(cl->queue);
     tl_cl_clblast_end();
-    if (cl->sums)
-        tl_cl_storage_free(cl->sums);
+    tl_storage *kept[] = {cl->sums, cl->partials};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (kept[i])
+            tl_cl_storage_free(kept[i]);
     tl_cl_program_free(cl);
     if (cl->queue)
         clReleaseCommandQueue(cl->queue);

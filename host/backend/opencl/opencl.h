@@ -52,7 +52,9 @@ typedef struct tl_cl_device {
     size_t width; /* columns a work-item: 1, or 4, 8 or 16 in a vector; TL_W of cl/ */
     /* Work-items and bytes of local memory of a group whose work-items share them; no items where there are no such groups. */
     size_t shared_items, shared_bytes;
-    tl_storage *sums; /* of slices, before they are added; as large as was needed so far; NULL if it never was */
+    /* Of micro-batches before they are added, and partial sums of the tree; as large as was needed so far, NULL if
+     * they never were. */
+    tl_storage *sums, *partials;
     /* How many elements of a sum a work-item may go through, 0 for any number: Mesa's llvmpipe silently ends all loops of a kernel
      * after 65,535 iterations. Found by the self-test. */
     size_t longest_sum;
@@ -129,6 +131,15 @@ tally_tensor tl_cl_columns_of(const tally_tensor *t, size_t first,
 /* sums_group.c: tally_accumulate by groups that share local memory; false, and nothing done, where they cannot. */
 bool tl_cl_accumulate_group(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient,
                             tally_status *status);
+
+/* merge.c. Makes *memory at least so large; its contents are lost if it was smaller. */
+tally_status tl_cl_reserve(tl_cl_device *device, size_t bytes, tl_storage **memory);
+/* The same for what the tree over so many leaves keeps of each element. */
+tally_status tl_cl_partials_new(tl_cl_device *device, size_t elements, size_t leaves, tl_storage **partials);
+/* gradient, contiguous, += the tree of leaves, of whose sums [leaf][element] those from first_leaf to first_leaf +
+ * count - 1 are given now. Called for all leaves in ascending order; the last call adds to gradient. */
+tally_status tl_cl_merge(const tl_storage *sums, size_t count, size_t first_leaf, size_t leaves,
+                         const tl_storage *partials, const tally_tensor *gradient);
 
 /* clblast.c: products through CLBlast. */
 bool tl_cl_clblast_supports(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c);

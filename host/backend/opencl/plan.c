@@ -1,4 +1,5 @@
 /* A network's batches by whole slices: one launch has a work-item for each of the device's cores, which takes one slice after another. */
+#include "backend/leaves.h"
 #include "backend/opencl/launch.h"
 #include "backend/view.h"
 #include "core/fail.h"
@@ -9,7 +10,8 @@
 /* Of cl/slice.cl. */
 enum { COLUMNS = TALLY_SLICE_COLUMNS, SUM_ROWS = 96, SUM_COLUMNS = 72, CHUNK = 8, BLOCK_ROWS = 12, LANES = 16 };
 
-/* Gradients of slices that are kept at a time, unless there are fewer than workers. */
+/* For the gradients of micro-batches that are kept at a time, which are at least as many as workers, and for the
+ * partial sums of the tree. */
 enum { SUMS_BYTES = 16 << 20 };
 
 typedef struct plan {
@@ -18,7 +20,7 @@ typedef struct plan {
     size_t workers, room; /* of a worker, in floats */
     size_t slices;        /* whose sums are kept at a time */
     cl_uint taken_before; /* what taken is once all launches are done */
-    tl_storage *offsets, *packed, *rooms, *sums, *taken;
+    tl_storage *offsets, *packed, *rooms, *sums, *partials, *taken;
 } plan;
 
 /* cl/slice.cl has the same sizes. */
@@ -67,14 +69,12 @@ static tally_status write_offsets(plan *p) {
     return status;
 }
 
-static size_t slices_of(size_t columns) {
-    return columns / COLUMNS + (columns % COLUMNS != 0);
-}
-
 static tally_status make(plan *p, size_t columns, bool training) {
     const tl_network *n = &p->base.network;
     tally_device *device = &p->device->base;
-    size_t slices = slices_of(columns), kept = SUMS_BYTES / sizeof(float) / n->parameters;
+    size_t slices = tl_leaves(columns), levels = tl_leaf_levels(columns);
+    size_t kept = SUMS_BYTES / sizeof(float) / n->parameters;
+    kept = kept > levels ? kept - levels : 0;
     p->workers = device->info.compute_units < slices ? device->info.compute_units : slices;
     p->slices = kept < p->workers ? p->workers : kept < slices ? kept : slices;
     if (!room_size(n, training, &p->room))
@@ -90,6 +90,8 @@ static tally_status make(plan *p, size_t columns, bool training) {
         status = memory_new(p, 1, 1, &p->taken);
     if (!status && training)
         status = memory_new(p, p->slices, n->parameters, &p->sums);
+    if (!status && training)
+        status = tl_cl_partials_new(p->device, n->parameters, slices, &p->partials);
     return status;
 }
 
@@ -116,7 +118,7 @@ void tl_cl_plan_free(tl_plan *base) {
     plan *p = (plan *)base;
     if (!p)
         return;
-    tl_storage *memories[] = {p->offsets, p->packed, p->rooms, p->sums, p->taken};
+    tl_storage *memories[] = {p->offsets, p->packed, p->rooms, p->sums, p->partials, p->taken};
     for (size_t i = 0; i < sizeof memories / sizeof *memories; i++)
         if (memories[i])
             tl_cl_storage_free(memories[i]);
@@ -166,8 +168,8 @@ static tally_status run_workers(tl_launch *l, plan *p, size_t columns, size_t sl
     return status;
 }
 
-/* The slices from first to end - 1, and their sums to the gradient. */
-static tally_status train_slices(plan *p, const tl_batch *batch, size_t first, size_t end) {
+/* The slices from first to end - 1 of so many, and their sums to the gradient. */
+static tally_status train_slices(plan *p, const tl_batch *batch, size_t first, size_t end, size_t slices) {
     const tl_network *n = &p->base.network;
     tl_launch l = tl_launch_start(&batch->x, TL_CL_TRAIN);
     network(&l, p, batch);
@@ -181,22 +183,15 @@ static tally_status train_slices(plan *p, const tl_batch *batch, size_t first, s
     tl_launch_number(&l, first);
     tl_launch_number(&l, end);
     tally_status status = run_workers(&l, p, batch->x.shape[2], end - first);
-    if (status)
-        return status;
-    l = tl_launch_start(&batch->x, TL_CL_MERGE);
-    tl_launch_number(&l, end - first);
-    tl_launch_number(&l, n->parameters);
-    buffer(&l, p->sums);
-    tl_launch_view(&l, &batch->gradient, 0);
-    return tl_launch_run_flat(&l, n->parameters);
+    return status ? status : tl_cl_merge(p->sums, end - first, first, slices, p->partials, &batch->gradient);
 }
 
 tally_status tl_cl_train(tl_plan *base, const tl_batch *batch) {
     plan *p = (plan *)base;
-    size_t slices = slices_of(batch->x.shape[2]);
+    size_t slices = tl_leaves(batch->x.shape[2]);
     tally_status status = pack(p, batch);
     for (size_t first = 0; first < slices && !status; first += p->slices)
-        status = train_slices(p, batch, first, slices - first < p->slices ? slices : first + p->slices);
+        status = train_slices(p, batch, first, slices - first < p->slices ? slices : first + p->slices, slices);
     return status;
 }
 
@@ -211,5 +206,5 @@ tally_status tl_cl_predict(tl_plan *base, const tl_batch *batch) {
     buffer(&l, p->rooms);
     tl_launch_number(&l, p->room);
     take(&l, p);
-    return run_workers(&l, p, batch->x.shape[2], slices_of(batch->x.shape[2]));
+    return run_workers(&l, p, batch->x.shape[2], tl_leaves(batch->x.shape[2]));
 }
