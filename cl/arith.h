@@ -86,7 +86,7 @@ TL_FN TL_F TL_NAME(log)(TL_F x) {
     return result + (x - x); /* NaN stays NaN */
 }
 
-/* What is carried back through time: 0 below 2^-95. A million such gradients together are below 2^-75, whose square is 0 for Adam. Where
+/* What is carried back through time: 0 below 2^-95. A million such gradients together are below 2^-75, whose square is 0 for an optimizer. Where
  * gradients vanish, in long sequences, they would otherwise end as denormals and stay, which many processors compute with a hundred times
  * as slowly. */
 TL_FN TL_F TL_NAME(carried)(TL_F gradient) {
@@ -142,14 +142,4 @@ TL_FN void TL_NAME(gru_cell_backward)(TL_F gate[4], TL_F h_prev, TL_F *dh) {
 /* Elman's cell backward; forward it is tanh. gate[0]: h, replaced by the gradient of its pre-activation. */
 TL_FN void TL_NAME(rnn_cell_backward)(TL_F gate[1], TL_F dh) {
     gate[0] = TL_NAME(carried)(dh) * TL_FMA(-gate[0], gate[0], TL_SPLAT(1.0f));
-}
-
-/* One element of Adam: rate is rate / (1 - beta1^step), root is 1 / sqrt(1 - beta2^step), both rounded to float by the host;
- * keep1 = 1 - beta1, keep2 = 1 - beta2. */
-TL_FN void TL_NAME(adam)(TL_F gradient, TL_F *weight, TL_F *m, TL_F *v, TL_F rate, TL_F root, TL_F keep1, TL_F beta2,
-                         TL_F keep2, TL_F epsilon) {
-    *m = TL_FMA(keep1, gradient - *m, *m);
-    *v = TL_FMA(beta2, *v, keep2 * gradient * gradient);
-    TL_F denominator = TL_FMA(TL_SQRT(*v), root, epsilon);
-    *weight = *weight - rate * TL_DIV(*m, denominator);
 }

@@ -20,6 +20,9 @@
 #define TL_FN static
 #define TL_NAME(name) tl_##name
 #define TL_FMA(a, b, c) fma(a, b, c)
+#define TL_ADD(a, b) ((a) + (b))
+#define TL_SUB(a, b) ((a) - (b))
+#define TL_MUL(a, b) ((a) * (b))
 #define TL_DIV(a, b) ((a) / (b))
 #define TL_SQRT(a) sqrt(a)
 #define TL_PICK_LESS(x, y, a, b) select(b, a, (x) < (y))

@@ -41,8 +41,8 @@ device_model device_model_new(const tl_model_sizes *s, const float *values, cons
             continue;
         d.values[part] = row(count);
         d.gradients[part] = row(count);
-        d.m[part] = row(count);
-        d.v[part] = row(count);
+        for (int i = 0; i < TALLY_MAX_OPTIMIZER_STATES; i++)
+            d.optimizer_states[part][i] = row(count);
         suite_ok(tally_tensor_write(&d.values[part], values + tl_model_part_at(s, (tl_model_part)part), count));
     }
     suite_ok(tally_tensor_new(the.device, TALLY_I32, 1, (size_t[]){1}, &d.faults));
@@ -67,8 +67,8 @@ void device_model_free(device_model *d) {
     for (int part = 0; part < TL_MODEL_PARTS; part++) {
         tally_tensor_free(&d->values[part]);
         tally_tensor_free(&d->gradients[part]);
-        tally_tensor_free(&d->m[part]);
-        tally_tensor_free(&d->v[part]);
+        for (int s = 0; s < TALLY_MAX_OPTIMIZER_STATES; s++)
+            tally_tensor_free(&d->optimizer_states[part][s]);
     }
     tally_tensor *rest[] = {&d->faults, &d->labels, &d->logits, &d->probabilities, &d->losses, &d->loss, &d->dlogits};
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
@@ -165,8 +165,9 @@ void device_model_gradients(const device_model *d, float *gradients) {
     }
 }
 
-void device_model_adam(device_model *d, tl_model_part part, const tally_adam_options *options, uint64_t step) {
-    suite_ok(tally_adam(options, step, &d->gradients[part], &d->values[part], &d->m[part], &d->v[part], &d->faults));
+void device_model_step(device_model *d, tl_model_part part, const tally_optimizer_options *options, uint64_t step) {
+    suite_ok(tally_optimizer_step(options, step, &d->gradients[part], &d->values[part], d->optimizer_states[part],
+                                  &d->faults));
     int32_t faults;
     suite_ok(tally_tensor_read(&d->faults, &faults, 1));
     assert_int_equal(faults, 0);

@@ -9,7 +9,7 @@ typedef struct device_model {
     tl_model_sizes sizes;
     tally_tensor values[TL_MODEL_PARTS];    /* as in reference.h, each in one row */
     tally_tensor gradients[TL_MODEL_PARTS]; /* of the parameters and of x; H0 and C0 are read from the states */
-    tally_tensor m[TL_MODEL_PARTS], v[TL_MODEL_PARTS], faults;
+    tally_tensor optimizer_states[TL_MODEL_PARTS][TALLY_MAX_OPTIMIZER_STATES], faults;
     tally_tensor labels, logits, probabilities, losses, loss, dlogits;
     tally_layer_state *states; /* one for each layer */
     tally_tensor *dy;          /* [H, T, N]: gradients of what each layer put out; the last one's is not used */
@@ -23,8 +23,8 @@ void device_model_head_backward(device_model *model);
 void device_model_layers_backward(device_model *model);
 /* The gradients as reference.h has them. */
 void device_model_gradients(const device_model *model, float *gradients);
-/* One step of Adam over a part that is a parameter (before TL_PART_X) with the gradients of the last pass. */
-void device_model_adam(device_model *model, tl_model_part part, const tally_adam_options *options, uint64_t step);
+/* One step over a part that is a parameter (before TL_PART_X) with the gradients of the last pass. */
+void device_model_step(device_model *model, tl_model_part part, const tally_optimizer_options *options, uint64_t step);
 /* The parameters, up to TL_PART_X. */
 void device_model_parameters(const device_model *model, float *values);
 

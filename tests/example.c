@@ -8,7 +8,7 @@ static tally_status run(const char *path, tally_device **device, tally_count **s
     tally_train_options training = tally_train_defaults();
     training.epochs = 400;
     training.batch = 32;
-    training.adam.rate = 0.01;
+    training.optimizer.rate = 0.01;
     tally_status status = tally_device_open("cpu", NULL, device);
     if (!status)
         status = tally_count_new(&data, strings);

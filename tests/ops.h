@@ -14,7 +14,7 @@ int ops_layer(void);
 int ops_starts(void);
 int ops_dropout(void);
 int ops_softmax(void);
-int ops_adam(void);
+int ops_optimizers(void);
 int ops_arguments(void);
 int ops_fallbacks(void);
 

@@ -177,7 +177,8 @@ static void nothing_given(void **state) {
     refused(tally_softmax_loss(&matrix, NULL, &matrix, &row), TALLY_USAGE, "tally_softmax_loss", "labels", NULL);
     refused(tally_softmax_loss_backward(NULL, &ints, &matrix), TALLY_USAGE, "tally_softmax_loss_backward",
             "probabilities", NULL);
-    refused(tally_adam(NULL, 1, &row, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", "options", NULL);
+    refused(tally_optimizer_step(NULL, 1, &row, &row, &row, &one), TALLY_USAGE, "tally_optimizer_step", "options",
+            NULL);
     refused(tally_layer_forward(NULL, &cube, NULL), TALLY_USAGE, "tally_layer_forward", NULL, NULL);
     refused(tally_layer_backward(NULL, &cube, NULL, NULL, NULL, NULL), TALLY_USAGE, "tally_layer_backward", NULL, NULL);
     refused(tally_tensor_write(NULL, &one, 1), TALLY_USAGE, "tally_tensor_write", NULL, NULL);
@@ -209,27 +210,37 @@ static void two_devices(void **state) {
     tally_layer_state_free(&other);
 }
 
-static void wrong_adam(void **state) {
+static void wrong_optimizers(void **state) {
     (void)state;
-    const tally_adam_options good = {1e-3, 0.9, 0.999, 1e-8};
+    const char *name = "tally_optimizer_step";
+    const tally_optimizer_options good = tally_optimizer_defaults(TALLY_ADAM);
     const struct {
-        tally_adam_options options;
+        tally_optimizer_options options;
         const char *word;
-    } bad[] = {{{(double)INFINITY, 0.9, 0.999, 1e-8}, "inf"},
-               {{1e-3, 1, 0.999, 1e-8}, "beta1 1"},
-               {{1e-3, 0.9, -0.5, 1e-8}, "beta2 -0.5"},
-               {{1e-3, 0.9, 0.999, -1}, "epsilon -1"},
-               {{1e-3, (double)NAN, 0.999, 1e-8}, "nan"}};
+    } bad[] = {
+        {{TALLY_OPTIMIZERS, .rate = 1e-3}, "no optimizer"},
+        {{(tally_optimizer)-1, .rate = 1e-3}, "no optimizer -1"},
+        {{TALLY_ADAM, .rate = (double)INFINITY}, "adam: learning_rate is inf, not a number from 0 to 3.4"},
+        {{TALLY_ADAM, .rate = -1e-3}, "adam: learning_rate is -0.001"},
+        {{TALLY_ADAM, .rate = 1e-3, .beta1 = 1}, "beta1 is 1, not a number from 0 to below 1"},
+        {{TALLY_ADAM, .rate = 1e-3, .beta1 = (double)NAN}, "beta1 is nan"},
+        {{TALLY_ADAMW, .rate = 1e-3, .beta2 = -0.5}, "adamw: beta2 is -0.5"},
+        {{TALLY_ADAM, .rate = 1e-3, .epsilon = -1}, "epsilon is -1"},
+        {{TALLY_ADAM, .rate = 1e-3, .epsilon = (double)INFINITY}, "epsilon is inf"},
+        {{TALLY_ADAM, .rate = 1e-3, .weight_decay = -0.1}, "weight_decay is -0.1"},
+    };
+    const tally_tensor states[] = {row, row}, other[] = {row, vector};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        refused(tally_adam(&bad[i].options, 1, &row, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", bad[i].word,
+        refused(tally_optimizer_step(&bad[i].options, 1, &row, &row, states, &one), TALLY_USAGE, name, bad[i].word,
                 NULL);
-    refused(tally_adam(&good, 0, &row, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", "from 1", NULL);
-    refused(tally_adam(&good, 1, &vector, &row, &row, &row, &one), TALLY_USAGE, "tally_adam", "[3]", "[7]");
-    refused(tally_adam(&good, 1, &row, &row, &row, &row, &ints), TALLY_USAGE, "tally_adam", "faults", "[7]");
+    refused(tally_optimizer_step(&good, 0, &row, &row, states, &one), TALLY_USAGE, name, "from 1", NULL);
+    refused(tally_optimizer_step(&good, 1, &vector, &row, states, &one), TALLY_USAGE, name, "[3]", "[7]");
+    refused(tally_optimizer_step(&good, 1, &row, &row, other, &one), TALLY_USAGE, name, "v is [3], not [7]", NULL);
+    refused(tally_optimizer_step(&good, 1, &row, &row, NULL, &one), TALLY_USAGE, name, "m", NULL);
+    refused(tally_optimizer_step(&good, 1, &row, &row, states, &ints), TALLY_USAGE, name, "faults", "[7]");
     tally_tensor column;
     suite_ok(tally_tensor_select(&matrix, 1, 2, &column));
-    refused(tally_adam(&good, 1, &vector, &column, &vector, &vector, &one), TALLY_USAGE, "tally_adam", "weights",
-            "contiguous");
+    refused(tally_optimizer_step(&good, 1, &vector, &column, states, &one), TALLY_USAGE, name, "weights", "contiguous");
 }
 
 static void wrong_sequences(void **state) {
@@ -384,7 +395,7 @@ int ops_arguments(void) {
         cmocka_unit_test(wrong_shapes),    cmocka_unit_test(wrong_parts_of_cells),
         cmocka_unit_test(unknown_cells),   cmocka_unit_test(wrong_rows_of_cells),
         cmocka_unit_test(wrong_types),     cmocka_unit_test(nothing_given),
-        cmocka_unit_test(two_devices),     cmocka_unit_test(wrong_adam),
+        cmocka_unit_test(two_devices),     cmocka_unit_test(wrong_optimizers),
         cmocka_unit_test(wrong_sequences), cmocka_unit_test(wrong_tensors),
         cmocka_unit_test(wrong_devices),
     };

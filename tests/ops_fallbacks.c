@@ -71,8 +71,8 @@ static void nothing_contiguous_falls_back(void **state) {
     suite_ok(tally_gemm(false, true, 1, &matrix[0], &matrix[2], 1, &square));
     suite_ok(tally_softmax_loss(&matrix[0], &labels, &matrix[1], &row));
     suite_ok(tally_softmax_loss_backward(&matrix[1], &labels, &matrix[2]));
-    suite_ok(tally_adam(&(tally_adam_options){1e-3, 0.9, 0.999, 1e-8}, 1, &vector[0], &vector[1], &vector[2],
-                        &vector[3], &fault));
+    const tally_optimizer_options optimizer = tally_optimizer_defaults(TALLY_ADAM);
+    suite_ok(tally_optimizer_step(&optimizer, 1, &vector[0], &vector[1], vector + 2, &fault));
     for (int cell = 0; cell < TALLY_CELLS; cell++)
         run_cell(device, (tally_cell)cell);
 

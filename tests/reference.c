@@ -126,15 +126,6 @@ double reference_loss(size_t classes, size_t stride, const double *probabilities
     return p < 1e-10 ? -log(1e-10) : -log(p);
 }
 
-void reference_adam(double rate, double beta1, double beta2, double epsilon, uint64_t step, double gradient,
-                    double *weight, double *m, double *v) {
-    *m = beta1 * *m + (1 - beta1) * gradient;
-    *v = beta2 * *v + (1 - beta2) * gradient * gradient;
-    double m_hat = *m / (1 - pow(beta1, (double)step));
-    double v_hat = *v / (1 - pow(beta2, (double)step));
-    *weight -= rate * m_hat / (sqrt(v_hat) + epsilon);
-}
-
 /* What one column's sequence goes through in a layer; a new value at every step. */
 typedef struct trace {
     double *x;            /* [T][I] */

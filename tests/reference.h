@@ -8,6 +8,8 @@
 
 #include "parity/model_parts.h"
 
+#include <tally/optimizer.h>
+
 /* c = alpha op(a) op(b) + beta c; a is [m, k] or, transposed, [k, m]; magnitude: the same sum over absolute values. */
 void reference_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const float *a,
                     const float *b, double beta, const float *c, double *out, double *magnitude);
@@ -26,8 +28,12 @@ void reference_cell_backward(tally_cell cell, double gate[4], double previous, d
 void reference_softmax(size_t classes, size_t stride, const double *logits, double *probabilities);
 double reference_loss(size_t classes, size_t stride, const double *probabilities, int32_t label);
 
-void reference_adam(double rate, double beta1, double beta2, double epsilon, uint64_t step, double gradient,
-                    double *weight, double *m, double *v);
+/* states: in the order of tally_optimizer_state_name, replaced like the weight. */
+void reference_optimizer_step(const tally_optimizer_options *options, uint64_t step, double gradient, double *weight,
+                              double *states);
+/* The same in floats, with the roundings that cl/optimizers.h has. */
+void reference_optimizer_rounded(const tally_optimizer_options *options, uint64_t step, float gradient, float *weight,
+                                 float *states);
 
 double reference_model_loss(const tl_model_sizes *sizes, const double *values, const int32_t *labels);
 /* Returns the loss. */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { STEPS = 10 };
-static const tally_adam_options adam = {1e-3, 0.9, 0.999, 1e-8};
+static const tally_optimizer_options adam = {TALLY_ADAM, .rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 static const char *folder;
 
 typedef struct fixture {
@@ -87,7 +87,7 @@ static void compare_doubles(const char *name, const double *got, const double *w
 static void the_reference_agrees(const char *name) {
     fixture f = fixture_new(name);
     double *values = suite_memory(f.count, sizeof *values), *gradients = suite_memory(f.count, sizeof *gradients);
-    double *m = suite_memory(f.parameters, sizeof *m), *v = suite_memory(f.parameters, sizeof *v);
+    double(*moments)[2] = suite_memory(f.parameters, sizeof *moments);
     for (size_t i = 0; i < f.count; i++)
         values[i] = (double)f.values[i];
     for (size_t step = 1; step <= STEPS; step++) {
@@ -96,16 +96,14 @@ static void the_reference_agrees(const char *name) {
         if (step == 1)
             compare_doubles("gradient", gradients, f.gradients, f.count, 1e-11);
         for (size_t i = 0; i < f.parameters; i++)
-            reference_adam(adam.rate, adam.beta1, adam.beta2, adam.epsilon, step, gradients[i], &values[i], &m[i],
-                           &v[i]);
+            reference_optimizer_step(&adam, step, gradients[i], &values[i], moments[i]);
         if (step > STEPS - f.kept)
             compare_doubles("weight", values, f.after + (step - 1 - (STEPS - f.kept)) * f.parameters, f.parameters,
                             1e-10);
     }
     free(values);
     free(gradients);
-    free(m);
-    free(v);
+    free(moments);
     fixture_free(&f);
 }
 
@@ -314,17 +312,18 @@ static void check_head(const pass *p) {
 
 static void check_adam(device_model *d, const pass *p, size_t step) {
     for (int part = 0; part < TL_PART_X; part++) {
-        float *m = read_all(&d->m[part]), *v = read_all(&d->v[part]);
+        tally_tensor *moments = d->optimizer_states[part];
+        float *m = read_all(&moments[0]), *v = read_all(&moments[1]);
         size_t count = tl_model_part_size(p->s, (tl_model_part)part);
-        device_model_adam(d, (tl_model_part)part, &adam, step);
-        float *weights = read_all(&d->values[part]), *new_m = read_all(&d->m[part]), *new_v = read_all(&d->v[part]);
+        device_model_step(d, (tl_model_part)part, &adam, step);
+        float *weights = read_all(&d->values[part]), *new_m = read_all(&moments[0]), *new_v = read_all(&moments[1]);
         for (size_t i = 0; i < count; i++) {
-            tl_bounded w = tl_bounded_of((double)p->values[part][i]), first = tl_bounded_of((double)m[i]);
-            tl_bounded second = tl_bounded_of((double)v[i]);
-            tl_bounded_adam(&adam, step, tl_bounded_of((double)p->gradients[part][i]), &w, &first, &second);
+            tl_bounded w = tl_bounded_of((double)p->values[part][i]);
+            tl_bounded states[] = {tl_bounded_of((double)m[i]), tl_bounded_of((double)v[i])};
+            tl_bounded_optimizer_step(&adam, step, tl_bounded_of((double)p->gradients[part][i]), &w, states);
             compare_bounded(NULL, tl_model_part_names[part], (size_t[]){i, 0, 0}, weights[i], w);
-            compare_bounded(NULL, "m", (size_t[]){i, 0, 0}, new_m[i], first);
-            compare_bounded(NULL, "v", (size_t[]){i, 0, 0}, new_v[i], second);
+            compare_bounded(NULL, "m", (size_t[]){i, 0, 0}, new_m[i], states[0]);
+            compare_bounded(NULL, "v", (size_t[]){i, 0, 0}, new_v[i], states[1]);
         }
         float *all[] = {m, v, weights, new_m, new_v};
         for (size_t i = 0; i < 5; i++)
@@ -404,12 +403,12 @@ static void all_at_once(const char *name) {
 
     /* Weights after the first step: its gradients' errors, divided by themselves. */
     for (size_t i = 0; i < f.parameters; i++) {
-        tl_bounded m = {0, 0}, v = {0, 0};
-        tl_bounded_adam(&adam, 1, gradients[i], &values[i], &m, &v);
+        tl_bounded states[2] = {{0, 0}, {0, 0}};
+        tl_bounded_optimizer_step(&adam, 1, gradients[i], &values[i], states);
         bound[i] = values[i].e;
     }
     for (int part = 0; part < TL_PART_X; part++)
-        device_model_adam(&model, (tl_model_part)part, &adam, 1);
+        device_model_step(&model, (tl_model_part)part, &adam, 1);
     device_model_parameters(&model, got);
     compare_within("weights", got, f.after, bound, f.parameters);
     device_model_free(&model);

@@ -19,7 +19,7 @@ static const struct {
 } domains[] = {
     {"tensors", ops_tensors},     {"arguments", ops_arguments}, {"elementwise", ops_elementwise},
     {"gemm", ops_gemm},           {"sums", ops_sums},           {"functions", ops_functions},
-    {"cell", ops_cell},           {"softmax", ops_softmax},     {"adam", ops_adam},
+    {"cell", ops_cell},           {"softmax", ops_softmax},     {"optimizers", ops_optimizers},
     {"layer", ops_layer},         {"starts", ops_starts},       {"dropout", ops_dropout},
     {"fallbacks", ops_fallbacks},
 };

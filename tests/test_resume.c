@@ -65,7 +65,7 @@ typedef struct plan {
 } plan;
 
 /* Where the best epoch is kept, the rate is too large, so that the loss goes up and down and that epoch is not the last. */
-#define PLAN(X) .epochs = EPOCHS, .seed = 9, .adam = {.rate = X, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}
+#define PLAN(X) .epochs = EPOCHS, .seed = 9, .optimizer = {.rate = X, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}
 static const plan plans[] = {
     {"plain", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120}},
     {"shuffled", false, 3, TALLY_RNN, {PLAN(0.02), .batch = 120, .shuffle = true}},
@@ -356,7 +356,7 @@ static void the_best_epoch_makes_the_fewest_mistakes(void **state) {
     (void)state;
     plan p = plans[6];
     p.options.epochs = 40;
-    p.options.adam.rate = 1.0;
+    p.options.optimizer.rate = 1.0;
     run r = begin(&p, 0);
     epochs e = {.model = r.model, .valid = valid_of(&p)};
     check(tally_training_run(r.training, &(tally_observer){validate_again, &e}));
@@ -415,7 +415,7 @@ static void what_is_held_out_is_never_trained_on(void **state) {
 /* With beta1 0, Adam's m is the step's gradient: as a flat tensor, in the order of the parameters without bias_hh. */
 static size_t first_gradient(double clip, int device, const char *path, float *values, double *norm) {
     plan p = {.layers = 1, .options = {PLAN(0.02), .batch = 120, .clip = clip}};
-    p.options.adam.beta1 = 0;
+    p.options.optimizer.beta1 = 0;
     run r = begin(&p, device);
     watch w = {.stop = 1};
     assert_int_equal(go(&r, &w), TALLY_STOPPED);
@@ -425,8 +425,10 @@ static size_t first_gradient(double clip, int device, const char *path, float *v
     check(tl_model_file_read(path, &file));
     size_t count = 0;
     for (size_t part = 0; part < file.count; part++)
-        for (size_t i = 0; i < file.extra[TL_EXTRA_M][part]->bytes / 4 && file.parameters[part].role != TL_BIAS_HH; i++)
-            values[count++] = tl_saved_f32(file.extra[TL_EXTRA_M][part], i);
+        for (size_t i = 0;
+             i < file.extra[tl_extra_state(TALLY_ADAM, 0)][part]->bytes / 4 && file.parameters[part].role != TL_BIAS_HH;
+             i++)
+            values[count++] = tl_saved_f32(file.extra[tl_extra_state(TALLY_ADAM, 0)][part], i);
     json_t *note = json_loads(tl_model_file_note(&file, TALLY_TRAINING_NOTE), 0, NULL);
     *norm = strtod(json_string_value(json_object_get(note, "epoch_norm")), NULL);
     json_decref(note);
@@ -621,7 +623,9 @@ static void what_would_change_the_result_is_refused(void **state) {
         const char *name, *other, *text;
     } changes[] = {
         {"batch", "99", "its run of training has batch 100 and cannot go on with 99"},
+        {"optimizer", "adamw", "has optimizer adam and cannot go on with adamw"},
         {"learning_rate", "0.5", "has learning_rate 10 and cannot go on with 0.5"},
+        {"weight_decay", "0.5", "has weight_decay 0 and cannot go on with 0.5"},
         {"beta1", "0.5", "has beta1 0.9 and cannot go on with 0.5"},
         {"beta2", "0.5", "has beta2 0.999 and cannot go on with 0.5"},
         {"epsilon", "0.5", "has epsilon 1e-08 and cannot go on with 0.5"},
@@ -759,7 +763,8 @@ static void damaged_files_are_refused(void **state) {
         {NONE, "steps_done", json_string("5"), NULL, NONE, 0, true, NULL, "its state of training is damaged"},
         {NONE, NULL, NULL, NULL, M, NAN, false, NULL, "element 0 of tensor adam.m.head.bias is nan"},
         {NONE, NULL, NULL, NULL, PRESENT, INFINITY, false, NULL, "element 0 of tensor train.head.bias is inf"},
-        {NONE, NULL, NULL, NULL, V, -1, false, NULL, "element 0 of tensor adam.v.head.bias is -1, but it is a mean"},
+        {NONE, NULL, NULL, NULL, V, -1, false, NULL,
+         "element 0 of tensor adam.v.head.bias is -1, but squares are never negative"},
         {NONE, NULL, NULL, NULL, M, 0, false, "adam.m.other", "tensor adam.m.other is not part of a model"},
         {NONE, NULL, NULL, NULL, M, 0, false, "adam.x.head.bias", "tensor adam.x.head.bias is not part of a model"},
         {M + 1, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor adam.m.head.weight, which its state"},

@@ -57,7 +57,7 @@ static void the_cosine_has_these_bits(void **state) {
 
 static void where_the_rate_falls(void **state) {
     (void)state;
-    tally_train_options o = {.adam.rate = 0.5};
+    tally_train_options o = {.optimizer.rate = 0.5};
     for (o.epochs = 1; o.epochs <= 41; o.epochs++)
         for (size_t epoch = 0; epoch < o.epochs; epoch++) {
             o.decay = TALLY_DECAY_NONE;

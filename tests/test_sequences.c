@@ -145,7 +145,7 @@ static void test_lengths(void **state) {
     assert_int_equal(tally_model_init(model, 1), TALLY_OK);
     tally_train_options options = tally_train_defaults();
     options.epochs = 200;
-    options.adam.rate = 0.05;
+    options.optimizer.rate = 0.05;
     tally_test_result result = {0};
     assert_int_equal(tally_train(model, data, &options, NULL, NULL), TALLY_OK);
     assert_int_equal(tally_test(model, data, 0, 3, NULL, &result), TALLY_OK);

@@ -36,7 +36,7 @@ static experiment start_with(tally_cell cell, unsigned threads) {
     experiment e = {.options = tally_train_defaults()};
     e.options.epochs = 5;
     e.options.batch = 150;
-    e.options.adam.rate = 0.01;
+    e.options.optimizer.rate = 0.01;
     tally_count_options data = {.length = 9, .train_size = 301, .seed = 5, .draw = TALLY_DRAW_RANDOM};
     tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = 1, .cell = cell};
     check(tally_device_open(device_name(), &(tally_device_options){.threads = threads, .route = TALLY_ROUTE_EXACT},
@@ -163,7 +163,7 @@ static void best_keeps_the_epoch_of_the_lowest_loss(void **state) {
     experiment e = start(0);
     e.options.epochs = 40;
     e.options.keep = TALLY_KEEP_BEST;
-    e.options.adam.rate = 5.0; /* too large: the loss goes up and down */
+    e.options.optimizer.rate = 5.0; /* too large: the loss goes up and down */
     stop_at never = {.step = 0};
     tally_train_result result;
     check(train(&e, &(tally_observer){watch, &never}, &result));
@@ -180,7 +180,7 @@ static void best_keeps_the_epoch_of_the_lowest_loss(void **state) {
 
     e = start(0);
     e.options.epochs = best + 1;
-    e.options.adam.rate = 5.0;
+    e.options.optimizer.rate = 5.0;
     check(train(&e, NULL, &result));
     check(tally_model_digest(e.model, again));
     assert_string_equal(kept, again);
@@ -205,7 +205,7 @@ static void a_nan_stops_in_its_step_and_is_named(void **state) {
 static void an_infinite_weight_is_named(void **state) {
     (void)state;
     experiment e = start(0);
-    e.options.adam.rate = 3e38; /* the second step's sum of two such is too large */
+    e.options.optimizer.rate = 3e38; /* the second step's sum of two such is too large */
     tally_train_result result;
     assert_int_equal(train(&e, NULL, &result), TALLY_NUMBERS);
     assert_in_range(result.steps, 1, 3);

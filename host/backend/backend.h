@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <tally/device.h>
-#include <tally/tensor.h>
+#include <tally/optimizer.h>
 
 #include "backend/operations.h"
 

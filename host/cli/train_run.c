@@ -178,7 +178,7 @@ static tally_status start_run(training *t) {
     const tally_train_options options = {
         .epochs = (size_t)r->epochs_wanted,
         .batch = (size_t)r->batch,
-        .adam = {.rate = r->rate, .beta1 = r->beta1, .beta2 = r->beta2, .epsilon = r->epsilon},
+        .optimizer = {.kind = TALLY_ADAM, .rate = r->rate, .beta1 = r->beta1, .beta2 = r->beta2, .epsilon = r->epsilon},
         .shuffle = r->shuffle,
         .seed = r->seed,
         .keep = (tally_keep)r->keep,

@@ -60,11 +60,21 @@ static inline double tl_bounded_product_error(tl_bounded a, tl_bounded b) {
     return fabs(a.v) * b.e + fabs(b.v) * a.e + a.e * b.e;
 }
 
+static inline bool tl_bounded_is(tl_bounded a, double v) {
+    return a.v == v && a.e == 0.0;
+}
+
+/* By an exact 1: the operand itself. */
 static inline tl_bounded tl_bounded_mul(tl_bounded a, tl_bounded b) {
+    if (tl_bounded_is(a, 1.0))
+        return b;
     return tl_bounded_rounded(a.v * b.v, tl_bounded_product_error(a, b));
 }
 
+/* With an exact 0 as a factor: what it is added to. */
 static inline tl_bounded tl_bounded_fma(tl_bounded a, tl_bounded b, tl_bounded c) {
+    if (tl_bounded_is(a, 0.0) && isfinite(b.v))
+        return c;
     return tl_bounded_rounded(a.v * b.v + c.v, tl_bounded_product_error(a, b) + c.e);
 }
 

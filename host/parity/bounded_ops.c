@@ -124,23 +124,6 @@ tl_bounded tl_bounded_loss(size_t classes, size_t stride, const tl_bounded *prob
     return tl_bounded_function(-log(p), e / fmax(p - e, clip * (1 - TL_UNIT)), TL_LOG_ULPS);
 }
 
-/* A float made of options in double, where a subtraction from 1 may lose three or four of sixteen digits. */
-static tl_bounded constant(double v) {
-    return tl_bounded_rounded(v, 1e-12 * fabs(v));
-}
-
-void tl_bounded_adam(const tally_adam_options *o, uint64_t step, tl_bounded gradient, tl_bounded *weight, tl_bounded *m,
-                     tl_bounded *v) {
-    double t = (double)step;
-    tl_bounded rate = constant(o->rate / (1 - pow(o->beta1, t))), root = constant(1 / sqrt(1 - pow(o->beta2, t)));
-    tl_bounded keep1 = constant(1 - o->beta1), beta2 = constant(o->beta2), keep2 = constant(1 - o->beta2);
-    *m = tl_bounded_fma(keep1, tl_bounded_sub(gradient, *m), *m);
-    *v = tl_bounded_fma(beta2, *v, tl_bounded_mul(tl_bounded_mul(keep2, gradient), gradient));
-    tl_bounded denominator = tl_bounded_fma(tl_bounded_sqrt(*v), root, constant(o->epsilon));
-    tl_bounded change = tl_bounded_mul(rate, tl_bounded_div(*m, denominator));
-    *weight = tl_bounded_sub(*weight, change);
-}
-
 /* A row of a weight times a vector. */
 static void add_row(tl_bounded_sum *sum, const tl_bounded *row, const tl_bounded *in, size_t count) {
     for (size_t k = 0; k < count; k++)

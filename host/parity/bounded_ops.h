@@ -1,4 +1,4 @@
-/* bounded_ops.h: sums, the cells, softmax, Adam and a step of the layer under running error analysis, in the order of operations that
+/* bounded_ops.h: sums, the cells, softmax, optimizers and a step of the layer under running error analysis, in the order of operations that
  * cl/arith.h states; matrix products and sums in any order.
  */
 #ifndef TALLY_PARITY_BOUNDED_OPS_H
@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <tally/tensor.h>
+#include <tally/optimizer.h>
 
 /* A sum being made. start: what it begins with, exact or an operand of its own. */
 typedef struct tl_bounded_sum {
@@ -31,8 +31,9 @@ void tl_bounded_cell_backward(tally_cell cell, tl_bounded *gate, tl_bounded prev
 /* One column; stride is the distance between classes. probabilities may be logits. */
 void tl_bounded_softmax(size_t classes, size_t stride, const tl_bounded *logits, tl_bounded *probabilities);
 tl_bounded tl_bounded_loss(size_t classes, size_t stride, const tl_bounded *probabilities, int32_t label);
-void tl_bounded_adam(const tally_adam_options *options, uint64_t step, tl_bounded gradient, tl_bounded *weight,
-                     tl_bounded *m, tl_bounded *v);
+/* states: tally_optimizer_states of them, replaced like the weight. */
+void tl_bounded_optimizer_step(const tally_optimizer_options *options, uint64_t step, tl_bounded gradient,
+                               tl_bounded *weight, tl_bounded *states);
 
 /* One step of one column of the layer, from the states before it. gates: [GH], activated. c_prev, c, tanh_c and dc: the LSTM's, else not
  * looked at. */

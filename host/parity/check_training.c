@@ -218,22 +218,23 @@ static void keep_wide(const training *t, band *b) {
             b->weights[p] = fmax(b->weights[p], b->weights[p - b->parameters]);
 }
 
-/* How far Adam's own roundings may put two runs apart in a first step, whose gradients are as good as the same. Where a weight was 0
+/* How far the optimizer's own roundings may put two runs apart in a first step, whose gradients are as good as the same. Where a weight was 0
  * nothing else shows: it is then the rate, with the sign of its gradient, however other weights were moved. */
-static double adam_rounding(void) {
-    tally_adam_options adam = tally_train_defaults().adam;
-    tl_bounded weight = {0, 0}, m = {0, 0}, v = {0, 0};
-    tl_bounded_adam(&adam, 1, (tl_bounded){1, 0}, &weight, &m, &v); /* a smaller gradient's change is no larger */
+static double optimizer_rounding(void) {
+    const tally_optimizer_options optimizer = tally_train_defaults().optimizer;
+    tl_bounded weight = {0, 0}, states[TALLY_MAX_OPTIMIZER_STATES] = {{0, 0}};
+    /* A smaller gradient's change is no larger. */
+    tl_bounded_optimizer_step(&optimizer, 1, (tl_bounded){1, 0}, &weight, states);
     return 2 * weight.e;
 }
 
 /* As far as runs on the C path go apart that begin with every weight moved at random by up to gamma(K), K being the longest sum of a
- * step, which is as much as all of a step's sums together may be off; and no less than what Adam rounds. */
+ * step, which is as much as all of a step's sums together may be off; and no less than what the optimizer rounds. */
 static tally_status find_band(training *t, band *b) {
     tl_random random;
     tl_random_start(&random, t->asked->options->seed, TL_STREAM_PARITY, 0);
     const record *straight = &t->want;
-    double share = tl_bounded_gamma((double)(straight->batch * LENGTH) + 2), rounding = adam_rounding();
+    double share = tl_bounded_gamma((double)(straight->batch * LENGTH) + 2), rounding = optimizer_rounding();
     for (size_t p = 0; p < b->parameters; p++)
         b->weights[p] = rounding;
     record shadow;

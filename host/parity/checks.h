@@ -17,7 +17,8 @@ extern const tl_check tl_check_gemm, tl_check_bias, tl_check_reduce, tl_check_ac
     tl_check_fill, tl_check_dropout;
 extern const tl_check tl_check_exp, tl_check_log, tl_check_sigmoid, tl_check_tanh, tl_check_arithmetic;
 extern const tl_check tl_check_cell_forward, tl_check_cell_backward;
-extern const tl_check tl_check_softmax_loss, tl_check_softmax_loss_backward, tl_check_adam;
+extern const tl_check tl_check_softmax_loss, tl_check_softmax_loss_backward;
+extern const tl_check tl_check_optimizer_step;
 extern const tl_check tl_check_layer_forward, tl_check_layer_backward, tl_check_gradients;
 
 /* The cases of exp, log, sigmoid and tanh that go over every float, from this number on. */

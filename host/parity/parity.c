@@ -11,7 +11,7 @@
 #define CHECKS(one)                                                                                                    \
     one(arithmetic) one(exp) one(log) one(sigmoid) one(tanh) one(copy) one(fill) one(add) one(bias) one(reduce)        \
         one(accumulate) one(gemm) one(cell_forward) one(cell_backward) one(softmax_loss) one(softmax_loss_backward)    \
-            one(adam) one(layer_forward) one(layer_backward) one(gradients) one(dropout)
+            one(optimizer_step) one(layer_forward) one(layer_backward) one(gradients) one(dropout)
 #define CHECK(name) &tl_check_##name,
 #define NAME(name) #name,
 

@@ -1,6 +1,7 @@
 /* A run of training in a model's file. */
 #include <tally/store.h>
 
+#include "backend/optimizer.h"
 #include "core/fail.h"
 #include "core/size.h"
 #include "store/model_file.h"
@@ -117,10 +118,11 @@ tally_status tally_training_save(const tally_training *t, const char *path, bool
     const record now = describe(t);
     json_t *object = pack(&now);
     char *note = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    const tally_optimizer_options *optimizer = &t->options.optimizer;
     tl_model_state state = {.note = note,
-                            .flats = {[TL_EXTRA_M] = &t->m,
-                                      [TL_EXTRA_V] = &t->v,
-                                      [TL_EXTRA_PRESENT] = is_at_kept(&t->at) ? NULL : tl_training_present(t)}};
+                            .flats = {[TL_EXTRA_PRESENT] = is_at_kept(&t->at) ? NULL : tl_training_present(t)}};
+    for (size_t s = 0; s < tally_optimizer_states(optimizer); s++)
+        state.flats[tl_extra_state(optimizer->kind, s)] = &t->states[s];
     tally_status status = note ? tl_model_file_write(t->model, kept, &state, path)
                                : tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
     free(note);
@@ -144,28 +146,35 @@ static tally_status unpack(const char *path, const json_t *object, record *r) {
     return TALLY_OK;
 }
 
-static tally_status check_moments(const char *path, const tl_model_file *file) {
-    for (size_t part = 0; part < file->count; part++) {
-        const tl_saved_tensor *v = file->extra[TL_EXTRA_V][part];
-        if (!file->extra[TL_EXTRA_M][part] || !v)
-            return tl_fail(TALLY_MODEL, "%s: there is no tensor %s%s, which its state of training needs", path,
-                           v ? "adam.m." : "adam.v.", file->parameters[part].name);
-        for (size_t i = 0; i < file->parameters[part].shape[0] * file->parameters[part].shape[1]; i++)
-            if (tl_saved_f32(v, i) < 0)
-                return tl_fail(TALLY_MODEL, "%s: element %zu of tensor %s is %g, but it is a mean of squares", path, i,
-                               v->name, (double)tl_saved_f32(v, i));
-    }
+/* The tensors of one kind are all there, or none is where the state has none. */
+static tally_status check_extra(const char *path, const tl_model_file *file, size_t extra, bool needed) {
+    for (size_t part = 0; part < file->count; part++)
+        if ((file->extra[extra][part] != NULL) != needed)
+            return tl_fail(TALLY_MODEL, "%s: there is %s tensor %s%s, which its state of training %s", path,
+                           needed ? "no" : "a", tl_extra_prefix_of(extra).text, file->parameters[part].name,
+                           needed ? "needs" : "does not have");
     return TALLY_OK;
 }
 
-/* The present weights are all there, or none is where they are the kept ones. */
-static tally_status check_present(const char *path, const tl_model_file *file, const tl_training_place *at) {
-    bool needed = !is_at_kept(at);
-    for (size_t part = 0; part < file->count; part++)
-        if ((file->extra[TL_EXTRA_PRESENT][part] != NULL) != needed)
-            return tl_fail(TALLY_MODEL, "%s: there is %s tensor train.%s, which its state of training %s", path,
-                           needed ? "no" : "a", file->parameters[part].name, needed ? "needs" : "does not have");
+static tally_status check_squares(const char *path, const tl_saved_tensor *tensor) {
+    for (size_t i = 0; i < tensor->bytes / sizeof(float); i++)
+        if (tl_saved_f32(tensor, i) < 0)
+            return tl_fail(TALLY_MODEL, "%s: element %zu of tensor %s is %g, but squares are never negative", path, i,
+                           tensor->name, (double)tl_saved_f32(tensor, i));
     return TALLY_OK;
+}
+
+/* The optimizer's states, and no other's; and the present weights unless they are the kept ones. */
+static tally_status check_extras(const char *path, const tl_model_file *file, const record *r) {
+    const tally_optimizer_options *optimizer = &r->options.optimizer;
+    size_t first = tl_extra_state(optimizer->kind, 0), states = tally_optimizer_states(optimizer);
+    tally_status status = check_extra(path, file, TL_EXTRA_PRESENT, !is_at_kept(&r->at));
+    for (size_t extra = 0; extra < TL_EXTRA_PRESENT && !status; extra++)
+        status = check_extra(path, file, extra, extra >= first && extra < first + states);
+    for (size_t s = 0; s < states && !status; s++)
+        for (size_t part = 0; part < file->count && !status && tl_optimizer_squares(optimizer->kind, s); part++)
+            status = check_squares(path, file->extra[first + s][part]);
+    return status;
 }
 
 static tally_status check_place(const char *path, const tl_training_place *at, size_t batches) {
@@ -200,9 +209,7 @@ static tally_status check_same(const char *path, const record *theirs, const tal
 static tally_status take(const char *path, const tl_model_file *file, const record *r, tally_training *t) {
     tally_status status = check_place(path, &r->at, t->batches);
     if (!status)
-        status = check_moments(path, file);
-    if (!status)
-        status = check_present(path, file, &r->at);
+        status = check_extras(path, file, r);
     if (status)
         return status;
     const tl_saved_tensor *const *present = is_at_kept(&r->at) ? file->found : file->extra[TL_EXTRA_PRESENT];
@@ -210,9 +217,10 @@ static tally_status take(const char *path, const tl_model_file *file, const reco
     status = tl_model_file_take(file->found, t->model, tl_training_kept(t));
     if (!status)
         status = tl_model_file_take(present, t->model, tl_training_present(t));
-    if (!status)
-        status = tl_model_file_take(file->extra[TL_EXTRA_M], t->model, &t->m);
-    return status ? status : tl_model_file_take(file->extra[TL_EXTRA_V], t->model, &t->v);
+    const tally_optimizer_options *optimizer = &r->options.optimizer;
+    for (size_t s = 0; s < tally_optimizer_states(optimizer) && !status; s++)
+        status = tl_model_file_take(file->extra[tl_extra_state(optimizer->kind, s)], t->model, &t->states[s]);
+    return status;
 }
 
 static tally_status check_model(const char *path, const tl_model_file *file, const tally_model *model) {

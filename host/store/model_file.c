@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const prefixes[TL_EXTRAS] = {"adam.m.", "adam.v.", "train."};
-
 enum { F32_BYTES = 4 };
 
 static void put_f32(unsigned char *bytes, float value) {
@@ -29,6 +27,16 @@ static float get_f32(const unsigned char *bytes) {
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+tl_extra_prefix tl_extra_prefix_of(size_t extra) {
+    tl_extra_prefix prefix = {"train."};
+    if (extra == TL_EXTRA_PRESENT)
+        return prefix;
+    tally_optimizer kind = (tally_optimizer)(extra / TALLY_MAX_OPTIMIZER_STATES);
+    const char *state = tally_optimizer_state_name(kind, extra % TALLY_MAX_OPTIMIZER_STATES);
+    snprintf(prefix.text, sizeof prefix.text, state ? "%s.%s." : "", tally_optimizer_name(kind), state);
+    return prefix;
 }
 
 float tl_saved_f32(const tl_saved_tensor *tensor, size_t element) {
@@ -114,27 +122,30 @@ static tally_status add_tensor(draft *d, const tally_model *model, const tally_t
 
 static tally_status add_flat(draft *d, const tally_model *model, const tally_tensor *flat, const char *prefix) {
     tally_status status = TALLY_OK;
-    for (size_t i = 0; i < model->parameter_count && flat && !status; i++)
+    for (size_t i = 0; i < model->parameter_count && !status; i++)
         status = add_tensor(d, model, flat, i, prefix);
     return status;
 }
 
 tally_status tl_model_file_write(const tally_model *model, const tally_tensor *weights, const tl_model_state *state,
                                  const char *path) {
-    size_t bytes = 0, most = model->parameter_count * (state ? 1 + TL_EXTRAS : 1);
+    size_t bytes = 0, flats = 1;
+    for (size_t extra = 0; extra < TL_EXTRAS && state; extra++)
+        flats += state->flats[extra] != NULL;
     for (size_t i = 0; i < model->parameter_count; i++)
         bytes += model->parameters[i].elements * F32_BYTES; /* fits: the model is in memory, and so is a state */
     draft d = {.path = path};
     json_t *metadata = NULL;
-    d.tensors = calloc(most, sizeof *d.tensors);
-    d.names = calloc(most, sizeof *d.names);
-    d.data = malloc(state ? (1 + TL_EXTRAS) * bytes : bytes);
+    d.tensors = calloc(flats * model->parameter_count, sizeof *d.tensors);
+    d.names = calloc(flats * model->parameter_count, sizeof *d.names);
+    d.data = malloc(flats * bytes);
     tally_status status =
         d.tensors && d.names && d.data ? TALLY_OK : tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
     if (!status)
         status = add_flat(&d, model, weights, "");
-    for (int extra = 0; extra < TL_EXTRAS && state && !status; extra++)
-        status = add_flat(&d, model, state->flats[extra], prefixes[extra]);
+    for (size_t extra = 0; extra < TL_EXTRAS && state && !status; extra++)
+        if (state->flats[extra])
+            status = add_flat(&d, model, state->flats[extra], tl_extra_prefix_of(extra).text);
     if (!status) {
         const unsigned char *all = d.data;
         tl_state_digest digest = {""};
@@ -189,12 +200,15 @@ static tally_status count_layers(const char *path, const tl_safetensors *file, s
 /* Where a tensor of such a name belongs; NULL if nowhere. */
 static const tl_saved_tensor **place_of(tl_model_file *m, const char *name) {
     const tl_saved_tensor **row = m->found;
-    for (int extra = 0; extra < TL_EXTRAS; extra++)
-        if (strncmp(name, prefixes[extra], strlen(prefixes[extra])) == 0) {
+    for (size_t extra = 0; extra < TL_EXTRAS; extra++) {
+        tl_extra_prefix prefix = tl_extra_prefix_of(extra);
+        size_t length = strlen(prefix.text);
+        if (length > 0 && strncmp(name, prefix.text, length) == 0) {
             row = m->extra[extra];
-            name += strlen(prefixes[extra]);
+            name += length;
             break;
         }
+    }
     for (size_t part = 0; part < m->count; part++)
         if (strcmp(m->parameters[part].name, name) == 0)
             return &row[part];
@@ -374,7 +388,7 @@ static tally_status check_numbers(const char *path, const tl_model_file *p) {
 }
 
 static tally_status check_extra(const char *path, const tl_model_file *p) {
-    for (int extra = 0; extra < TL_EXTRAS; extra++)
+    for (size_t extra = 0; extra < TL_EXTRAS; extra++)
         for (size_t part = 0; part < p->count; part++) {
             const tl_saved_tensor *found = p->extra[extra][part], *like = p->found[part];
             if (!found)

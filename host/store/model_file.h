@@ -5,18 +5,26 @@
 #include "nn/model.h"
 #include "store/safetensors.h"
 
-/* Tensors beside those of the model, one for each of its parameters, of its shape and named after it behind a prefix. */
-typedef enum tl_extra {
-    TL_EXTRA_M,       /* adam.m. */
-    TL_EXTRA_V,       /* adam.v. */
-    TL_EXTRA_PRESENT, /* train. */
-    TL_EXTRAS
-} tl_extra;
+#include <tally/optimizer.h>
+
+/* Tensors beside those of the model, one for each of its parameters, of its shape and named after it behind a prefix: each optimizer's
+ * states, "adam.m." and so on, and the present weights, "train.". */
+enum { TL_EXTRA_PRESENT = TALLY_OPTIMIZERS * TALLY_MAX_OPTIMIZER_STATES, TL_EXTRAS };
+
+static inline size_t tl_extra_state(tally_optimizer kind, size_t state) {
+    return kind * TALLY_MAX_OPTIMIZER_STATES + state;
+}
+
+/* "" where there is no such state. */
+typedef struct tl_extra_prefix {
+    char text[24];
+} tl_extra_prefix;
+tl_extra_prefix tl_extra_prefix_of(size_t extra);
 
 #define TL_TRAINING_DIGEST TALLY_TRAINING_NOTE "_sha256"
 
 /* The digest of a state of training: over the note's text and the bytes of all tensors, for the kept weights are part of it: the model's,
- * then the extra ones in the order of tl_extra, each in that of the parameters. */
+ * then the extra ones in their order, each in that of the parameters. */
 typedef struct tl_state_digest {
     char hex[65];
 } tl_state_digest;

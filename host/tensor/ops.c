@@ -2,8 +2,6 @@
 #include "tensor/dispatch.h"
 #include "tensor/shapes.h"
 
-#include <math.h>
-
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static size_t rows_of(const tally_tensor *t) {
@@ -207,32 +205,4 @@ tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, cons
     tl_run run;
     status = tl_run_begin(&run, TL_OP_softmax_loss_backward, tensors, COUNT(tensors));
     return status ? status : tl_run_end(&run, run.table->softmax_loss_backward(probabilities, labels, dlogits));
-}
-
-tally_status tally_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
-                        const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
-                        const tally_tensor *faults) {
-    if (!options || step == 0)
-        return tl_fail(TALLY_USAGE, "tally_adam: %s", options ? "steps are counted from 1" : "no options given");
-    if (!(isfinite(options->rate) && options->beta1 >= 0 && options->beta1 < 1 && options->beta2 >= 0 &&
-          options->beta2 < 1 && isfinite(options->epsilon) && options->epsilon >= 0))
-        return tl_fail(TALLY_USAGE,
-                       "tally_adam: rate %g, beta1 %g, beta2 %g, epsilon %g: the betas must be in [0, 1), the others "
-                       "finite, epsilon not negative",
-                       options->rate, options->beta1, options->beta2, options->epsilon);
-    size_t n = rows_of(weights);
-    const tl_expected expected[] = {
-        {"weights", weights, TALLY_F32, 1, {0}, TL_WHOLE},
-        {"gradient", gradient, TALLY_F32, 1, {n}, TL_WHOLE},
-        {"m", m, TALLY_F32, 1, {n}, TL_WHOLE},
-        {"v", v, TALLY_F32, 1, {n}, TL_WHOLE},
-        {"faults", faults, TALLY_I32, 1, {1}, TL_ANY},
-    };
-    tally_status status = tl_check_tensors("tally_adam", expected, COUNT(expected));
-    if (status)
-        return status;
-    const tally_tensor *tensors[] = {gradient, weights, m, v, faults};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_adam, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->adam(options, step, gradient, weights, m, v, faults));
 }

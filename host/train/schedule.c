@@ -16,7 +16,7 @@ double tl_cosine(double left) {
 }
 
 double tl_learning_rate(const tally_train_options *o, size_t steps_an_epoch, size_t epoch, size_t step) {
-    double rate = o->adam.rate;
+    double rate = o->optimizer.rate;
     if (o->decay == TALLY_DECAY_COSINE) {
         double steps = (double)o->epochs * (double)steps_an_epoch;
         return rate * tl_cosine((steps - (double)step) / steps);

@@ -1,6 +1,8 @@
 /* The settings of a run of training: one row for each member of tally_train_options. */
 #include <tally/train.h>
 
+#include "backend/optimizer_settings.h"
+
 #include <float.h>
 
 enum { MAX_EPOCHS = 1000000000, MAX_BATCH = 1 << 24 };
@@ -23,30 +25,7 @@ static const tally_setting rows[] = {
      .help = "sequences a training step",
      .initial = "1000",
      TALLY_SIZE_AT(tally_train_options, batch, 1, MAX_BATCH)},
-    {.name = "learning_rate",
-     .option = "lr",
-     .metavar = "X",
-     .help = "learning rate of Adam",
-     .initial = "1e-3",
-     TALLY_REAL_AT(tally_train_options, adam.rate, 0, (double)FLT_MAX)},
-    {.name = "beta1",
-     .option = "beta1",
-     .metavar = "X",
-     .help = "Adam's decay of the gradient's mean",
-     .initial = "0.9",
-     TALLY_FRACTION_AT(tally_train_options, adam.beta1)},
-    {.name = "beta2",
-     .option = "beta2",
-     .metavar = "X",
-     .help = "Adam's decay of the gradient's square",
-     .initial = "0.999",
-     TALLY_FRACTION_AT(tally_train_options, adam.beta2)},
-    {.name = "epsilon",
-     .option = "epsilon",
-     .metavar = "X",
-     .help = "what Adam adds to the divisor",
-     .initial = "1e-8",
-     TALLY_REAL_AT(tally_train_options, adam.epsilon, 0, (double)FLT_MAX)},
+    TL_OPTIMIZER_SETTINGS(tally_train_options, optimizer.),
     {.name = "dropout",
      .option = "dropout",
      .metavar = "SHARE",

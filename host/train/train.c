@@ -74,7 +74,7 @@ static tally_status weight_fault(tally_training *t) {
     return status;
 }
 
-/* The gradient that Adam is to have: that of the batch, or where it is too long, one scaled to the length that it may have. */
+/* The gradient that the optimizer is to have: that of the batch, or where it is too long, one scaled to the length that it may have. */
 static tally_status clip(tally_training *t, const tally_tensor **gradient) {
     const tally_tensor *whole = *gradient = tl_gradient_tree_sum(t->gradients);
     if (t->options.clip == 0)
@@ -119,9 +119,9 @@ static tally_status train_step(tally_training *t, double rate, double *loss) {
     status = clip(t, &gradient);
     if (status)
         return status;
-    tally_adam_options adam = t->options.adam;
-    adam.rate = rate;
-    status = tally_adam(&adam, t->at.step, gradient, &t->model->weights, &t->m, &t->v, &t->faults);
+    tally_optimizer_options optimizer = t->options.optimizer;
+    optimizer.rate = rate;
+    status = tally_optimizer_step(&optimizer, t->at.step, gradient, &t->model->weights, t->states, &t->faults);
     int32_t faults = 0;
     if (!status)
         status = tally_tensor_read(&t->faults, &faults, 1);
@@ -297,9 +297,10 @@ static tally_status make_tensors(tally_training *t) {
     if (!status)
         status = tl_gradient_tree_new(t->model->device, tally_tensor_elements(&t->model->weights),
                                       tl_workers_chunks(&t->workers, batch), &t->gradients);
-    tally_tensor *flats[] = {&t->m, &t->v, &t->aside};
-    for (size_t i = 0; i < sizeof flats / sizeof *flats && !status; i++)
-        status = tl_model_flat_new(t->model, flats[i]);
+    if (!status)
+        status = tl_model_flat_new(t->model, &t->aside);
+    for (size_t s = 0; s < tally_optimizer_states(&t->options.optimizer) && !status; s++)
+        status = tl_model_flat_new(t->model, &t->states[s]);
     if (!status)
         status = tally_tensor_new(t->model->device, TALLY_I32, 1, &one, &t->faults);
     if (!status && t->options.clip > 0)
@@ -331,6 +332,9 @@ static tally_status check_arguments(const char *what, const tally_model *model, 
     if (!isfinite(options->clip) || options->clip < 0)
         return tl_fail(TALLY_USAGE, "%s: a norm of %g to clip to: it must be finite and not negative", what,
                        options->clip);
+    status = tally_optimizer_check(&options->optimizer);
+    if (status)
+        return tl_fail_within(status, "%s: ", what);
     if ((unsigned)options->keep > TALLY_KEEP_BEST || (unsigned)options->decay > TALLY_DECAY_STEP)
         return tl_fail(TALLY_USAGE, "%s: there is no such way to keep weights, or to let the rate fall", what);
     return TALLY_OK;
@@ -367,9 +371,11 @@ void tally_training_free(tally_training *t) {
         return;
     tl_workers_free(&t->workers);
     tl_gradient_tree_free(t->gradients);
-    tally_tensor *tensors[] = {&t->m, &t->v, &t->aside, &t->faults, &t->clipped, &t->factor, &t->square};
+    tally_tensor *tensors[] = {&t->aside, &t->faults, &t->clipped, &t->factor, &t->square};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         tally_tensor_free(tensors[i]);
+    for (size_t s = 0; s < TALLY_MAX_OPTIMIZER_STATES; s++)
+        tally_tensor_free(&t->states[s]);
     free(t->order);
     free(t->losses);
     free(t);

@@ -30,15 +30,15 @@ struct tally_training {
     const tally_dataset *data, *valid;
     tally_train_options options;
     tl_workers workers;
-    tl_gradient_tree *gradients; /* flat, like the weights: of chunks and of the batch */
-    tally_tensor m, v;           /* flat, like the weights */
-    tally_tensor aside;          /* while a run is on, the kept weights; else the present ones */
-    tally_tensor faults;         /* I32 [1] */
-    tally_tensor clipped;        /* flat; this and the next two only where gradients are clipped */
-    tally_tensor factor;         /* flat, one number */
-    tally_tensor square;         /* [1, 1] */
-    size_t *order;               /* sequences in the order of this epoch */
-    const size_t *batch;         /* the part of it that is the batch */
+    tl_gradient_tree *gradients;                     /* flat, like the weights: of chunks and of the batch */
+    tally_tensor states[TALLY_MAX_OPTIMIZER_STATES]; /* of the optimizer, flat, like the weights */
+    tally_tensor aside;                              /* while a run is on, the kept weights; else the present ones */
+    tally_tensor faults;                             /* I32 [1] */
+    tally_tensor clipped;                            /* flat; this and the next two only where gradients are clipped */
+    tally_tensor factor;                             /* flat, one number */
+    tally_tensor square;                             /* [1, 1] */
+    size_t *order;                                   /* sequences in the order of this epoch */
+    const size_t *batch;                             /* the part of it that is the batch */
     size_t batch_size, batches;
     float *losses; /* of the batch, one for each TALLY_SLICE_COLUMNS sequences */
     bool on;

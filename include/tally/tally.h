@@ -6,6 +6,7 @@
 #include <tally/data.h>
 #include <tally/device.h>
 #include <tally/nn.h>
+#include <tally/optimizer.h>
 #include <tally/parity.h>
 #include <tally/settings.h>
 #include <tally/store.h>

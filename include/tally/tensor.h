@@ -156,17 +156,6 @@ TALLY_API tally_status tally_softmax_loss(const tally_tensor *logits, const tall
 TALLY_API tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
                                                    const tally_tensor *dlogits);
 
-/* Adam (Kingma & Ba 2015), with the bias corrections applied as PyTorch does:
- *   m = m + (1 - beta1)(g - m);  v = beta2 v + (1 - beta2) g g
- *   w = w - (rate / (1 - beta1^step)) m / (sqrt(v) / sqrt(1 - beta2^step) + epsilon)
- * All tensors 1-D, contiguous, of the same length. faults I32 [1] is increased by at least 1 if any new weight is not finite. */
-typedef struct tally_adam_options {
-    double rate, beta1, beta2, epsilon;
-} tally_adam_options;
-TALLY_API tally_status tally_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
-                                  const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
-                                  const tally_tensor *faults);
-
 /* A whole sequence through a layer: I inputs, H hidden, T steps, N columns; G and W are the cell's. */
 typedef struct tally_layer_weights {
     tally_tensor w_ih; /* [W H, I] */

@@ -5,6 +5,7 @@
 
 #include <tally/data.h>
 #include <tally/nn.h>
+#include <tally/optimizer.h>
 #include <tally/settings.h>
 
 #ifdef __cplusplus
@@ -28,7 +29,7 @@ typedef enum tally_decay {
 typedef struct tally_train_options {
     size_t epochs;
     size_t batch; /* the last batch of an epoch may be smaller */
-    tally_adam_options adam;
+    tally_optimizer_options optimizer;
     bool shuffle;  /* a new order each epoch, from the seed */
     uint64_t seed; /* of the shuffling */
     tally_keep keep;

@@ -131,6 +131,9 @@ typedef uint32_t tl_vu __attribute__((vector_size(TL_W * sizeof(uint32_t))));
 #define TL_I tl_vi
 #define TL_FN TL_INLINE
 #define TL_NAME(name) tl_v_##name
+#define TL_ADD(a, b) ((a) + (b))
+#define TL_SUB(a, b) ((a) - (b))
+#define TL_MUL(a, b) ((a) * (b))
 #define TL_DIV(a, b) ((a) / (b))
 #define TL_AS_I(f) ((tl_vi)(f))
 #define TL_AS_F(i) ((tl_vf)(i))

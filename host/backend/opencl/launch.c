@@ -25,6 +25,10 @@ void tl_launch_real(tl_launch *l, float value) {
     argument(l, &value, sizeof value);
 }
 
+void tl_launch_reals(tl_launch *l, const float *values, size_t count) {
+    argument(l, values, count * sizeof *values);
+}
+
 void tl_launch_memory(tl_launch *l, cl_mem memory) {
     argument(l, &memory, sizeof memory);
 }

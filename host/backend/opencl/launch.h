@@ -16,6 +16,8 @@ tl_launch tl_launch_start(const tally_tensor *on, tl_cl_kernel kernel);
 void tl_launch_number(tl_launch *l, size_t value);
 void tl_launch_int(tl_launch *l, cl_int value);
 void tl_launch_real(tl_launch *l, float value);
+/* A vector of as many floats. */
+void tl_launch_reals(tl_launch *l, const float *values, size_t count);
 /* A buffer alone. */
 void tl_launch_memory(tl_launch *l, cl_mem memory);
 /* Local memory of each group. */

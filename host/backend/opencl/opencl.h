@@ -29,7 +29,7 @@ typedef enum tl_cl_kernel {
     TL_CL_AFTER_CELLS = TL_CL_LAYER_BACKWARD + TALLY_CELLS - 1,
     TL_CL_SOFTMAX_LOSS,
     TL_CL_SOFTMAX_LOSS_BACKWARD,
-    TL_CL_ADAM,
+    TL_CL_OPTIMIZER_STEP,
     TL_CL_PEAK,
     TL_CL_MERGE,
     TL_CL_PACK, /* from here on only where a work-item has a vector of columns */

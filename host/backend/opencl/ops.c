@@ -1,6 +1,6 @@
-#include "backend/adam_step.h"
 #include "backend/dropout_words.h"
 #include "backend/opencl/launch.h"
+#include "backend/optimizer.h"
 
 #include <string.h>
 
@@ -117,22 +117,20 @@ tally_status tl_cl_softmax_loss_backward(const tally_tensor *probabilities, cons
     return tl_launch_run(&l, dlogits->shape[1], 1, dlogits->shape[0], 1);
 }
 
-/* All contiguous but for where they start. */
-tally_status tl_cl_adam(const tally_adam_options *options, uint64_t step, const tally_tensor *gradient,
-                        const tally_tensor *weights, const tally_tensor *m, const tally_tensor *v,
-                        const tally_tensor *faults) {
-    tl_adam_step with = tl_adam_step_of(options, step);
-    tl_launch l = tl_launch_start(weights, TL_CL_ADAM);
+/* All contiguous but for where they start. A state that there is not is the weights, which the kernel does not read there. */
+tally_status tl_cl_optimizer_step(const tally_optimizer_options *options, uint64_t step, const tally_tensor *gradient,
+                                  const tally_tensor *weights, const tally_tensor *states, const tally_tensor *faults) {
+    const tl_update update = tl_update_of(options, step);
+    float scalars[TL_MAX_SCALARS];
+    tl_update_floats(&update, scalars);
+    tl_launch l = tl_launch_start(weights, TL_CL_OPTIMIZER_STEP);
     tl_launch_view(&l, gradient, 0);
     tl_launch_view(&l, weights, 0);
-    tl_launch_view(&l, m, 0);
-    tl_launch_view(&l, v, 0);
+    for (size_t s = 0; s < TALLY_MAX_OPTIMIZER_STATES; s++)
+        tl_launch_view(&l, s < update.states ? &states[s] : weights, 0);
     tl_launch_view(&l, faults, 0);
-    tl_launch_real(&l, with.rate);
-    tl_launch_real(&l, with.root);
-    tl_launch_real(&l, with.keep1);
-    tl_launch_real(&l, with.beta2);
-    tl_launch_real(&l, with.keep2);
-    tl_launch_real(&l, with.epsilon);
+    tl_launch_int(&l, (cl_int)update.rule);
+    tl_launch_int(&l, (cl_int)update.states);
+    tl_launch_reals(&l, scalars, TL_MAX_SCALARS);
     return tl_launch_run_flat(&l, weights->shape[0]);
 }

@@ -26,7 +26,7 @@ static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
     CELL_KERNELS(TALLY_RNN, rnn),
     [TL_CL_SOFTMAX_LOSS] = "tally_softmax_loss",
     [TL_CL_SOFTMAX_LOSS_BACKWARD] = "tally_softmax_loss_backward",
-    [TL_CL_ADAM] = "tally_adam",
+    [TL_CL_OPTIMIZER_STEP] = "tally_optimizer_step",
     [TL_CL_PEAK] = "tally_peak",
     [TL_CL_MERGE] = "tally_merge",
     [TL_CL_PACK] = "tally_pack",
