@@ -86,9 +86,9 @@ TL_FN TL_F TL_NAME(log)(TL_F x) {
     return result + (x - x); /* NaN stays NaN */
 }
 
-/* What is carried back through time: 0 below 2^-95. A million such gradients together are below 2^-75, whose square is 0 for an optimizer. Where
- * gradients vanish, in long sequences, they would otherwise end as denormals and stay, which many processors compute with a hundred times
- * as slowly. */
+/* What is carried back through time: 0 below 2^-95. A million such gradients together are below 2^-75, whose square
+ * is 0 for an optimizer. Where gradients vanish, in long sequences, they would otherwise end as denormals and stay,
+ * which many processors compute with a hundred times as slowly. */
 TL_FN TL_F TL_NAME(carried)(TL_F gradient) {
     return TL_PICK_LESS(TL_NAME(abs)(gradient), TL_SPLAT(0x1p-95f), TL_SPLAT(0.0f), gradient);
 }

@@ -2,8 +2,8 @@
 #define TL_RULE_FUNCTIONS
 #include "optimizers.h"
 
-/* The optimizer's update of TL_FLAT weights a work-item; see tally_optimizer_step. rule is a tl_rule; it has so many states, and the
- * others are not read. faults: increased for each new weight that is not finite. */
+/* Updates TL_FLAT weights a work-item; see tally_optimizer_step. rule is a tl_rule, states how many it has: the buffers
+ * of the others are not touched. faults: increased for each new weight that is not finite. */
 kernel void tally_optimizer_step(global const float *gradient, ulong gradient_offset, global float *weights,
                                  ulong weights_offset, global float *state0, ulong state0_offset, global float *state1,
                                  ulong state1_offset, global int *faults, ulong faults_offset, uint rule, uint states,

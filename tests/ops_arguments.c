@@ -228,6 +228,12 @@ static void wrong_optimizers(void **state) {
         {{TALLY_ADAM, .rate = 1e-3, .epsilon = -1}, "epsilon is -1"},
         {{TALLY_ADAM, .rate = 1e-3, .epsilon = (double)INFINITY}, "epsilon is inf"},
         {{TALLY_ADAM, .rate = 1e-3, .weight_decay = -0.1}, "weight_decay is -0.1"},
+        {{TALLY_ADAM, .rate = 1e-3, .momentum = 0.9}, "adam takes no momentum, which is 0.9"},
+        {{TALLY_ADAGRAD, .rate = 1e-3, .nesterov = true}, "adagrad takes no nesterov, which is true"},
+        {{TALLY_SGD, .rate = 1e-3, .momentum = 1}, "sgd: momentum is 1"},
+        {{TALLY_SGD, .rate = 1e-3, .nesterov = true}, "sgd: nesterov needs a momentum above 0"},
+        {{TALLY_RMSPROP, .rate = 1e-3, .alpha = 1}, "rmsprop: alpha is 1"},
+        {{TALLY_SGD, .rate = 1e-3, .epsilon = 1e-8}, "sgd takes no epsilon"},
     };
     const tally_tensor states[] = {row, row}, other[] = {row, vector};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -16,6 +16,18 @@ static const tally_optimizer_options cases[] = {
     {TALLY_ADAM, .rate = 1e-2, .weight_decay = 0.3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     {TALLY_ADAMW, .rate = 1e-2, .weight_decay = 0.3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     {TALLY_ADAMW, .rate = 1e-3, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-8},
+    {TALLY_SGD, .rate = 1e-2},
+    {TALLY_SGD, .rate = 0.3, .weight_decay = 0.1},
+    {TALLY_SGD, .rate = 1e-2, .momentum = 0.9},
+    {TALLY_SGD, .rate = 0.1, .weight_decay = 0.3, .momentum = 0.7},
+    {TALLY_SGD, .rate = 1e-2, .momentum = 0.9, .nesterov = true},
+    {TALLY_SGD, .rate = 0.1, .weight_decay = 0.3, .momentum = 0.7, .nesterov = true},
+    {TALLY_RMSPROP, .rate = 1e-2, .epsilon = 1e-8, .alpha = 0.99},
+    {TALLY_RMSPROP, .rate = 0.1, .weight_decay = 0.3, .epsilon = 1e-3, .alpha = 0.5},
+    {TALLY_RMSPROP, .rate = 1e-2, .epsilon = 1e-8, .alpha = 0.9, .momentum = 0.9},
+    {TALLY_RMSPROP, .rate = 1e-2, .weight_decay = 0.3, .epsilon = 1e-8, .alpha = 0.99, .momentum = 0.7},
+    {TALLY_ADAGRAD, .rate = 1e-2, .epsilon = 1e-10},
+    {TALLY_ADAGRAD, .rate = 0.1, .weight_decay = 0.3, .epsilon = 1e-3},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -45,9 +57,9 @@ static const char *part_name(const tally_optimizer_options *o, size_t part) {
 }
 
 static void name_case(const tally_optimizer_options *o, uint64_t step, size_t n) {
-    suite_case("%s, %zu weights, step %llu, rate %g, decay %g, betas %g and %g, epsilon %g",
+    suite_case("%s, %zu weights, step %llu, rate %g, decay %g, betas %g and %g, epsilon %g, momentum %g%s, alpha %g",
                tally_optimizer_name(o->kind), n, (unsigned long long)step, o->rate, o->weight_decay, o->beta1, o->beta2,
-               o->epsilon);
+               o->epsilon, o->momentum, o->nesterov ? " ahead" : "", o->alpha);
 }
 
 /* One step on the device, of what it replaces; returns the faults, which begin at 7. */

@@ -19,6 +19,50 @@ static void adam_rounded(const tally_optimizer_options *o, double step, float gr
     *weight -= rate * (states[0] / fmaf(sqrtf(states[1]), root, (float)o->epsilon));
 }
 
+static void sgd(const tally_optimizer_options *o, double gradient, double *weight, double *states) {
+    double change = gradient;
+    if (o->momentum > 0) {
+        states[0] = o->momentum * states[0] + gradient;
+        change = o->nesterov ? gradient + o->momentum * states[0] : states[0];
+    }
+    *weight -= o->rate * change;
+}
+
+static void sgd_rounded(const tally_optimizer_options *o, float gradient, float *weight, float *states) {
+    float change = gradient, momentum = (float)o->momentum;
+    if (o->momentum > 0) {
+        states[0] = fmaf(momentum, states[0], gradient);
+        change = o->nesterov ? fmaf(momentum, states[0], gradient) : states[0];
+    }
+    *weight -= (float)o->rate * change;
+}
+
+static void rmsprop(const tally_optimizer_options *o, double gradient, double *weight, double *states) {
+    states[0] = o->alpha * states[0] + (1 - o->alpha) * gradient * gradient;
+    double change = gradient / (sqrt(states[0]) + o->epsilon);
+    if (o->momentum > 0)
+        change = states[1] = o->momentum * states[1] + change;
+    *weight -= o->rate * change;
+}
+
+static void rmsprop_rounded(const tally_optimizer_options *o, float gradient, float *weight, float *states) {
+    states[0] = fmaf((float)o->alpha, states[0], (float)(1 - o->alpha) * gradient * gradient);
+    float change = gradient / (sqrtf(states[0]) + (float)o->epsilon);
+    if (o->momentum > 0)
+        change = states[1] = fmaf((float)o->momentum, states[1], change);
+    *weight -= (float)o->rate * change;
+}
+
+static void adagrad(const tally_optimizer_options *o, double gradient, double *weight, double *states) {
+    states[0] += gradient * gradient;
+    *weight -= o->rate * gradient / (sqrt(states[0]) + o->epsilon);
+}
+
+static void adagrad_rounded(const tally_optimizer_options *o, float gradient, float *weight, float *states) {
+    states[0] = fmaf(gradient, gradient, states[0]);
+    *weight -= (float)o->rate * (gradient / (sqrtf(states[0]) + (float)o->epsilon));
+}
+
 void reference_optimizer_step(const tally_optimizer_options *o, uint64_t step, double gradient, double *weight,
                               double *states) {
     if (o->kind == TALLY_ADAMW)
@@ -29,6 +73,15 @@ void reference_optimizer_step(const tally_optimizer_options *o, uint64_t step, d
     case TALLY_ADAM:
     case TALLY_ADAMW:
         adam(o, (double)step, gradient, weight, states);
+        break;
+    case TALLY_SGD:
+        sgd(o, gradient, weight, states);
+        break;
+    case TALLY_RMSPROP:
+        rmsprop(o, gradient, weight, states);
+        break;
+    case TALLY_ADAGRAD:
+        adagrad(o, gradient, weight, states);
         break;
     case TALLY_OPTIMIZERS:
         break;
@@ -45,6 +98,15 @@ void reference_optimizer_rounded(const tally_optimizer_options *o, uint64_t step
     case TALLY_ADAM:
     case TALLY_ADAMW:
         adam_rounded(o, (double)step, gradient, weight, states);
+        break;
+    case TALLY_SGD:
+        sgd_rounded(o, gradient, weight, states);
+        break;
+    case TALLY_RMSPROP:
+        rmsprop_rounded(o, gradient, weight, states);
+        break;
+    case TALLY_ADAGRAD:
+        adagrad_rounded(o, gradient, weight, states);
         break;
     case TALLY_OPTIMIZERS:
         break;

@@ -1,9 +1,9 @@
 /* operations.h: the list of operations.
  *
- * Each row is X(NAME, TENSORS...): the public operation tally_NAME, whose signature is in tally/tensor.h or tally/optimizer.h and
- * nowhere else, and the tensors that a call of it has, by the names there. The first tensor is always given; others may be absent.
- * The list generates the operations' numbers and names, the slots of the backends' tables, the prototypes of their
- * implementations and the descriptions of calls.
+ * Each row is X(NAME, TENSORS...): the public operation tally_NAME, whose signature is in tally/tensor.h or
+ * tally/optimizer.h and nowhere else, and the tensors that a call of it has, by the names there. The first tensor is
+ * always given; others may be absent. The list generates the operations' numbers and names, the slots of the
+ * backends' tables, the prototypes of their implementations and the descriptions of calls.
  */
 #ifndef TALLY_BACKEND_OPERATIONS_H
 #define TALLY_BACKEND_OPERATIONS_H

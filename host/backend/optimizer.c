@@ -11,10 +11,12 @@ static const tally_setting settings[] = {TL_OPTIMIZER_SETTINGS(tally_optimizer_o
 enum { SETTINGS = sizeof settings / sizeof *settings, MAX_TAKEN = 6 };
 
 const char *const tl_optimizer_names[TALLY_OPTIMIZERS + 1] = {
-    [TALLY_ADAM] = "adam", [TALLY_ADAMW] = "adamw", [TALLY_OPTIMIZERS] = NULL};
+    [TALLY_ADAM] = "adam",       [TALLY_ADAMW] = "adamw",     [TALLY_SGD] = "sgd",
+    [TALLY_RMSPROP] = "rmsprop", [TALLY_ADAGRAD] = "adagrad", [TALLY_OPTIMIZERS] = NULL};
 
 typedef struct descriptor {
-    /* The settings that it takes besides those that all do, and the default where it is not the table's; NULL behind the last. */
+    /* The settings that it takes besides those that all do, and the default where it is not the table's; NULL behind
+     * the last. */
     struct {
         const char *name, *initial;
     } settings[MAX_TAKEN + 1];
@@ -46,6 +48,27 @@ static tl_rule prepare_adam(const tally_optimizer_options *o, uint64_t step, dou
     return TL_RULE_adam;
 }
 
+static tl_rule prepare_sgd(const tally_optimizer_options *o, uint64_t step, double *scalars) {
+    (void)step;
+    scalars[TL_SGD_MOMENTUM] = o->momentum;
+    return o->momentum == 0 ? TL_RULE_sgd : o->nesterov ? TL_RULE_nesterov : TL_RULE_momentum;
+}
+
+static tl_rule prepare_rmsprop(const tally_optimizer_options *o, uint64_t step, double *scalars) {
+    (void)step;
+    scalars[TL_RMSPROP_ALPHA] = o->alpha;
+    scalars[TL_RMSPROP_KEEP] = 1.0 - o->alpha;
+    scalars[TL_RMSPROP_EPSILON] = o->epsilon;
+    scalars[TL_RMSPROP_MOMENTUM] = o->momentum;
+    return o->momentum == 0 ? TL_RULE_rmsprop : TL_RULE_rmsprop_momentum;
+}
+
+static tl_rule prepare_adagrad(const tally_optimizer_options *o, uint64_t step, double *scalars) {
+    (void)step;
+    scalars[TL_ADAGRAD_EPSILON] = o->epsilon;
+    return TL_RULE_adagrad;
+}
+
 static const descriptor optimizers[TALLY_OPTIMIZERS] = {
     [TALLY_ADAM] = {.settings = {{"beta1"}, {"beta2"}, {"epsilon"}},
                     .states = {{"m", false}, {"v", true}},
@@ -54,6 +77,13 @@ static const descriptor optimizers[TALLY_OPTIMIZERS] = {
                      .states = {{"m", false}, {"v", true}},
                      .decoupled = true,
                      .prepare = prepare_adam},
+    [TALLY_SGD] = {.settings = {{"momentum"}, {"nesterov"}}, .states = {{"momentum", false}}, .prepare = prepare_sgd},
+    [TALLY_RMSPROP] = {.settings = {{"learning_rate", "1e-2"}, {"epsilon"}, {"alpha", "0.99"}, {"momentum"}},
+                       .states = {{"square", true}, {"momentum", false}},
+                       .prepare = prepare_rmsprop},
+    [TALLY_ADAGRAD] = {.settings = {{"learning_rate", "1e-2"}, {"epsilon", "1e-10"}},
+                       .states = {{"sum", true}},
+                       .prepare = prepare_adagrad},
 };
 
 static bool is_optimizer(tally_optimizer kind) {
@@ -104,13 +134,15 @@ static tally_status check_setting(const tally_optimizer_options *options, int nu
     const tally_setting *s = &settings[number];
     double value = value_of(s, options);
     const char *optimizer = tl_optimizer_names[options->kind], *initial;
+    char text[TALLY_SETTING_TEXT_SIZE];
     if (!takes(options->kind, number, &initial))
-        return value == 0 ? TALLY_OK : tl_fail(TALLY_USAGE, "%s takes no %s, which is %g", optimizer, s->name, value);
+        return value == 0 ? TALLY_OK
+                          : tl_fail(TALLY_USAGE, "%s takes no %s, which is %s", optimizer, s->name,
+                                    tally_setting_format(s, options, text));
     if (s->type == TALLY_SETTING_FLAG || (value >= s->low && (s->below_high ? value < s->high : value <= s->high)))
         return TALLY_OK;
-    char range[TALLY_SETTING_TEXT_SIZE];
-    tally_setting_describe_range(s, range);
-    return tl_fail(TALLY_USAGE, "%s: %s is %g, not %s", optimizer, s->name, value, range);
+    tally_setting_describe_range(s, text);
+    return tl_fail(TALLY_USAGE, "%s: %s is %g, not %s", optimizer, s->name, value, text);
 }
 
 tally_status tally_optimizer_check(const tally_optimizer_options *options) {
@@ -121,6 +153,8 @@ tally_status tally_optimizer_check(const tally_optimizer_options *options) {
     tally_status status = TALLY_OK;
     for (int number = 1; number < SETTINGS && !status; number++)
         status = check_setting(options, number);
+    if (!status && options->nesterov && options->momentum == 0)
+        return tl_fail(TALLY_USAGE, "%s: nesterov needs a momentum above 0", tl_optimizer_names[options->kind]);
     return status;
 }
 

@@ -1,5 +1,5 @@
-/* bounded_ops.h: sums, the cells, softmax, optimizers and a step of the layer under running error analysis, in the order of operations that
- * cl/arith.h states; matrix products and sums in any order.
+/* bounded_ops.h: sums, the cells, softmax, optimizers and a step of the layer under running error analysis, in the
+ * order of operations that cl/arith.h states; matrix products and sums in any order.
  */
 #ifndef TALLY_PARITY_BOUNDED_OPS_H
 #define TALLY_PARITY_BOUNDED_OPS_H

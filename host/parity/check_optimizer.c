@@ -8,13 +8,18 @@
 static const size_t lengths[] = {1, 7, 16, 33, 3000};
 static const uint64_t steps[] = {1, 2, 10, 50000};
 
-/* Each optimizer with its defaults, and with all that is off in them. */
-enum { SETTINGS = 2, VARIANTS = TALLY_OPTIMIZERS * SETTINGS, PLAIN = VARIANTS * COUNT(lengths) * TL_VALUES_KINDS };
+/* Each optimizer with its defaults; with weight decay and momentum; and with a momentum that looks ahead. */
+enum { SETTINGS = 3, VARIANTS = TALLY_OPTIMIZERS * SETTINGS, PLAIN = VARIANTS * COUNT(lengths) * TL_VALUES_KINDS };
 
 static tally_optimizer_options variant(size_t number) {
-    tally_optimizer_options options = tally_optimizer_defaults((tally_optimizer)(number % TALLY_OPTIMIZERS));
-    if (number / TALLY_OPTIMIZERS > 0)
-        options.weight_decay = 0.1;
+    const tally_optimizer kind = (tally_optimizer)(number % TALLY_OPTIMIZERS);
+    const size_t setting = number / TALLY_OPTIMIZERS;
+    tally_optimizer_options options = tally_optimizer_defaults(kind);
+    if (setting == 0)
+        return options;
+    options.weight_decay = 0.1;
+    options.momentum = tally_optimizer_takes(kind, "momentum") ? 0.9 : 0;
+    options.nesterov = setting == 2 && tally_optimizer_takes(kind, "nesterov");
     return options;
 }
 
@@ -134,10 +139,10 @@ static void optimizer_step(tl_case *c) {
     size_t group = (plain ? c->number : c->number - PLAIN) / (VARIANTS * COUNT(lengths));
     uint64_t step = steps[tl_random_below(&c->random, COUNT(steps))];
     tl_values kind = plain ? (tl_values)group : TL_VALUES_ORDINARY;
-    tl_case_describe(c, "%s%s, %zu weight%s, step %llu, %s%s", tally_optimizer_name(options.kind),
-                     options.weight_decay > 0 ? " with weight decay" : "", n, n == 1 ? "" : "s",
-                     (unsigned long long)step, plain ? tl_values_name(kind) : faulty[group].name,
-                     plain ? " gradients" : "");
+    tl_case_describe(c, "%s, weight decay %g, momentum %g%s, %zu weight%s, step %llu, %s%s",
+                     tally_optimizer_name(options.kind), options.weight_decay, options.momentum,
+                     options.nesterov ? " ahead" : "", n, n == 1 ? "" : "s", (unsigned long long)step,
+                     plain ? tl_values_name(kind) : faulty[group].name, plain ? " gradients" : "");
     flats f = prepare(c, &options, n);
     fill(c, &f, &options, step, kind);
     if (!plain)

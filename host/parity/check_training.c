@@ -218,8 +218,9 @@ static void keep_wide(const training *t, band *b) {
             b->weights[p] = fmax(b->weights[p], b->weights[p - b->parameters]);
 }
 
-/* How far the optimizer's own roundings may put two runs apart in a first step, whose gradients are as good as the same. Where a weight was 0
- * nothing else shows: it is then the rate, with the sign of its gradient, however other weights were moved. */
+/* How far the optimizer's own roundings may put two runs apart in a first step, whose gradients are as good as the
+ * same. Where a weight was 0 nothing else shows: it is then the rate, with the sign of its gradient, however other
+ * weights were moved. */
 static double optimizer_rounding(void) {
     const tally_optimizer_options optimizer = tally_train_defaults().optimizer;
     tl_bounded weight = {0, 0}, states[TALLY_MAX_OPTIMIZER_STATES] = {{0, 0}};

@@ -7,8 +7,8 @@
 
 #include <tally/optimizer.h>
 
-/* Tensors beside those of the model, one for each of its parameters, of its shape and named after it behind a prefix: each optimizer's
- * states, "adam.m." and so on, and the present weights, "train.". */
+/* Tensors beside those of the model, one for each of its parameters, of its shape and named after it behind a
+ * prefix: each optimizer's states, "adam.m." and so on, and the present weights, "train.". */
 enum { TL_EXTRA_PRESENT = TALLY_OPTIMIZERS * TALLY_MAX_OPTIMIZER_STATES, TL_EXTRAS };
 
 static inline size_t tl_extra_state(tally_optimizer kind, size_t state) {

@@ -74,7 +74,8 @@ static tally_status weight_fault(tally_training *t) {
     return status;
 }
 
-/* The gradient that the optimizer is to have: that of the batch, or where it is too long, one scaled to the length that it may have. */
+/* The gradient that the optimizer is to have: that of the batch, or where it is too long, one scaled to the length
+ * that it may have. */
 static tally_status clip(tally_training *t, const tally_tensor **gradient) {
     const tally_tensor *whole = *gradient = tl_gradient_tree_sum(t->gradients);
     if (t->options.clip == 0)

@@ -117,7 +117,8 @@ tally_status tl_cl_softmax_loss_backward(const tally_tensor *probabilities, cons
     return tl_launch_run(&l, dlogits->shape[1], 1, dlogits->shape[0], 1);
 }
 
-/* All contiguous but for where they start. A state that there is not is the weights, which the kernel does not read there. */
+/* All contiguous but for where they start. The kernel wants a buffer for a state that the rule does not have, too, and
+ * does not touch it. */
 tally_status tl_cl_optimizer_step(const tally_optimizer_options *options, uint64_t step, const tally_tensor *gradient,
                                   const tally_tensor *weights, const tally_tensor *states, const tally_tensor *faults) {
     const tl_update update = tl_update_of(options, step);
