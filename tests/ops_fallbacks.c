@@ -1,94 +1,205 @@
-/* What the device is there for, it does itself: without this the suite might test the C path under another name. */
+/* What the device is there for, it does itself: without this the suite might test the C path under another name. What its table does
+ * not have, or refuses, the C path does, and it is counted. */
+#include "backend/backend.h"
 #include "ops.h"
 #include "suite.h"
 
 #include <string.h>
 
-enum { M = 8, N = 32 };
+enum { M = 8, N = 32, STEPS = 3, CLASSES = M, ELEMENTS = 1 << 14 };
+
+/* Contiguous float tensors out of one storage, so that all results are read at once. */
+typedef struct arena {
+    tally_tensor all, labels, fault;
+    size_t used;  /* elements */
+    size_t calls; /* of operations */
+} arena;
+
+static arena arena_new(tally_device *device) {
+    arena a = {.used = 0};
+    float values[ELEMENTS];
+    for (size_t i = 0; i < ELEMENTS; i++)
+        values[i] = (float)(i * 7 % 13 + 1) / 16;
+    suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){ELEMENTS}, &a.all));
+    suite_ok(tally_tensor_new(device, TALLY_I32, 1, (size_t[]){N}, &a.labels));
+    suite_ok(tally_tensor_new(device, TALLY_I32, 1, (size_t[]){1}, &a.fault));
+    suite_ok(tally_tensor_write(&a.all, values, ELEMENTS));
+    return a;
+}
+
+static void arena_free(arena *a) {
+    tally_tensor_free(&a->all);
+    tally_tensor_free(&a->labels);
+    tally_tensor_free(&a->fault);
+}
+
+static tally_tensor next_tensor(arena *a, int ndim, const size_t *shape) {
+    tally_tensor part, tensor;
+    size_t elements = 1;
+    for (int d = 0; d < ndim; d++)
+        elements *= shape[d];
+    suite_ok(tally_tensor_slice(&a->all, 0, a->used, elements, &part));
+    suite_ok(tally_tensor_reshape(&part, ndim, shape, &tensor));
+    a->used += elements;
+    return tensor;
+}
+
+static tally_tensor next_vector(arena *a, size_t n) {
+    return next_tensor(a, 1, &n);
+}
+
+static tally_tensor next_matrix(arena *a, size_t rows, size_t columns) {
+    return next_tensor(a, 2, (size_t[]){rows, columns});
+}
+
+static void call(arena *a, tally_status status) {
+    suite_ok(status);
+    a->calls++;
+}
+
+static void call_on_matrices(arena *a) {
+    tally_tensor m[] = {next_matrix(a, M, N), next_matrix(a, M, N), next_matrix(a, M, N)};
+    tally_tensor square = next_matrix(a, M, M), bias = next_vector(a, M), sums = next_vector(a, M);
+    tally_tensor losses = next_vector(a, N), filled = next_matrix(a, M, N);
+    call(a, tally_fill(&filled, 0.5f));
+    call(a, tally_copy(&m[0], &m[1]));
+    call(a, tally_add(&filled, &m[1]));
+    call(a, tally_bias(&bias, &m[1]));
+    call(a, tally_reduce(&m[1], 0, &sums));
+    call(a, tally_gemm(false, false, 1, &square, &m[0], 0, &m[2]));
+    call(a, tally_gemm(true, false, 1, &square, &m[0], 1, &m[2]));
+    call(a, tally_gemm(false, true, 1, &m[0], &m[2], 1, &square));
+    call(a, tally_softmax_loss(&m[0], &a->labels, &m[1], &losses));
+    call(a, tally_softmax_loss_backward(&m[1], &a->labels, &m[0]));
+}
+
+static void call_on_others(arena *a) {
+    const size_t shape[] = {M, STEPS, N};
+    tally_tensor left = next_tensor(a, 3, shape), right = next_tensor(a, 3, shape), kept = next_tensor(a, 3, shape);
+    tally_tensor gradient = next_matrix(a, M, M), sums = next_vector(a, M);
+    tally_tensor v[] = {next_vector(a, N), next_vector(a, N), next_vector(a, N), next_vector(a, N)};
+    call(a, tally_accumulate(&left, &right, &gradient));
+    call(a, tally_accumulate(&left, NULL, &sums));
+    call(a, tally_dropout(&(tally_dropout_options){.probability = 0.5, .key = 1}, &left, &kept));
+    call(a, tally_apply(TALLY_TANH, &v[0], NULL, NULL, &v[1]));
+    call(a, tally_apply(TALLY_FMA, &v[1], &v[2], &v[3], &v[0]));
+    const tally_optimizer_options optimizer = tally_optimizer_defaults(TALLY_ADAM);
+    call(a, tally_optimizer_step(&optimizer, 1, &v[0], &v[1], &v[2], &a->fault));
+}
 
 /* Both passes of a cell alone and of a layer. */
-static void run_cell(tally_device *device, tally_cell cell) {
-    const size_t gates_rows = tally_cell_gates(cell) * M, weight_rows = tally_cell_weights(cell) * M;
-    tally_tensor gates, unit[5], x[2], bias[2], w_ih[2], w_hh[2]; /* the last four and their gradients */
-    suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){gates_rows, N}, &gates));
+static void call_cell(arena *a, tally_device *device, tally_cell cell) {
+    const size_t gate_rows = tally_cell_gates(cell) * M, weight_rows = tally_cell_weights(cell) * M;
+    tally_tensor gates = next_matrix(a, gate_rows, N), unit[5];
     for (int i = 0; i < 5; i++)
-        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){M, N}, &unit[i]));
+        unit[i] = next_matrix(a, M, N);
     const tally_tensor *previous = cell == TALLY_RNN ? NULL : &unit[0], *c = NULL, *tanh_c = NULL, *dc = NULL;
     if (cell == TALLY_LSTM)
         c = &unit[1], tanh_c = &unit[2], dc = &unit[3];
-    suite_ok(tally_cell_forward(cell, &gates, previous, c, tanh_c, &unit[4]));
-    suite_ok(tally_cell_backward(cell, &gates, previous, tanh_c, &unit[4], dc));
+    call(a, tally_cell_forward(cell, &gates, previous, c, tanh_c, &unit[4]));
+    call(a, tally_cell_backward(cell, &gates, previous, tanh_c, &unit[4], dc));
 
     tally_layer_state state;
-    suite_ok(tally_layer_state_new(device, cell, 1, M, 3, N, &state));
+    tally_tensor x[2];
+    tally_layer_weights weights[2]; /* and their gradients */
+    suite_ok(tally_layer_state_new(device, cell, 1, M, STEPS, N, &state));
     for (int i = 0; i < 2; i++) {
-        suite_ok(tally_tensor_new(device, TALLY_F32, 3, (size_t[]){1, 3, N}, &x[i]));
-        suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){gates_rows}, &bias[i]));
-        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){weight_rows, 1}, &w_ih[i]));
-        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){weight_rows, M}, &w_hh[i]));
+        x[i] = next_tensor(a, 3, (size_t[]){1, STEPS, N});
+        weights[i] = (tally_layer_weights){next_matrix(a, weight_rows, 1), next_matrix(a, weight_rows, M),
+                                           next_vector(a, gate_rows), cell};
     }
-    tally_layer_weights weights = {w_ih[0], w_hh[0], bias[0], cell}, gradients = {w_ih[1], w_hh[1], bias[1], cell};
-    suite_ok(tally_layer_forward(&weights, &x[0], &state));
-    suite_ok(tally_layer_backward(&weights, &x[0], NULL, &state, &gradients, &x[1]));
-
-    tally_tensor_free(&gates);
-    for (int i = 0; i < 5; i++)
-        tally_tensor_free(&unit[i]);
-    for (int i = 0; i < 2; i++) {
-        tally_tensor_free(&x[i]);
-        tally_tensor_free(&bias[i]);
-        tally_tensor_free(&w_ih[i]);
-        tally_tensor_free(&w_hh[i]);
-    }
+    call(a, tally_layer_forward(&weights[0], &x[0], &state));
+    call(a, tally_layer_backward(&weights[0], &x[0], NULL, &state, &weights[1], &x[1]));
     tally_layer_state_free(&state);
+}
+
+/* Every operation on contiguous tensors, always with the same values. Returns how many calls that were; results: ELEMENTS. */
+static size_t call_every_operation(tally_device *device, float *results) {
+    arena a = arena_new(device);
+    call_on_matrices(&a);
+    call_on_others(&a);
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        call_cell(&a, device, (tally_cell)cell);
+    suite_ok(tally_tensor_read(&a.all, results, ELEMENTS));
+    arena_free(&a);
+    return a.calls;
+}
+
+/* The device under test again, on which nothing has fallen back so far. */
+static tally_device *open_another(void) {
+    tally_device *device;
+    tally_device_options options = {.route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
+    suite_ok(tally_device_open(tally_device_get_info(the.device)->selector, &options, &device));
+    return device;
 }
 
 static void nothing_contiguous_falls_back(void **state) {
     (void)state;
     suite_case("operations on contiguous tensors");
-    tally_device *device;
-    const tally_device_info *info = tally_device_get_info(the.device);
-    tally_device_options options = {.route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
-    suite_ok(tally_device_open(info->selector, &options, &device)); /* one that counts from 0 */
-    tally_tensor matrix[4], vector[4], row, labels, fault;
-    for (int i = 0; i < 4; i++) {
-        suite_ok(tally_tensor_new(device, TALLY_F32, 2, (size_t[]){M, N}, &matrix[i]));
-        suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){M}, &vector[i]));
-    }
-    suite_ok(tally_tensor_new(device, TALLY_F32, 1, (size_t[]){N}, &row));
-    suite_ok(tally_tensor_new(device, TALLY_I32, 1, (size_t[]){N}, &labels));
-    suite_ok(tally_tensor_new(device, TALLY_I32, 1, (size_t[]){1}, &fault));
-    tally_tensor square;
-    suite_ok(tally_tensor_reshape(&matrix[1], 2, (size_t[]){M, M}, &square));
-
-    suite_ok(tally_fill(&matrix[0], 0.5f));
-    suite_ok(tally_copy(&matrix[0], &matrix[1]));
-    suite_ok(tally_add(&matrix[0], &matrix[1]));
-    suite_ok(tally_bias(&vector[0], &matrix[1]));
-    suite_ok(tally_reduce(&matrix[1], 0, &vector[1]));
-    suite_ok(tally_gemm(false, false, 1, &square, &matrix[0], 0, &matrix[2]));
-    suite_ok(tally_gemm(true, false, 1, &square, &matrix[0], 0, &matrix[2]));
-    suite_ok(tally_gemm(false, true, 1, &matrix[0], &matrix[2], 1, &square));
-    suite_ok(tally_softmax_loss(&matrix[0], &labels, &matrix[1], &row));
-    suite_ok(tally_softmax_loss_backward(&matrix[1], &labels, &matrix[2]));
-    const tally_optimizer_options optimizer = tally_optimizer_defaults(TALLY_ADAM);
-    suite_ok(tally_optimizer_step(&optimizer, 1, &vector[0], &vector[1], vector + 2, &fault));
-    for (int cell = 0; cell < TALLY_CELLS; cell++)
-        run_cell(device, (tally_cell)cell);
-
-    char names[256];
+    tally_device *device = open_another();
+    float results[ELEMENTS];
+    call_every_operation(device, results);
+    char names[512];
     uint64_t fallbacks = tally_device_fallbacks(device, names, sizeof names);
     if (fallbacks)
         suite_fail("the C path did %llu of them: %s", (unsigned long long)fallbacks, names);
     assert_string_equal(names, "");
+    tally_device_close(device);
+}
 
-    tally_tensor *ones[] = {&row, &labels, &fault};
-    for (int i = 0; i < 3; i++)
-        tally_tensor_free(ones[i]);
-    for (int i = 0; i < 4; i++) {
-        tally_tensor_free(&matrix[i]);
-        tally_tensor_free(&vector[i]);
-    }
+static void a_table_without_operations_falls_back(void **state) {
+    (void)state;
+    suite_case("a table without operations");
+    tally_device *device = open_another();
+    tl_backend table = *device->backend;
+#define REMOVE(name, ...) table.name = NULL;
+    TL_OPERATIONS(REMOVE)
+    table.layer_scratch = NULL;
+    device->backend = &table;
+    float results[ELEMENTS], wanted[ELEMENTS];
+    size_t calls = call_every_operation(device, results);
+    char names[512];
+    assert_int_equal(tally_device_fallbacks(device, names, sizeof names), calls);
+#define NAME(name, ...) ", " #name
+    static const char all_names[] = TL_OPERATIONS(NAME);
+    assert_string_equal(names, all_names + strlen(", "));
+    call_every_operation(the.peer, wanted);
+    assert_memory_equal(results, wanted, sizeof results);
+    tally_device_close(device);
+}
+
+static void one_slot_that_is_missing_falls_back_alone(void **state) {
+    (void)state;
+    suite_case("a table without copy");
+    tally_device *device = open_another();
+    tl_backend table = *device->backend;
+    table.copy = NULL;
+    device->backend = &table;
+    float results[ELEMENTS];
+    call_every_operation(device, results);
+    char names[512];
+    assert_int_equal(tally_device_fallbacks(device, names, sizeof names), 1);
+    assert_string_equal(names, "copy");
+    tally_device_close(device);
+}
+
+static bool refuse_gemm(tally_device *device, const tl_call *call) {
+    (void)device;
+    return call->op != TL_OP_gemm || !call->transpose_a;
+}
+
+static void a_call_that_is_refused_falls_back(void **state) {
+    (void)state;
+    suite_case("a table that refuses a product with A transposed");
+    tally_device *device = open_another();
+    tl_backend table = *device->backend;
+    table.supports = refuse_gemm;
+    device->backend = &table;
+    float results[ELEMENTS];
+    call_every_operation(device, results);
+    char names[512];
+    assert_int_equal(tally_device_fallbacks(device, names, sizeof names), 1);
+    assert_string_equal(names, "gemm");
     tally_device_close(device);
 }
 
@@ -152,6 +263,9 @@ static void long_products_are_whole(void **state) {
 int ops_fallbacks(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_contiguous_falls_back),
+        cmocka_unit_test(a_table_without_operations_falls_back),
+        cmocka_unit_test(one_slot_that_is_missing_falls_back_alone),
+        cmocka_unit_test(a_call_that_is_refused_falls_back),
         cmocka_unit_test(long_sums_fall_back_where_loops_are_limited),
         cmocka_unit_test(long_products_are_whole),
     };

@@ -1,9 +1,11 @@
 /* backend.h: what a backend is: a table of functions over tensors on its devices.
  *
- * There is a slot for each operation of operations.h, with the signature of the public function of that name (tally/tensor.h says
- * what each computes); arguments are checked before, slots trust them. Before a slot runs, supports() is asked; where the
- * device cannot take the shape, the dispatch maps the tensors and runs the reference's function on them, and the device
- * counts it as a fallback.
+ * Mandatory: name, close, the functions of storage, write, load, read, plan_new and peak. A table with plans has plan_free, train and
+ * predict as well.
+ * Optional: supports, layer_scratch, and the slots of operations.h's operations, which have the signatures of the public functions of the
+ * same names. A slot is called with arguments that have been checked, and trusts them; tally/tensor.h says what it computes.
+ * Where a slot is NULL or supports() refuses the call, the dispatch (tensor/dispatch.h) maps the tensors, runs the slot of the
+ * reference, which has all of them, and counts a fallback of the device.
  */
 #ifndef TALLY_BACKEND_BACKEND_H
 #define TALLY_BACKEND_BACKEND_H
@@ -62,9 +64,10 @@ typedef struct tl_backend {
     tally_status (*load)(tl_storage *storage, size_t offset, const void *data, size_t bytes);
     tally_status (*read)(tl_storage *storage, size_t offset, void *data, size_t bytes);
 
-    /* Whether the slot takes these tensors, given in the order of the public signature (absent ones NULL). */
-    bool (*supports)(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count);
-    /* Elements of tally_layer_state.scratch, at least 1. */
+    /* Optional. Whether the slot of the call's operation takes it; NULL: the slots take every call. */
+    bool (*supports)(tally_device *device, const tl_call *call);
+    /* Optional. Elements of tally_layer_state.scratch, at least 1; NULL: as many as the reference needs. No fewer than those where the
+     * reference may have to run a layer. */
     tl_layer_scratch *layer_scratch;
 
     /* Runs whole slices, so that their activations stay near the core that has them; the same bits as the operations one by one, of which
@@ -79,6 +82,7 @@ typedef struct tl_backend {
 
     __typeof__(tally_device_peak) *peak;
 
+    /* Each is optional. */
 #define TL_SLOT(name, ...) __typeof__(tally_##name) *name;
     TL_OPERATIONS(TL_SLOT)
 #undef TL_SLOT

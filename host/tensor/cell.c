@@ -55,10 +55,8 @@ tally_status tally_cell_forward(tally_cell cell, const tally_tensor *gates, cons
     tally_status status = check("tally_cell_forward", cell, gates, "h", h, parts, COUNT(parts));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {gates, previous, c, tanh_c, h};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_cell_forward, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->cell_forward(cell, gates, previous, c, tanh_c, h));
+    return TL_DISPATCH_WITH(cell_forward, (.gates = gates, .previous = previous, .c = c, .tanh_c = tanh_c, .h = h),
+                            (.cell = cell), cell, gates, previous, c, tanh_c, h);
 }
 
 tally_status tally_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
@@ -69,8 +67,6 @@ tally_status tally_cell_backward(tally_cell cell, const tally_tensor *gates, con
     tally_status status = check("tally_cell_backward", cell, gates, "dh", dh, parts, COUNT(parts));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {gates, previous, tanh_c, dh, dc};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_cell_backward, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->cell_backward(cell, gates, previous, tanh_c, dh, dc));
+    return TL_DISPATCH_WITH(cell_backward, (.gates = gates, .previous = previous, .tanh_c = tanh_c, .dh = dh, .dc = dc),
+                            (.cell = cell), cell, gates, previous, tanh_c, dh, dc);
 }

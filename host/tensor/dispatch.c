@@ -10,18 +10,31 @@ static tally_status map_once(tl_run *run, tl_storage *storage) {
     return status;
 }
 
-tally_status tl_run_begin(tl_run *run, tl_op op, const tally_tensor *const *tensors, size_t count) {
-    tally_device *device = tensors[0]->device;
+static bool has_slot(const tl_backend *table, tl_op op) {
+    switch (op) {
+#define CASE(name, ...)                                                                                                \
+    case TL_OP_##name:                                                                                                 \
+        return table->name != NULL;
+        TL_OPERATIONS(CASE)
+#undef CASE
+    default:
+        return false;
+    }
+}
+
+tally_status tl_run_begin(tl_run *run, const tl_call *call) {
+    tally_device *device = call->tensors[0]->device;
+    const tl_backend *own = device->backend;
     run->mapped_count = 0;
-    run->table = device->backend;
-    if (device->backend->supports(device, op, tensors, count))
+    run->table = own;
+    if (has_slot(own, call->op) && (!own->supports || own->supports(device, call)))
         return TALLY_OK;
     run->table = tl_cpu_backend();
     atomic_fetch_add(&device->fallbacks, 1);
-    atomic_fetch_or(&device->fallback_ops, 1u << op);
-    for (size_t i = 0; i < count; i++)
-        if (tensors[i]) {
-            tally_status status = map_once(run, tensors[i]->storage);
+    atomic_fetch_or(&device->fallback_ops, 1u << call->op);
+    for (size_t i = 0; i < call->count; i++)
+        if (call->tensors[i]) {
+            tally_status status = map_once(run, call->tensors[i]->storage);
             if (status)
                 return tl_run_end(run, status);
         }

@@ -9,6 +9,13 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* Elements of a state's scratch. */
+static size_t scratch_of(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                         size_t columns) {
+    const tl_backend *table = device->backend->layer_scratch ? device->backend : tl_cpu_backend();
+    return table->layer_scratch(device, cell, inputs, hidden, steps, columns);
+}
+
 static tally_status new_state(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
                               size_t columns, tally_layer_state *state) {
     size_t gates, more_steps, values, weights;
@@ -37,7 +44,7 @@ static tally_status new_state(tally_device *device, tally_cell cell, size_t inpu
     if (!status && cell == TALLY_LSTM)
         status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dc);
     if (!status) {
-        size_t scratch = device->backend->layer_scratch(device, cell, inputs, hidden, steps, columns);
+        size_t scratch = scratch_of(device, cell, inputs, hidden, steps, columns);
         status = tally_tensor_new(device, TALLY_F32, 1, &scratch, &state->scratch);
     }
     return status;
@@ -95,7 +102,7 @@ typedef struct part {
 } part;
 
 static tally_status check_parts(const char *operation, const part *parts, size_t count) {
-    tl_expected expected[TL_RUN_TENSORS];
+    tl_expected expected[TL_MOST_TENSORS];
     size_t used = 0;
     for (size_t i = 0; i < count; i++)
         if (parts[i].there)
@@ -139,7 +146,7 @@ static tally_status check_sequence(const char *operation, const tally_layer_weig
     if (state->starts.storage && steps > MOST_STEPS)
         return tl_fail(TALLY_USAGE, "%s: %zu steps of sequences that start later; %d are possible", operation, steps,
                        MOST_STEPS);
-    size_t scratch = x->device->backend->layer_scratch(x->device, weights->cell, inputs, hidden, steps, n);
+    size_t scratch = scratch_of(x->device, weights->cell, inputs, hidden, steps, n);
     if (tally_tensor_elements(&state->scratch) < scratch)
         return tl_fail(TALLY_USAGE, "%s: the state was made for other sizes", operation);
     return TALLY_OK;
@@ -160,19 +167,12 @@ tally_status tally_layer_forward(const tally_layer_weights *weights, const tally
     tally_status status = check_sequence("tally_layer_forward", weights, x, state);
     if (status)
         return status;
-    const tally_tensor *tensors[] = {x,
-                                     &weights->w_ih,
-                                     &weights->w_hh,
-                                     &weights->bias,
-                                     &state->gates,
-                                     own(weights, &state->c),
-                                     &state->h,
-                                     own(weights, &state->tanh_c),
-                                     &state->scratch,
-                                     starts_of(state)};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_layer_forward, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->layer_forward(weights, x, state));
+    return TL_DISPATCH_WITH(layer_forward,
+                            (.x = x, .w_ih = &weights->w_ih, .w_hh = &weights->w_hh, .bias = &weights->bias,
+                             .gates = &state->gates, .c = own(weights, &state->c), .h = &state->h,
+                             .tanh_c = own(weights, &state->tanh_c), .scratch = &state->scratch,
+                             .starts = starts_of(state)),
+                            (.cell = weights->cell), weights, x, state);
 }
 
 tally_status tally_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
@@ -196,24 +196,11 @@ tally_status tally_layer_backward(const tally_layer_weights *weights, const tall
     status = check_parts("tally_layer_backward", parts, COUNT(parts));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {x,
-                                     dy,
-                                     dx,
-                                     &weights->w_ih,
-                                     &weights->w_hh,
-                                     &weights->bias,
-                                     &state->gates,
-                                     own(weights, &state->c),
-                                     &state->h,
-                                     own(weights, &state->tanh_c),
-                                     &state->dh,
-                                     own(weights, &state->dc),
-                                     &state->scratch,
-                                     &gradients->w_ih,
-                                     &gradients->w_hh,
-                                     &gradients->bias,
-                                     starts_of(state)};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_layer_backward, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->layer_backward(weights, x, dy, state, gradients, dx));
+    return TL_DISPATCH_WITH(
+        layer_backward,
+        (.x = x, .dy = dy, .dx = dx, .w_ih = &weights->w_ih, .w_hh = &weights->w_hh, .bias = &weights->bias,
+         .gates = &state->gates, .c = own(weights, &state->c), .h = &state->h, .tanh_c = own(weights, &state->tanh_c),
+         .dh = &state->dh, .dc = own(weights, &state->dc), .scratch = &state->scratch, .starts = starts_of(state),
+         .w_ih_gradient = &gradients->w_ih, .w_hh_gradient = &gradients->w_hh, .bias_gradient = &gradients->bias),
+        (.cell = weights->cell), weights, x, dy, state, gradients, dx);
 }

@@ -37,11 +37,9 @@ tally_status tally_gemm(bool transpose_a, bool transpose_b, float alpha, const t
     if (status)
         return status;
     tally_tensor a_view = normalised(a, &transpose_a), b_view = normalised(b, &transpose_b);
-    const tally_tensor *tensors[] = {&a_view, &b_view, c};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_gemm, tensors, COUNT(tensors));
-    return status ? status
-                  : tl_run_end(&run, run.table->gemm(transpose_a, transpose_b, alpha, &a_view, &b_view, beta, c));
+    return TL_DISPATCH_WITH(gemm, (.a = &a_view, .b = &b_view, .c = c),
+                            (.transpose_a = transpose_a, .transpose_b = transpose_b), transpose_a, transpose_b, alpha,
+                            &a_view, &b_view, beta, c);
 }
 
 tally_status tally_bias(const tally_tensor *bias, const tally_tensor *y) {
@@ -52,10 +50,7 @@ tally_status tally_bias(const tally_tensor *bias, const tally_tensor *y) {
     tally_status status = tl_check_tensors("tally_bias", expected, COUNT(expected));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {bias, y};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_bias, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->bias(bias, y));
+    return TL_DISPATCH(bias, (.bias = bias, .y = y), bias, y);
 }
 
 tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor *out) {
@@ -66,10 +61,7 @@ tally_status tally_reduce(const tally_tensor *x, float beta, const tally_tensor 
     tally_status status = tl_check_tensors("tally_reduce", expected, COUNT(expected));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {x, out};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_reduce, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->reduce(x, beta, out));
+    return TL_DISPATCH(reduce, (.x = x, .out = out), x, beta, out);
 }
 
 tally_status tally_accumulate(const tally_tensor *left, const tally_tensor *right, const tally_tensor *gradient) {
@@ -81,10 +73,7 @@ tally_status tally_accumulate(const tally_tensor *left, const tally_tensor *righ
     tally_status status = tl_check_tensors("tally_accumulate", expected, COUNT(expected));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {left, right, gradient};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_accumulate, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->accumulate(left, right, gradient));
+    return TL_DISPATCH(accumulate, (.left = left, .right = right, .gradient = gradient), left, right, gradient);
 }
 
 tally_status tally_apply(tally_function function, const tally_tensor *a, const tally_tensor *b, const tally_tensor *c,
@@ -101,10 +90,8 @@ tally_status tally_apply(tally_function function, const tally_tensor *a, const t
     tally_status status = tl_check_tensors("tally_apply", expected, COUNT(expected));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {a, expected[1].tensor, expected[2].tensor, out};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_apply, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->apply(function, a, tensors[1], tensors[2], out));
+    return TL_DISPATCH(apply, (.a = a, .b = expected[1].tensor, .c = expected[2].tensor, .out = out), function, a,
+                       expected[1].tensor, expected[2].tensor, out);
 }
 
 /* src and dst of one type, number of dimensions and shape. */
@@ -125,20 +112,14 @@ tally_status tally_add(const tally_tensor *src, const tally_tensor *dst) {
     tally_status status = check_pair("tally_add", src, dst, TALLY_F32);
     if (status)
         return status;
-    const tally_tensor *tensors[] = {src, dst};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_add, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->add(src, dst));
+    return TL_DISPATCH(add, (.src = src, .dst = dst), src, dst);
 }
 
 tally_status tally_copy(const tally_tensor *src, const tally_tensor *dst) {
     tally_status status = check_pair("tally_copy", src, dst, src ? src->dtype : TALLY_F32);
     if (status)
         return status;
-    const tally_tensor *tensors[] = {src, dst};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_copy, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->copy(src, dst));
+    return TL_DISPATCH(copy, (.src = src, .dst = dst), src, dst);
 }
 
 tally_status tally_dropout(const tally_dropout_options *options, const tally_tensor *x, const tally_tensor *out) {
@@ -155,10 +136,7 @@ tally_status tally_dropout(const tally_dropout_options *options, const tally_ten
     if (x->shape[0] > INT32_MAX || x->shape[1] > INT32_MAX || x->shape[2] > UINT32_MAX - options->first)
         return tl_fail(TALLY_USAGE, "tally_dropout: %zu features, %zu steps and %zu columns from %u on are too many",
                        x->shape[0], x->shape[1], x->shape[2], (unsigned)options->first);
-    const tally_tensor *tensors[] = {x, out};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_dropout, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->dropout(options, x, out));
+    return TL_DISPATCH(dropout, (.x = x, .out = out), options, x, out);
 }
 
 tally_status tally_fill(const tally_tensor *tensor, float value) {
@@ -166,10 +144,7 @@ tally_status tally_fill(const tally_tensor *tensor, float value) {
     tally_status status = tl_check_tensors("tally_fill", expected, COUNT(expected));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {tensor};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_fill, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->fill(tensor, value));
+    return TL_DISPATCH(fill, (.tensor = tensor), tensor, value);
 }
 
 tally_status tally_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
@@ -184,10 +159,8 @@ tally_status tally_softmax_loss(const tally_tensor *logits, const tally_tensor *
     tally_status status = tl_check_tensors("tally_softmax_loss", expected, COUNT(expected));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {logits, labels, probabilities, loss};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_softmax_loss, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->softmax_loss(logits, labels, probabilities, loss));
+    return TL_DISPATCH(softmax_loss, (.logits = logits, .labels = labels, .probabilities = probabilities, .loss = loss),
+                       logits, labels, probabilities, loss);
 }
 
 tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
@@ -201,8 +174,6 @@ tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, cons
     tally_status status = tl_check_tensors("tally_softmax_loss_backward", expected, COUNT(expected));
     if (status)
         return status;
-    const tally_tensor *tensors[] = {probabilities, labels, dlogits};
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_softmax_loss_backward, tensors, COUNT(tensors));
-    return status ? status : tl_run_end(&run, run.table->softmax_loss_backward(probabilities, labels, dlogits));
+    return TL_DISPATCH(softmax_loss_backward, (.probabilities = probabilities, .labels = labels, .dlogits = dlogits),
+                       probabilities, labels, dlogits);
 }

@@ -18,6 +18,12 @@ static tally_status check_tensors(const tally_optimizer_options *options, const 
     return tl_check_tensors("tally_optimizer_step", expected, used);
 }
 
+/* NULL where the optimizer has no such state. */
+static const tally_tensor *state_of(const tally_optimizer_options *options, const tally_tensor *states, size_t number) {
+    return number < tally_optimizer_states(options) ? &states[number] : NULL;
+}
+static_assert(TALLY_MAX_OPTIMIZER_STATES == 2, "tally_optimizer_step dispatches every state");
+
 tally_status tally_optimizer_step(const tally_optimizer_options *options, uint64_t step, const tally_tensor *gradient,
                                   const tally_tensor *weights, const tally_tensor *states, const tally_tensor *faults) {
     tally_status status = tally_optimizer_check(options);
@@ -28,12 +34,8 @@ tally_status tally_optimizer_step(const tally_optimizer_options *options, uint64
     status = check_tensors(options, gradient, weights, states, faults);
     if (status)
         return status;
-    const tally_tensor *tensors[3 + TALLY_MAX_OPTIMIZER_STATES] = {gradient, weights, faults};
-    size_t used = 3;
-    for (size_t s = 0; s < tally_optimizer_states(options); s++)
-        tensors[used++] = &states[s];
-    tl_run run;
-    status = tl_run_begin(&run, TL_OP_optimizer_step, tensors, used);
-    return status ? status
-                  : tl_run_end(&run, run.table->optimizer_step(options, step, gradient, weights, states, faults));
+    return TL_DISPATCH(optimizer_step,
+                       (.gradient = gradient, .weights = weights, .faults = faults,
+                        .states = {state_of(options, states, 0), state_of(options, states, 1)}),
+                       options, step, gradient, weights, states, faults);
 }

@@ -7,11 +7,6 @@ static void close_device(tally_device *device) {
     free(device);
 }
 
-static bool supports(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count) {
-    (void)device, (void)op, (void)tensors, (void)count;
-    return true;
-}
-
 const tl_backend TL_ISA_NAME(backend) = {
     .name = "cpu",
     .step_major = true,
@@ -23,7 +18,6 @@ const tl_backend TL_ISA_NAME(backend) = {
     .write = tl_cpu_write,
     .load = tl_cpu_write,
     .read = tl_cpu_read,
-    .supports = supports,
     .layer_scratch = TL_ISA_NAME(layer_scratch),
     .plan_new = tl_no_plan, /* a worker takes slice after slice: single operations already keep its activations near */
     .peak = TL_ISA_NAME(peak),

@@ -38,34 +38,44 @@ static void close_device(tally_device *device) {
     free_device((tl_cl_device *)device);
 }
 
-/* How many elements a work-item sums in one loop; tensors are those of the public signature. */
-static size_t longest_sum(tl_op op, const tally_tensor *const *tensors) {
-    const tally_tensor *first = tensors[0];
-    size_t columns = first->shape[first->ndim - 1];
-    switch (op) {
-    case TL_OP_gemm: /* a product with B transposed; the other's chain goes on in the next launch, on both routes */
-        return tensors[1]->shape[0] == tensors[2]->shape[1] ? tensors[1]->shape[1] : 0;
+/* The elements of one slice's sum over the columns of [features, steps, columns]. */
+static size_t slice_elements(const tally_tensor *t) {
+    size_t columns = t->shape[2];
+    return t->shape[1] * (columns < TALLY_SLICE_COLUMNS ? columns : TALLY_SLICE_COLUMNS);
+}
+
+/* How many elements a work-item sums in one loop that cannot go on in another launch. */
+static size_t longest_sum(const tl_call *call) {
+    switch (call->op) {
+    case TL_OP_gemm: /* with B as it is, a chain goes on in the next launch, on both routes */
+        return call->transpose_b ? call->gemm.b->shape[1] : 0;
     case TL_OP_reduce:
-        return columns;
+        return call->reduce.x->shape[1];
     case TL_OP_accumulate:
+        return slice_elements(call->accumulate.left);
     case TL_OP_layer_backward:
-        return first->shape[1] * (columns < TALLY_SLICE_COLUMNS ? columns : TALLY_SLICE_COLUMNS);
+        return slice_elements(call->layer_backward.gates);
     case TL_OP_softmax_loss:
-        return first->shape[0];
+        return call->softmax_loss.logits->shape[0];
     default:
         return 0;
     }
 }
 
-static bool supports(tally_device *device, tl_op op, const tally_tensor *const *tensors, size_t count) {
+static bool supports(tally_device *device, const tl_call *call) {
     const tl_cl_device *cl = (tl_cl_device *)device;
-    if (!tl_cl_sum_supports(cl, longest_sum(op, tensors)))
+    if (!tl_cl_sum_supports(cl, longest_sum(call)))
         return false;
-    /* The composed sequence, which devices of short loops have, knows no starts; they are the last tensor. */
-    if ((op == TL_OP_layer_forward || op == TL_OP_layer_backward) && cl->longest_sum && tensors[count - 1])
-        return false;
-    return op != TL_OP_gemm || device->route != TALLY_ROUTE_CLBLAST ||
-           tl_cl_clblast_supports(tensors[0], tensors[1], tensors[2]);
+    switch (call->op) {
+    case TL_OP_layer_forward: /* the composed sequence, which devices of short loops have, knows no starts */
+        return !cl->longest_sum || !call->layer_forward.starts;
+    case TL_OP_layer_backward:
+        return !cl->longest_sum || !call->layer_backward.starts;
+    case TL_OP_gemm:
+        return device->route != TALLY_ROUTE_CLBLAST || tl_cl_clblast_supports(call->gemm.a, call->gemm.b, call->gemm.c);
+    default:
+        return true;
+    }
 }
 
 static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
