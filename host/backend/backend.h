@@ -119,8 +119,9 @@ tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note
 tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tally_device_options *options,
                             tally_device **device);
 
-/* The whole-sequence operations composed of a table's own gemm, bias, fill, gates and reduce: the readable form, for backends without
- * one of their own. Same order of arithmetic as tally/tensor.h states wherever the table's gemm has it. */
+/* The whole-sequence operations composed of a table's own slots for fill, bias, gemm, add, accumulate, cell_forward and cell_backward, which
+ * must be there: the readable form, for backends without one of their own. It knows no starts. Same order of arithmetic as
+ * tally/tensor.h states wherever the table's gemm and accumulate have it. */
 __typeof__(tally_layer_forward) tl_layer_forward_composed;
 __typeof__(tally_layer_backward) tl_layer_backward_composed;
 

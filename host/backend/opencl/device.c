@@ -38,8 +38,8 @@ static void close_device(tally_device *device) {
     free_device((tl_cl_device *)device);
 }
 
-/* The elements of one slice's sum over the columns of [features, steps, columns]. */
-static size_t slice_elements(const tally_tensor *t) {
+/* The elements of one micro-batch's sum in [features, steps, columns]. */
+static size_t micro_batch_elements(const tally_tensor *t) {
     size_t columns = t->shape[2];
     return t->shape[1] * (columns < TALLY_SLICE_COLUMNS ? columns : TALLY_SLICE_COLUMNS);
 }
@@ -52,9 +52,9 @@ static size_t longest_sum(const tl_call *call) {
     case TL_OP_reduce:
         return call->reduce.x->shape[1];
     case TL_OP_accumulate:
-        return slice_elements(call->accumulate.left);
+        return micro_batch_elements(call->accumulate.left);
     case TL_OP_layer_backward:
-        return slice_elements(call->layer_backward.gates);
+        return micro_batch_elements(call->layer_backward.gates);
     case TL_OP_softmax_loss:
         return call->softmax_loss.logits->shape[0];
     default:
