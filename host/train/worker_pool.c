@@ -1,5 +1,6 @@
 #include "train/worker_pool.h"
 
+#include "core/clock.h"
 #include "core/fail.h"
 
 #include <pthread.h>
@@ -12,6 +13,7 @@ typedef struct job {
     size_t count;
     tl_chunk_function *compute, *merge;
     void *context;
+    tl_worker_profile *profile; /* one for each worker, or NULL */
 } job;
 
 struct tl_worker_pool {
@@ -35,18 +37,25 @@ typedef struct thread_start {
     unsigned number;
 } thread_start;
 
-static tally_status run_chunk(const job *j, unsigned worker, size_t chunk) {
+static tally_status compute_chunk(const job *j, unsigned worker, size_t chunk) {
+    if (!j->profile)
+        return j->compute(j->context, worker, chunk);
+    double start = tl_thread_seconds();
     tally_status status = j->compute(j->context, worker, chunk);
-    return status || !j->merge ? status : j->merge(j->context, worker, chunk);
+    j->profile[worker].compute += tl_thread_seconds() - start;
+    return status;
 }
 
 /* Runs chunks until none is left. Called and returns with the lock held. */
 static void run_chunks(tl_worker_pool *p, unsigned worker) {
     const job j = p->job;
+    double start = j.profile ? tl_thread_seconds() : 0, before = j.profile ? j.profile[worker].compute : 0;
     while (p->next < j.count && !p->status) {
         size_t chunk = p->next++;
         pthread_mutex_unlock(&p->lock);
-        tally_status status = run_chunk(&j, worker, chunk);
+        tally_status status = compute_chunk(&j, worker, chunk);
+        if (!status && j.merge)
+            status = j.merge(j.context, worker, chunk);
         pthread_mutex_lock(&p->lock);
         if (status && (!p->status || chunk < p->failed)) {
             p->status = status;
@@ -54,6 +63,8 @@ static void run_chunks(tl_worker_pool *p, unsigned worker) {
             snprintf(p->text, sizeof p->text, "%s", tally_error_text());
         }
     }
+    if (j.profile)
+        j.profile[worker].merge += tl_thread_seconds() - start - (j.profile[worker].compute - before);
 }
 
 static void *worker_thread(void *argument) {
@@ -116,6 +127,10 @@ void tl_worker_pool_free(tl_worker_pool *p) {
     free(p);
 }
 
+void tl_worker_pool_profile(tl_worker_pool *p, tl_worker_profile *profile) {
+    p->job.profile = profile;
+}
+
 size_t tl_worker_pool_failed(const tl_worker_pool *p) {
     return p->failed;
 }
@@ -123,7 +138,7 @@ size_t tl_worker_pool_failed(const tl_worker_pool *p) {
 tally_status tl_worker_pool_run(tl_worker_pool *p, size_t count, tl_chunk_function *compute, tl_chunk_function *merge,
                                 void *context) {
     pthread_mutex_lock(&p->lock);
-    p->job = (job){count, compute, merge, context};
+    p->job = (job){count, compute, merge, context, p->job.profile};
     p->next = 0;
     p->status = TALLY_OK;
     p->busy = p->started;

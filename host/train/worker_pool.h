@@ -18,6 +18,14 @@ typedef tally_status tl_chunk_function(void *context, unsigned worker, size_t ch
  * no more chunks are, and the first failure in the order of chunks is returned with its text. */
 tally_status tl_worker_pool_run(tl_worker_pool *pool, size_t count, tl_chunk_function *compute,
                                 tl_chunk_function *merge, void *context);
+/* Where a worker's processor time goes, in seconds: into compute, and into all else (merge, handing out chunks). */
+typedef struct tl_worker_profile {
+    double compute, merge;
+} tl_worker_profile;
+
+/* From the next run on each worker adds its times to profile [workers], the caller's; NULL: none does. */
+void tl_worker_pool_profile(tl_worker_pool *pool, tl_worker_profile *profile);
+
 /* The chunk whose failure the last call returned: all before it are complete. */
 size_t tl_worker_pool_failed(const tl_worker_pool *pool);
 
