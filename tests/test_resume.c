@@ -65,7 +65,9 @@ typedef struct plan {
 } plan;
 
 /* Where the best epoch is kept, the rate is too large, so that the loss goes up and down and that epoch is not the last. */
-#define PLAN(X) .epochs = EPOCHS, .seed = 9, .optimizer = {.rate = X, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}
+#define ADAM(X) .rate = X, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8
+#define PLAN(X) .epochs = EPOCHS, .seed = 9, .optimizer = {ADAM(X)}
+#define SHORT .epochs = 2, .seed = 9, .batch = 120
 static const plan plans[] = {
     {"plain", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120}},
     {"shuffled", false, 3, TALLY_RNN, {PLAN(0.02), .batch = 120, .shuffle = true}},
@@ -80,6 +82,25 @@ static const plan plans[] = {
      TALLY_GRU,
      {PLAN(10.0), .batch = 100, .shuffle = true, .keep = TALLY_KEEP_BEST, .decay = TALLY_DECAY_COSINE, .clip = 30,
       .patience = 4, .dropout = 0.3}},
+    {"adamw", false, 1, TALLY_RNN, {SHORT, .optimizer = {TALLY_ADAMW, ADAM(0.02), .weight_decay = 0.1}}},
+    {"sgd", false, 1, TALLY_RNN, {SHORT, .optimizer = {TALLY_SGD, .rate = 1e-3, .weight_decay = 0.1}}},
+    {"momentum", false, 1, TALLY_RNN, {SHORT, .optimizer = {TALLY_SGD, .rate = 1e-3, .momentum = 0.9}}},
+    {"nesterov",
+     false,
+     1,
+     TALLY_RNN,
+     {SHORT, .optimizer = {TALLY_SGD, .rate = 1e-3, .momentum = 0.9, .nesterov = true}}},
+    {"rmsprop",
+     false,
+     1,
+     TALLY_RNN,
+     {SHORT, .optimizer = {TALLY_RMSPROP, .rate = 0.01, .epsilon = 1e-8, .alpha = 0.9}}},
+    {"rmsprop with momentum",
+     false,
+     1,
+     TALLY_RNN,
+     {SHORT, .optimizer = {TALLY_RMSPROP, .rate = 0.01, .epsilon = 1e-8, .momentum = 0.5, .alpha = 0.9}}},
+    {"adagrad", false, 1, TALLY_RNN, {SHORT, .optimizer = {TALLY_ADAGRAD, .rate = 0.01, .epsilon = 1e-10}}},
 };
 enum { PLANS = sizeof plans / sizeof *plans };
 
@@ -192,7 +213,7 @@ static void a_stopped_run_ends_as_one_that_was_not(void **state) {
         const plan *p = &plans[i];
         outcome want = straight(p, 0), there = straight(p, 1);
         assert_same(p, 0, &there, &want);
-        size_t stride = same || i + 1 == PLANS ? 1 : 4; /* what is the device's own is little */
+        size_t stride = same || p == &plans[7] ? 1 : 4; /* what is the device's own is little */
         for (size_t step = 1; step < want.result.steps; step += stride)
             for (int way = 0; way < ways; way++) {
                 int first = way == 2, second = way == 1;
@@ -818,6 +839,59 @@ static void damaged_files_are_refused(void **state) {
     end(&r);
 }
 
+static size_t tensor_named(const char *path, const char *name) {
+    tl_safetensors file;
+    check(tl_safetensors_read(path, &file));
+    size_t at = 0;
+    while (at < file.count && strcmp(file.tensors[at].name, name) != 0)
+        at++;
+    assert_true(at < file.count);
+    tl_safetensors_free(&file);
+    return at;
+}
+
+/* The tensors in a file are the states that its optimizer has with its settings, under its name; no squares are negative. */
+static void an_optimizers_states_are_its_own(void **state) {
+    scratch *s = *state;
+    static const struct {
+        const char *plan, *momentum, *negative, *error;
+    } cases[] = {
+        {"sgd", "0.5", NULL, "there is no tensor sgd.momentum.head.bias, which its state of training needs"},
+        {"momentum", "0", NULL, "there is a tensor sgd.momentum.head.bias, which its state of training does not have"},
+        {"rmsprop", "0.5", NULL, "there is no tensor rmsprop.momentum.head.bias, which"},
+        {"rmsprop with momentum", "0", NULL, "there is a tensor rmsprop.momentum.head.bias, which"},
+        {"rmsprop with momentum", NULL, "rmsprop.square.head.weight", "squares are never negative"},
+        {"rmsprop with momentum", NULL, "rmsprop.momentum.head.weight", NULL},
+        {"adagrad", NULL, "adagrad.sum.head.bias", "squares are never negative"},
+        {"adamw", NULL, "adamw.v.head.bias", "squares are never negative"},
+        {"adamw", NULL, "adamw.m.head.bias", NULL},
+    };
+    char whole[PATH_MAX];
+    snprintf(whole, sizeof whole, "%s", scratch_path(s, "whole.safetensors"));
+    const char *path = scratch_path(s, "changed.safetensors");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const plan *p = plans;
+        while (strcmp(p->name, cases[i].plan) != 0)
+            p++;
+        run r = begin(p, 1);
+        watch w = {.stop = 2};
+        assert_int_equal(go(&r, &w), TALLY_STOPPED);
+        check(tally_training_save(r.training, whole, false));
+        tally_training_free(r.training);
+        const changes c = {.without = SIZE_MAX,
+                           .key = cases[i].momentum ? "momentum" : NULL,
+                           .value = cases[i].momentum ? json_string(cases[i].momentum) : NULL,
+                           .tensor = cases[i].negative ? tensor_named(whole, cases[i].negative) : SIZE_MAX,
+                           .number = -1};
+        write_changed(whole, path, &c);
+        tally_status got = tally_training_resume(r.model, data_of(p), NULL, NULL, path, &r.training);
+        assert_int_equal(got, cases[i].error ? TALLY_MODEL : TALLY_OK);
+        if (cases[i].error)
+            assert_error(cases[i].error);
+        end(&r);
+    }
+}
+
 /* A file that is cut anywhere, or has one byte changed in its data, is never taken. */
 static void no_cut_or_changed_file_is_taken(void **state) {
     scratch *s = *state;
@@ -902,6 +976,7 @@ int main(void) {
         TEST(a_file_without_a_state_is_refused),
         TEST(a_file_of_version_1_is_a_model_only),
         TEST(damaged_files_are_refused),
+        TEST(an_optimizers_states_are_its_own),
         TEST(no_cut_or_changed_file_is_taken),
         TEST(options_that_cannot_be),
     };

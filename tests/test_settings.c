@@ -181,11 +181,55 @@ static void the_table_of_a_run_holds_together(void **state) {
     }
 }
 
+/* What PyTorch 2 has, each setting that an optimizer takes; all others are 0. */
+static void optimizers_begin_with_pytorchs_defaults(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        tally_optimizer_options defaults;
+        const char *takes;
+    } optimizers[] = {
+        {"adam", {TALLY_ADAM, .rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}, "beta1 beta2 epsilon"},
+        {"adamw",
+         {TALLY_ADAMW, .rate = 1e-3, .weight_decay = 1e-2, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+         "beta1 beta2 epsilon"},
+        {"sgd", {TALLY_SGD, .rate = 1e-3}, "momentum nesterov"},
+        {"rmsprop", {TALLY_RMSPROP, .rate = 1e-2, .epsilon = 1e-8, .alpha = 0.99}, "epsilon momentum alpha"},
+        {"adagrad", {TALLY_ADAGRAD, .rate = 1e-2, .epsilon = 1e-10}, "epsilon"},
+    };
+    static const char *const own[] = {"beta1", "beta2", "epsilon", "momentum", "nesterov", "alpha"};
+    assert_int_equal(sizeof optimizers / sizeof *optimizers, TALLY_OPTIMIZERS);
+    for (int kind = 0; kind < TALLY_OPTIMIZERS; kind++) {
+        const tally_optimizer_options got = tally_optimizer_defaults((tally_optimizer)kind);
+        const tally_optimizer_options *want = &optimizers[kind].defaults;
+        assert_string_equal(tally_optimizer_name((tally_optimizer)kind), optimizers[kind].name);
+        assert_true(got.kind == want->kind && got.rate == want->rate && got.weight_decay == want->weight_decay);
+        assert_true(got.beta1 == want->beta1 && got.beta2 == want->beta2 && got.epsilon == want->epsilon);
+        assert_true(got.momentum == 0 && !got.nesterov && got.alpha == want->alpha);
+        assert_int_equal(tally_optimizer_check(&got), TALLY_OK);
+        for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+            assert_int_equal(tally_optimizer_takes((tally_optimizer)kind, own[i]),
+                             strstr(optimizers[kind].takes, own[i]) != NULL);
+        assert_true(tally_optimizer_takes((tally_optimizer)kind, "learning_rate"));
+        assert_true(tally_optimizer_takes((tally_optimizer)kind, "weight_decay"));
+        assert_false(tally_optimizer_takes((tally_optimizer)kind, "clip"));
+    }
+    assert_null(tally_optimizer_name(TALLY_OPTIMIZERS));
+    assert_false(tally_optimizer_takes(TALLY_OPTIMIZERS, "learning_rate"));
+    assert_int_equal(tally_optimizer_states(&(tally_optimizer_options){.kind = TALLY_OPTIMIZERS}), 0);
+    assert_null(tally_optimizer_state_name(TALLY_OPTIMIZERS, 0));
+    assert_null(tally_optimizer_state_name(TALLY_SGD, 1));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type_has_a_text_form), cmocka_unit_test(what_is_out_of_range_changes_nothing),
-        cmocka_unit_test(ranges_are_described),       cmocka_unit_test(a_reset_gives_the_defaults),
-        cmocka_unit_test(a_locale_changes_nothing),   cmocka_unit_test(the_table_of_a_run_holds_together),
+        cmocka_unit_test(every_type_has_a_text_form),
+        cmocka_unit_test(what_is_out_of_range_changes_nothing),
+        cmocka_unit_test(ranges_are_described),
+        cmocka_unit_test(a_reset_gives_the_defaults),
+        cmocka_unit_test(a_locale_changes_nothing),
+        cmocka_unit_test(the_table_of_a_run_holds_together),
+        cmocka_unit_test(optimizers_begin_with_pytorchs_defaults),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }
