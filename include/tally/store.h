@@ -33,7 +33,7 @@ TALLY_API tally_status tally_model_load(tally_device *device, const char *path, 
 #define TALLY_TRAINING_NOTE "tally.training"
 
 /* Saves the kept weights as tally_model_save does, with the model's notes; and beside them, unless weights_only, the run's state:
- * Adam's moments as adam.m.NAME and adam.v.NAME, the present weights as train.NAME where they are not the kept ones, NAME being each
+ * the optimizer's states, as OPTIMIZER.STATE.NAME (adam.m.NAME), the present weights as train.NAME where they are not the kept ones, NAME being each
  * parameter's, and the rest, with options, in the note TALLY_TRAINING_NOTE. TALLY_NUMBERS, with a state, if there is a number in it
  * that is not finite; what the run has failed with, if it has. */
 TALLY_API tally_status tally_training_save(const tally_training *training, const char *path, bool weights_only);
