@@ -30,12 +30,13 @@ static float get_f32(const unsigned char *bytes) {
 }
 
 tl_extra_prefix tl_extra_prefix_of(size_t extra) {
-    tl_extra_prefix prefix = {"train."};
+    tl_extra_prefix prefix = {""};
     if (extra == TL_EXTRA_PRESENT)
-        return prefix;
+        return (tl_extra_prefix){"train."};
     tally_optimizer kind = (tally_optimizer)(extra / TALLY_MAX_OPTIMIZER_STATES);
     const char *state = tally_optimizer_state_name(kind, extra % TALLY_MAX_OPTIMIZER_STATES);
-    snprintf(prefix.text, sizeof prefix.text, state ? "%s.%s." : "", tally_optimizer_name(kind), state);
+    if (state)
+        snprintf(prefix.text, sizeof prefix.text, "%s.%s.", tally_optimizer_name(kind), state);
     return prefix;
 }
 
