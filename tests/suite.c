@@ -18,20 +18,6 @@ static bool switched_on(const char *name) {
     return value && *value && strcmp(value, "0") != 0;
 }
 
-/* The baseline of the C path, whatever TALLY_CPU says of the device under test. */
-static tally_status open_peer(tally_device **peer) {
-    const char *set = getenv("TALLY_CPU");
-    char *kept = set ? strdup(set) : NULL;
-    setenv("TALLY_CPU", "baseline", 1);
-    tally_status status = tally_device_open("cpu", NULL, peer);
-    if (kept)
-        setenv("TALLY_CPU", kept, 1);
-    else
-        unsetenv("TALLY_CPU");
-    free(kept);
-    return status;
-}
-
 int suite_begin(void) {
     const char *selector = getenv("TALLY_TEST_DEVICE"), *seed = getenv("TALLY_TEST_SEED");
     if (!selector || !*selector)
@@ -46,7 +32,7 @@ int suite_begin(void) {
                                     .route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
     tally_status status = tally_device_open(selector, &options, &the.device);
     if (!status)
-        status = open_peer(&the.peer);
+        status = tally_device_open("cpu", &(tally_device_options){.instruction_set = "baseline"}, &the.peer);
     if (status) {
         fprintf(stderr, "%s\n", tally_error_text());
         suite_end();

@@ -549,6 +549,11 @@ class Devices(WithModel):
         self.assertIn("No OpenCL device: " + r["opencl_note"], text)
         self.assertIn("compute units", self.passes(tally("devices", "--verbose")))
 
+    def test_an_unknown_instruction_set_is_an_error(self):
+        env = environment(TALLY_CPU="sse9")
+        for args in ("devices",), ("bench", "--device", "cpu"), (*SMALL, "--device", "opencl"):
+            self.fails(DEVICE, "TALLY_CPU=sse9: there are baseline, avx2 and avx512", args=args, env=env)
+
     def test_without_a_driver_opencl_is_an_error(self):
         note = self.passes_json("devices")["opencl_note"]
         for args in SMALL, ("eval", self.model), ("predict", self.model, "01010101"):

@@ -1,6 +1,6 @@
-/* backend.h: what a backend is: a table of functions over tensors on its devices.
+/* backend.h: what a backend does: a table of functions over tensors on its devices. registry.h says how it makes itself known.
  *
- * Mandatory: name, close, the functions of storage, write, load, read, plan_new and peak. A table with plans has plan_free, train and
+ * Mandatory: close, the functions of storage, write, load, read, plan_new and peak. A table with plans has plan_free, train and
  * predict as well.
  * Optional: supports, layer_scratch, and the slots of operations.h's operations, which have the signatures of the public functions of the
  * same names. A slot is called with arguments that have been checked, and trusts them; tally/tensor.h says what it computes.
@@ -48,7 +48,6 @@ typedef size_t tl_layer_scratch(tally_device *device, tally_cell cell, size_t in
                                 size_t columns);
 
 typedef struct tl_backend {
-    const char *name;
     bool step_major; /* activations are kept as [time][feature][column], else as [feature][time][column] */
 
     void (*close)(tally_device *device);
@@ -106,18 +105,8 @@ static_assert(TL_OP_COUNT <= 32, "fallback_ops has a bit for each operation");
 /* plan_new of a table that has no plans. */
 tally_status tl_no_plan(tally_device *device, const tl_network *network, size_t columns, bool training, tl_plan **plan);
 
-/* The reference C path. */
-tally_status tl_cpu_describe(tally_device_info *info, unsigned threads);
-/* instruction_set: baseline, avx2 or avx512; NULL for what TALLY_CPU says, or the best there is. */
-tally_status tl_cpu_open(unsigned threads, const char *instruction_set, tally_device **device);
-/* Its table, from which others start and to which the dispatch falls back. */
+/* The table of the reference, the C path, to which the dispatch falls back. */
 const tl_backend *tl_cpu_backend(void);
-
-/* OpenCL. infos: *count entries, which the caller frees with free(); none, and note says why, without a driver or
- * when built without OpenCL. */
-tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size);
-tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tally_device_options *options,
-                            tally_device **device);
 
 /* The whole-sequence operations composed of a table's own slots for fill, bias, gemm, add, accumulate, cell_forward and cell_backward, which
  * must be there: the readable form, for backends without one of their own. It knows no starts. Same order of arithmetic as

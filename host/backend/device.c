@@ -1,4 +1,5 @@
 #include "backend/backend.h"
+#include "backend/registry.h"
 #include "core/fail.h"
 
 #include <stdio.h>
@@ -13,29 +14,34 @@ tally_status tl_no_plan(tally_device *device, const tl_network *network, size_t 
     return TALLY_OK;
 }
 
+/* Adds a backend's devices to the list. */
+static tally_status list_backend(const tl_registration *backend, tally_device_list *list) {
+    tally_device_info *infos = NULL, *grown;
+    size_t count = 0;
+    tally_status status = backend->list(&infos, &count, list->opencl_note, sizeof list->opencl_note);
+    if (status || count == 0)
+        return status;
+    grown = realloc(list->devices, (list->count + count) * sizeof *grown);
+    if (grown) {
+        memcpy(grown + list->count, infos, count * sizeof *infos);
+        list->devices = grown;
+        list->count += count;
+    }
+    free(infos);
+    return grown ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for the list of devices");
+}
+
 tally_status tally_device_list_new(tally_device_list *list) {
     if (!list)
         return tl_fail(TALLY_USAGE, "tally_device_list_new: no list given");
     memset(list, 0, sizeof *list);
-    tally_device_info *opencl = NULL;
-    size_t count = 0;
-    tally_device_info cpu;
-    tally_status status = tl_cpu_describe(&cpu, 0);
-    if (!status)
-        status = tl_opencl_list(&opencl, &count, list->opencl_note, sizeof list->opencl_note);
+    snprintf(list->opencl_note, sizeof list->opencl_note, "%s", tl_registry_note);
+    tally_status status = TALLY_OK;
+    for (size_t b = 0; tl_registry[b] && !status; b++)
+        status = list_backend(tl_registry[b], list);
     if (status)
-        return status;
-    list->devices = calloc(count + 1, sizeof *list->devices);
-    if (!list->devices) {
-        free(opencl);
-        return tl_fail(TALLY_MEMORY, "no memory left for the list of devices");
-    }
-    list->devices[0] = cpu;
-    if (count)
-        memcpy(list->devices + 1, opencl, count * sizeof *opencl);
-    list->count = count + 1;
-    free(opencl);
-    return TALLY_OK;
+        tally_device_list_free(list);
+    return status;
 }
 
 void tally_device_list_free(tally_device_list *list) {
@@ -45,34 +51,53 @@ void tally_device_list_free(tally_device_list *list) {
     memset(list, 0, sizeof *list);
 }
 
-static const tally_device_info *first_of_type(const tally_device_list *list, tally_device_type type) {
-    for (size_t i = 1; i < list->count; i++)
-        if (list->devices[i].type == type)
+static const tl_registration *backend_named(const char *name) {
+    for (size_t b = 0; tl_registry[b]; b++)
+        if (strcasecmp(name, tl_registry[b]->name) == 0)
+            return tl_registry[b];
+    return NULL;
+}
+
+/* backend NULL: of any. */
+static const tally_device_info *first_gpu(const tally_device_list *list, const tl_registration *backend) {
+    for (size_t i = 0; i < list->count; i++)
+        if (list->devices[i].type == TALLY_DEVICE_GPU &&
+            (!backend || strcmp(list->devices[i].backend, backend->name) == 0))
             return &list->devices[i];
     return NULL;
 }
 
-static bool names(const tally_device_info *info, const char *part) {
-    return strcasestr(info->name, part) || strcasestr(info->platform, part);
+static const tally_device_info *first_device(const tally_device_list *list, const tl_registration *backend) {
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->devices[i].backend, backend->name) == 0)
+            return &list->devices[i];
+    return NULL;
+}
+
+/* Parts of names are those of accelerated devices. */
+static bool has_in_name(const tally_device_info *info, const char *part) {
+    return strcmp(info->backend, tl_registry[0]->name) != 0 &&
+           (strcasestr(info->name, part) || strcasestr(info->platform, part));
 }
 
 /* The first of those that are meant; NULL where there is none. */
 static const tally_device_info *choose(const tally_device_list *list, const char *selector) {
-    const tally_device_info *gpu = first_of_type(list, TALLY_DEVICE_GPU);
-    if (strcasecmp(selector, "auto") == 0)
-        return gpu ? gpu : &list->devices[0];
-    if (strcasecmp(selector, "opencl") == 0)
-        return gpu ? gpu : list->count > 1 ? &list->devices[1] : NULL;
+    const tl_registration *backend = backend_named(selector);
+    bool any = strcasecmp(selector, "auto") == 0;
+    if (any || backend) {
+        const tally_device_info *gpu = first_gpu(list, backend);
+        return gpu ? gpu : first_device(list, any ? tl_registry[0] : backend);
+    }
     for (size_t i = 0; i < list->count; i++)
         if (strcasecmp(selector, list->devices[i].selector) == 0)
             return &list->devices[i];
-    for (size_t i = 1; i < list->count && *selector; i++)
-        if (names(&list->devices[i], selector))
+    for (size_t i = 0; i < list->count && *selector; i++)
+        if (has_in_name(&list->devices[i], selector))
             return &list->devices[i];
     return NULL;
 }
 
-static tally_status not_there(const tally_device_list *list, const char *selector) {
+static tally_status no_such_device(const tally_device_list *list, const char *selector) {
     char text[3072];
     size_t used = (size_t)snprintf(text, sizeof text, "no device \"%s\"; there are: ", selector);
     for (size_t i = 0; i < list->count && used < sizeof text; i++) {
@@ -84,12 +109,6 @@ static tally_status not_there(const tally_device_list *list, const char *selecto
     return tl_fail(TALLY_DEVICE, "%s%s%s", text, *note ? "; OpenCL: " : "", note);
 }
 
-static tally_status open_cpu(const tally_device_options *options, tally_device **device) {
-    if (options->route == TALLY_ROUTE_CLBLAST)
-        return tl_fail(TALLY_USAGE, "the cpu device has the exact route only: CLBlast is for OpenCL devices");
-    return tl_cpu_open(options->threads, NULL, device);
-}
-
 tally_status tally_device_open(const char *selector, const tally_device_options *options, tally_device **device) {
     if (!selector || !device)
         return tl_fail(TALLY_USAGE, "tally_device_open: no selector or no device given");
@@ -97,22 +116,14 @@ tally_status tally_device_open(const char *selector, const tally_device_options 
     static const tally_device_options defaults = {.route = TALLY_ROUTE_AUTO};
     if (!options)
         options = &defaults;
-    if (strcasecmp(selector, "cpu") == 0) /* needs no driver asked */
-        return open_cpu(options, device);
+    if (strcasecmp(selector, tl_registry[0]->name) == 0) /* needs no driver asked */
+        return tl_registry[0]->open(tl_registry[0]->name, options, device);
     tally_device_list list;
     tally_status status = tally_device_list_new(&list);
     if (status)
         return status;
     const tally_device_info *info = choose(&list, selector);
-    unsigned platform, number;
-    if (!info)
-        status = not_there(&list, selector);
-    else if (info == &list.devices[0])
-        status = open_cpu(options, device);
-    else if (sscanf(info->selector, "%u:%u", &platform, &number) == 2)
-        status = tl_opencl_open(platform, number, options, device);
-    else
-        status = tl_fail(TALLY_DEVICE, "device %s has no number", info->name);
+    status = info ? backend_named(info->backend)->open(info->selector, options, device) : no_such_device(&list, selector);
     tally_device_list_free(&list);
     return status;
 }

@@ -1,4 +1,3 @@
-#include "backend/backend.h"
 #include "core/clock.h"
 #include "core/fail.h"
 #include "parity/checks.h"
@@ -212,8 +211,9 @@ tally_status tally_parity_run(tally_device *device, const tally_parity_options *
     tally_status status = find(&p, &first, &end);
     /* The C path itself is held against its plainest form, which has no vectors wider than 4 and its own fma. */
     bool cpu = strcmp(tally_device_get_info(device)->backend, "cpu") == 0;
+    const tally_device_options peer = {.threads = cpu ? 1 : 0, .instruction_set = cpu ? "baseline" : NULL};
     if (!status)
-        status = tl_cpu_open(cpu ? 1 : 0, cpu ? "baseline" : NULL, &p.peer);
+        status = tally_device_open("cpu", &peer, &p.peer);
     if (!status)
         status = find_speed(&p);
     p.alone = !status && strcmp(tally_device_get_info(device)->platform, tally_device_get_info(p.peer)->platform) == 0;

@@ -8,7 +8,6 @@ static void close_device(tally_device *device) {
 }
 
 const tl_backend TL_ISA_NAME(backend) = {
-    .name = "cpu",
     .step_major = true,
     .close = close_device,
     .storage_new = tl_cpu_storage_new,

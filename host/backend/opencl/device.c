@@ -89,7 +89,7 @@ static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs
 /* What both routes share. */
 #define SLOT(name, ...) , .name = tl_cl_##name
 #define COMMON_SLOTS                                                                                                   \
-    .name = "opencl", .close = close_device, .storage_new = tl_cl_storage_new, .storage_free = tl_cl_storage_free,     \
+    .close = close_device, .storage_new = tl_cl_storage_new, .storage_free = tl_cl_storage_free,                       \
     .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .load = tl_cl_load,  \
     .read = tl_cl_read, .supports = supports, .layer_scratch = layer_scratch, .peak = tl_cl_peak TL_OPERATIONS(SLOT)
 
@@ -151,8 +151,7 @@ static tally_status start(tl_cl_device *device, cl_platform_id platform) {
     return status ? status : tl_cl_program_new(device);
 }
 
-tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tally_device_options *options,
-                            tally_device **device) {
+static tally_status open_device(const char *selector, const tally_device_options *options, tally_device **device) {
     tl_cl_device *made = calloc(1, sizeof *made);
     if (!made)
         return tl_fail(TALLY_MEMORY, "no memory left for a device");
@@ -161,7 +160,7 @@ tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tal
     made->base.workers = 1;
     made->base.slice_columns = SLICE_COLUMNS;
     cl_platform_id platform_id;
-    tally_status status = tl_cl_find(platform, device_number, &platform_id, &made->id, &made->base.info);
+    tally_status status = tl_cl_find(selector, &platform_id, &made->id, &made->base.info);
     if (!status)
         status = choose_width(made);
     if (!status)
@@ -177,3 +176,5 @@ tally_status tl_opencl_open(unsigned platform, unsigned device_number, const tal
     *device = &made->base;
     return TALLY_OK;
 }
+
+const tl_registration tl_opencl_registration = {.name = "opencl", .list = tl_cl_list, .open = open_device};

@@ -24,7 +24,7 @@ static void describe(unsigned platform, unsigned number, cl_platform_id platform
                      tally_device_info *info) {
     memset(info, 0, sizeof *info);
     snprintf(info->selector, sizeof info->selector, "%u:%u", platform, number);
-    snprintf(info->backend, sizeof info->backend, "opencl");
+    snprintf(info->backend, sizeof info->backend, "%s", tl_opencl_registration.name);
     device_text(id, CL_DEVICE_NAME, info->name, sizeof info->name);
     if (!info->name[0])
         snprintf(info->name, sizeof info->name, "unnamed device %s", info->selector);
@@ -66,10 +66,9 @@ static cl_int platforms(cl_platform_id ids[TL_MAX_PLATFORMS], cl_uint *count) {
     return error;
 }
 
-tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size) {
+tally_status tl_cl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size) {
     *infos = NULL;
     *count = 0;
-    note[0] = '\0';
     cl_platform_id platform_ids[TL_MAX_PLATFORMS];
     cl_uint platform_count;
     cl_int error = platforms(platform_ids, &platform_count);
@@ -103,14 +102,15 @@ tally_status tl_opencl_list(tally_device_info **infos, size_t *count, char *note
     return TALLY_OK;
 }
 
-tally_status tl_cl_find(unsigned platform, unsigned number, cl_platform_id *platform_id, cl_device_id *id,
-                        tally_device_info *info) {
+tally_status tl_cl_find(const char *selector, cl_platform_id *platform_id, cl_device_id *id, tally_device_info *info) {
+    unsigned platform, number;
     cl_platform_id platform_ids[TL_MAX_PLATFORMS];
     cl_device_id ids[TL_MAX_DEVICES];
     cl_uint platform_count;
     cl_int error = platforms(platform_ids, &platform_count);
-    if (error != CL_SUCCESS || platform >= platform_count || number >= platform_devices(platform_ids[platform], ids))
-        return tl_fail(TALLY_DEVICE, "there is no OpenCL device %u:%u", platform, number);
+    if (error != CL_SUCCESS || sscanf(selector, "%u:%u", &platform, &number) != 2 || platform >= platform_count ||
+        number >= platform_devices(platform_ids[platform], ids))
+        return tl_fail(TALLY_DEVICE, "there is no OpenCL device %s", selector);
     *platform_id = platform_ids[platform];
     *id = ids[number];
     describe(platform, number, *platform_id, *id, info);

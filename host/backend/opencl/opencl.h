@@ -6,6 +6,7 @@
 #include <CL/cl.h>
 
 #include "backend/backend.h"
+#include "backend/registry.h"
 #include "core/cache.h"
 
 enum { TL_MAX_PLATFORMS = 32, TL_MAX_DEVICES = 64 };
@@ -93,9 +94,13 @@ void tl_cl_choose_route(tl_cl_device *device);
 /* device.c: tells whoever opened the device what is about to take long. */
 void tl_cl_notice(const tl_cl_device *device, const char *text);
 
-/* devices.c: the device of a platform by their numbers in the loader's order, and what is known about it. */
-tally_status tl_cl_find(unsigned platform, unsigned number, cl_platform_id *platform_id, cl_device_id *id,
-                        tally_device_info *info);
+/* device.c */
+extern const tl_registration tl_opencl_registration;
+
+/* devices.c: every device, as tl_registration has it; and one by its selector "P:D", the numbers of platform and device in the loader's
+ * order, with what is known about it. */
+tally_status tl_cl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size);
+tally_status tl_cl_find(const char *selector, cl_platform_id *platform_id, cl_device_id *id, tally_device_info *info);
 
 /* program.c: builds cl/ and makes the kernels. */
 const char *tl_cl_kernel_name(tl_cl_kernel kernel);
