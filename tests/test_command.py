@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import re
 import resource
 import select
 import signal
@@ -70,6 +71,21 @@ class Help(Case):
         for text in texts:
             self.assertIn("Exit codes:", text)
             self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_train_help_names_every_option_of_the_task_once(self):
+        everywhere = {"cell", "layers", "hidden", "epochs", "batch", "lr", "beta1", "beta2", "epsilon", "dropout", "seed",
+                      "shuffle", "keep", "patience", "lr-decay", "clip", "valid", "device", "route", "threads", "out",
+                      "save-every", "resume", "weights-only", "log", "compare", "curves", "json", "verbose", "quiet",
+                      "help"}
+        files = {"normalize", "no-shuffle"}
+        for task, own in (("count", {"preset", "length", "train-size", "draw"}), ("mnist", files | {"data"}),
+                          ("npy", files | {"x", "y", "lengths", "test-x", "test-y", "test-lengths", "hold-out"})):
+            named = re.findall(r"^  --([a-z0-9-]+)", self.passes(tally("train", task, "--help")), re.MULTILINE)
+            self.assertEqual(sorted(named), sorted(everywhere | own))
+            for option in set(named) - {"help"}:  # and each is known
+                outcome = tally("train", task, f"--{option}=", "--no-such-option")
+                self.assertNotEqual(outcome.code, 0)
+                self.assertNotIn(f"unknown option --{option}", outcome.err)
 
     def test_train_help_names_every_option_with_its_default(self):
         text = " ".join(self.passes(tally("train", "--help")).split())
@@ -376,10 +392,25 @@ class Eval(WithModel):
                                  ("seed", "-1", "not a whole number"), ("task", "digits", "not count"),
                                  ("draw", "odd", "not random or even or runs"), ("train_size", "257", "256 strings"),
                                  ("train_seconds", "nan", "not a number"), ("beta1", "1", "to below 1"),
-                                 ("shuffle", "yes", "not true or false"), ("weights_sha256", "0" * 64, "SHA-256")):
+                                 ("shuffle", "yes", "not true or false"), ("keep", "first", "not last or best"),
+                                 ("lr_decay", "Cosine", "not none or cosine or step"),
+                                 ("route", "1", "not auto or exact or clblast"), ("weights_sha256", "0" * 64, "SHA-256")):
             with self.subTest(key=key, value=value):
                 name = self.changed(lambda header, data: header["__metadata__"].update({key: value}))
                 self.fails(MODEL, name, f"its note {key}", text, args=("eval", name, "--device", "cpu"))
+
+    def test_names_are_noted_and_told_as_they_are_given(self):
+        name = path("names.safetensors")
+        for option, key, names in (("cell", "cell", ("lstm", "gru", "rnn")), ("draw", "draw", ("random", "even", "runs")),
+                                   ("keep", "keep", ("last", "best")),
+                                   ("lr-decay", "lr_decay", ("none", "cosine", "step"))):
+            for given in names:
+                told = self.passes_json(*SMALL, "--epochs", "1", f"--{option}", given, "--out", name)
+                notes = read_model(name)[0]["__metadata__"]
+                self.assertEqual((told[key], notes["tally.cell" if key == "cell" else key]), (given, given))
+                self.assertEqual(json.loads(notes["tally.training"]).get(key, given), given)
+                self.assertEqual(self.passes_json("info", name)[key], given)
+                self.assertEqual(self.passes_json("train", "--resume", name, "--device", "cpu", "--epochs", "2")[key], given)
 
     def test_what_is_not_noted_is_not_told(self):
         name = self.changed(lambda header, data: header["__metadata__"].pop("length"))

@@ -440,6 +440,21 @@ class Npy(Files):
                             "--hold-out makes a test of --x")):
             self.fails(USAGE, text, "Try: tally train npy --help", args=("train", "npy", *args))
 
+    def test_another_share_held_out_is_another_run(self):
+        name, tested = path("held_out.safetensors"), path("tested.safetensors")
+        files = ("--x", self.x, "--y", self.y)
+        test = ("--test-x", self.test_x, "--test-y", self.test_y)
+        self.assertEqual(self.passes_json(*self.own, "--out", name)["hold_out"], 0.1)
+        self.fails(USAGE, f"option --hold-out: 0.2, but the run in {name} was begun with 0.1",
+                   args=("train", "--resume", name, *files, "--hold-out", "0.2"))
+        self.fails(USAGE, "--hold-out makes a test of --x", args=("train", "--resume", name, *files, *test))
+        self.passes_json("train", "--resume", name, *files, "--hold-out", "0.1", "--device", "cpu")
+        self.assertIsNone(self.passes_json(*self.own, *test, "--out", tested)["hold_out"])
+        self.fails(USAGE, f"option --hold-out: 0.1, but the run in {tested} was begun with none",
+                   args=("train", "--resume", tested, *files, "--hold-out", "0.1"))
+        self.fails(DATA, f"{tested}: its run was begun on other data: their train_size is 64 there, 58 here",
+                   args=("train", "--resume", tested, *files))
+
     def test_sequences_of_unequal_length(self):
         """The class is a sequence's last value. What lies behind it is not read, and not checked."""
         rng = random.Random(2)

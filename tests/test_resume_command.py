@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import struct
@@ -250,12 +251,17 @@ class Refused(Case):
         self.fails(code, *texts, args=("train", "--resume", self.file, *args))
 
     def test_options_that_would_change_the_result(self):
-        for option, value, was in (("batch", "32", "64"), ("hidden", "9", "8"), ("layers", "2", "1"),
-                                   ("cell", "gru", "lstm"), ("dropout", "0.1", "0"), ("length", "9", "8"),
-                                   ("train-size", "100", "200"), ("lr", "0.1", "0.01"), ("beta1", "0.5", "0.9"),
-                                   ("beta2", "0.5", "0.999"), ("epsilon", "1e-3", "1e-08"), ("seed", "1", "3"),
-                                   ("draw", "even", "random"), ("keep", "best", "last"), ("valid", "0.1", "0"),
-                                   ("lr-decay", "cosine", "none"), ("clip", "1", "0")):
+        changes = (("batch", "32", "64"), ("hidden", "9", "8"), ("layers", "2", "1"), ("cell", "gru", "lstm"),
+                   ("dropout", "0.1", "0"), ("length", "9", "8"), ("length", "5..8", "8"), ("train-size", "100", "200"),
+                   ("lr", "0.1", "0.01"), ("beta1", "0.5", "0.9"), ("beta2", "0.5", "0.999"),
+                   ("epsilon", "1e-3", "1e-08"), ("seed", "1", "3"), ("draw", "even", "random"), ("keep", "best", "last"),
+                   ("valid", "0.1", "0"), ("lr-decay", "cosine", "none"), ("clip", "1", "0"))
+        may_change = {"epochs", "patience", "device", "threads", "out", "save-every", "resume", "weights-only", "log", "json",
+                      "verbose", "quiet", "help"}
+        elsewhere = {"shuffle", "preset", "route", "compare", "curves"}
+        named = re.findall(r"^  --([a-z0-9-]+)", self.passes(tally("train", "--help")), re.MULTILINE)
+        self.assertEqual(set(named) - may_change - elsewhere, {option for option, _, _ in changes})
+        for option, value, was in changes:
             value_shown = {"1e-3": "0.001"}.get(value, value)
             self.refused(USAGE, f"tally train: option --{option}: {value_shown}, but the run in {self.file} was begun "
                                 f"with {was}\n", "Try: tally train --help", args=(f"--{option}", value))
@@ -333,6 +339,8 @@ class Refused(Case):
         self.fails(USAGE, "where are the images?", args=("train", "--resume", name))
         self.fails(USAGE, f"option --no-shuffle: the run in {name} was begun without it",
                    args=("train", "--resume", name, "--data", MNIST, "--no-shuffle"))
+        self.fails(USAGE, f"option --normalize: none, but the run in {name} was begun with standard",
+                   args=("train", "--resume", name, "--data", MNIST, "--normalize", "none"))
         in_order = path("in-order.safetensors")
         self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "1", "--device", "cpu", "--no-shuffle",
                          "--out", in_order)

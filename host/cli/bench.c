@@ -220,38 +220,39 @@ int command_bench(int argc, char **argv) {
     describe(described, sizeof described);
     const command_help help = {
         .command = COMMAND, .usage = "tally bench [OPTION...]", .about = described, .examples = examples};
-    const option options[] = {
-        {.name = "workload",
-         .argument = "NAME",
-         .value = value_text(&a.workload),
+    static const tally_setting options[] = {
+        {.option = "workload",
+         .metavar = "NAME",
          .help = "what to measure: all, count, rows, deep, pixels or score",
-         .fallback = "all"},
-        {.name = "device",
-         .argument = "D",
-         .value = value_text(&a.device.selector),
+         TALLY_TEXT_AT(arguments, workload)},
+        {.option = "device",
+         .metavar = "D",
          .help = "where: all, " COMMAND_SELECTORS,
-         .fallback = "auto"},
-        OPTION_ROUTE(a.device.route),
-        OPTION_THREADS(a.device.threads),
-        {.name = "repeat",
-         .argument = "N",
-         .value = value_whole(&a.repeat, 1, BENCH_MAX_REPEAT),
-         .help = "runs, of which the median is taken"},
-        {.name = "format", .argument = "F", .value = value_choice(&a.format, bench_formats), .help = "how to print it"},
-        {.name = "compare",
-         .argument = "FILE",
-         .value = value_text(&a.compare),
+         TALLY_TEXT_AT(arguments, device.selector)},
+        OPTION_ROUTE(arguments, device.route),
+        OPTION_THREADS(arguments, device.threads),
+        {.option = "repeat",
+         .metavar = "N",
+         .help = "runs, of which the median is taken",
+         TALLY_WHOLE_AT(arguments, repeat, 1, BENCH_MAX_REPEAT)},
+        {.option = "format",
+         .metavar = "F",
+         .help = "how to print it",
+         TALLY_CHOICE_AT(arguments, format, bench_formats)},
+        {.option = "compare",
+         .metavar = "FILE",
          .help = "show old / new beside an earlier run's JSON, and whether the weights are the same",
-         .fallback = ""},
-        {.name = "sweep",
-         .value = value_flag(&a.sweep),
+         .fallback = "",
+         TALLY_TEXT_AT(arguments, compare)},
+        {.option = "sweep",
          .help = "instead of the workloads, the shape of count with batch 125 to 4000, length 10 to 80 and hidden 12 "
-                 "to 192, one size at a time doubled: whether time is in proportion to the work, and memory bounded"},
-        OPTION_VERBOSE(a.device.verbose),
-        {.name = NULL},
+                 "to 192, one size at a time doubled: whether time is in proportion to the work, and memory bounded",
+         TALLY_FLAG_AT(arguments, sweep)},
+        OPTION_VERBOSE(arguments, device.verbose),
+        {.option = NULL},
     };
     int operands;
-    int parsed = options_parse(options, &help, argc, argv, &operands);
+    int parsed = options_parse(options, &a, &help, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 0)

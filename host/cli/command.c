@@ -65,9 +65,8 @@ void command_notice(void *context, const char *text) {
 }
 
 int command_open_device(const command_device *wanted, tally_device **device) {
-    tally_device_options options = {.threads = (unsigned)wanted->threads,
-                                    .route = (tally_route)wanted->route,
-                                    .notice = wanted->quiet ? NULL : command_notice};
+    tally_device_options options = {
+        .threads = (unsigned)wanted->threads, .route = wanted->route, .notice = wanted->quiet ? NULL : command_notice};
     tally_status status = tally_device_open(wanted->selector, &options, device);
     if (status != TALLY_OK)
         return command_fail_library(status);

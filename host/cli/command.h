@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <tally/tally.h>
 
-#include "recipe.h"
+enum { COMMAND_MAX_THREADS = 1024 };
 
 /* Each takes the arguments behind its name and returns the exit code, a tally_status. */
 int command_train(int argc, char **argv);
@@ -38,7 +38,7 @@ double command_seconds(void);
 /* How the device that does the work is chosen. */
 typedef struct command_device {
     const char *selector;
-    int route;        /* a tally_route */
+    tally_route route;
     uint64_t threads; /* 0 for all */
     bool verbose;     /* say what was opened */
     bool quiet;       /* do not say what takes long */
@@ -65,29 +65,36 @@ void command_describe_fallbacks(const tally_device *device);
     "auto (a GPU if there is one, else cpu), cpu, opencl (the first GPU, else the first device), P:D (platform and "   \
     "device number, see 'tally devices'), or a part of a device's name"
 
-/* Options that several commands have. */
-#define OPTION_DEVICE(target)                                                                                          \
+/* Options that several commands have: what they set is a member of a struct. */
+#define OPTION_DEVICE(type, member)                                                                                    \
     {                                                                                                                  \
-        .name = "device", .argument = "D", .value = value_text(&(target)),                                             \
-        .help = "where to compute: " COMMAND_SELECTORS, .fallback = "auto"                                             \
+        .option = "device", .metavar = "D", .help = "where to compute: " COMMAND_SELECTORS, .initial = "auto",         \
+        .may_change = true, TALLY_TEXT_AT(type, member)                                                                \
     }
-#define OPTION_ROUTE(target)                                                                                           \
+#define OPTION_ROUTE(type, member)                                                                                     \
     {                                                                                                                  \
-        .name = "route", .argument = "R", .value = value_choice(&(target), command_routes),                            \
+        .option = "route", .metavar = "R",                                                                             \
         .help = "who does matrix products: exact is tally's own kernels, the same bits on every device; clblast sums " \
-                "in its own order, for OpenCL only; auto is exact, on a GPU the faster one by measuring"               \
+                "in its own order, for OpenCL only; auto is exact, on a GPU the faster one by measuring",              \
+        .initial = "auto", TALLY_CHOICE_AT(type, member, command_routes)                                               \
     }
-#define OPTION_THREADS(target)                                                                                         \
+#define OPTION_THREADS(type, member)                                                                                   \
     {                                                                                                                  \
-        .name = "threads", .argument = "N", .value = value_whole(&(target), 1, RECIPE_MAX_THREADS),                    \
+        .option = "threads", .metavar = "N",                                                                           \
         .help = "threads of the cpu device; they change the time it takes and no bit of the result",                   \
-        .fallback = "all processors"                                                                                   \
+        .fallback = "all processors", .may_change = true, TALLY_WHOLE_AT(type, member, 1, COMMAND_MAX_THREADS)         \
     }
-#define OPTION_JSON(target)                                                                                            \
-    { .name = "json", .value = value_flag(&(target)), .help = "print one JSON object on stdout and nothing else" }
-#define OPTION_VERBOSE(target)                                                                                         \
-    { .name = "verbose", .value = value_flag(&(target)), .help = "say on stderr what was opened and what fell back" }
-#define OPTION_QUIET(target)                                                                                           \
-    { .name = "quiet", .value = value_flag(&(target)), .help = "no progress on stderr" }
+#define OPTION_JSON(type, member)                                                                                      \
+    {                                                                                                                  \
+        .option = "json", .help = "print one JSON object on stdout and nothing else", .may_change = true,              \
+        TALLY_FLAG_AT(type, member)                                                                                    \
+    }
+#define OPTION_VERBOSE(type, member)                                                                                   \
+    {                                                                                                                  \
+        .option = "verbose", .help = "say on stderr what was opened and what fell back", .may_change = true,           \
+        TALLY_FLAG_AT(type, member)                                                                                    \
+    }
+#define OPTION_QUIET(type, member)                                                                                     \
+    { .option = "quiet", .help = "no progress on stderr", .may_change = true, TALLY_FLAG_AT(type, member) }
 
 #endif

@@ -7,27 +7,8 @@
 
 #include "command.h"
 #include "format.h"
-#include "shape.h"
 
-size_t compare_options(compare *c, option *options) {
-    const option all[] = {
-        {.name = "compare",
-         .argument = "CELLS",
-         .value = value_text(&c->list),
-         .help = "train each of these, as in lstm,gru,rnn, from the same seed with the same options, and print a table",
-         .fallback = ""},
-        {.name = "curves",
-         .argument = "FILE",
-         .value = value_text(&c->curves),
-         .help = "with --compare: write each epoch of each cell here, as CSV",
-         .fallback = ""},
-    };
-    _Static_assert(sizeof all == COMPARE_OPTIONS * sizeof *all, "as many as there are said to be");
-    memcpy(options, all, sizeof all);
-    return COMPARE_OPTIONS;
-}
-
-int compare_check(const option *options, int argc, char **argv, const char *command) {
+int compare_check(const tally_setting *options, int argc, char **argv, const char *command) {
     static const struct {
         const char *name, *why;
     } alone[] = {
@@ -46,7 +27,7 @@ int compare_check(const option *options, int argc, char **argv, const char *comm
 }
 
 static int take_cell(compare *c, const char *name, size_t length, const char *command) {
-    for (int cell = 0; cell < COMPARE_MAX_CELLS; cell++) {
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
         const char *known = tally_cell_name((tally_cell)cell);
         if (strlen(known) != length || memcmp(known, name, length) != 0)
             continue;
@@ -56,7 +37,9 @@ static int take_cell(compare *c, const char *name, size_t length, const char *co
         c->cells[c->count++] = (tally_cell)cell;
         return TALLY_OK;
     }
-    return command_misused(command, "option --compare: '%.*s' is not lstm or gru or rnn", (int)length, name);
+    char known[TALLY_SETTING_TEXT_SIZE];
+    tally_setting_describe_range(settings_find("cell"), known);
+    return command_misused(command, "option --compare: '%.*s' is not %s", (int)length, name, known);
 }
 
 int compare_parse(compare *c, const char *command) {
@@ -95,16 +78,13 @@ int compare_open(compare *c, bool valid, bool json) {
 }
 
 /* As short as it can be and read back exactly; nothing for what is not finite. */
-static const char *real(double number, char text[VALUE_TEXT_SIZE]) {
-    const value v = value_real(&number, 0, 0);
-    text[0] = '\0';
-    if (isfinite(number))
-        value_format(&v, text);
-    return text;
+static const char *real(double number, char text[TALLY_SETTING_TEXT_SIZE]) {
+    static const tally_setting setting = {.type = TALLY_SETTING_REAL};
+    return isfinite(number) ? tally_setting_format(&setting, &number, text) : "";
 }
 
 void compare_epoch(compare *c, const tally_progress *now, const tally_dataset *train, const tally_dataset *valid) {
-    char loss[VALUE_TEXT_SIZE], rate[VALUE_TEXT_SIZE], held_out[VALUE_TEXT_SIZE];
+    char loss[TALLY_SETTING_TEXT_SIZE], rate[TALLY_SETTING_TEXT_SIZE], held_out[TALLY_SETTING_TEXT_SIZE];
     if (c->file == NULL)
         return;
     errno = 0;
@@ -125,7 +105,7 @@ int compare_add(compare *c, const report *r) {
     if (!r->tested)
         return TALLY_OK;
     c->rows[c->whole++] = (compare_row){.cell = tally_model_get_config(r->model)->cell,
-                                        .elements = shape_elements(r->model),
+                                        .elements = report_elements(r->model),
                                         .mistakes = r->test.mistakes,
                                         .tested = r->test.tested,
                                         .seconds = r->recipe->train_seconds};

@@ -8,8 +8,6 @@
 #include "options.h"
 #include "report.h"
 
-enum { COMPARE_OPTIONS = 2, COMPARE_MAX_CELLS = TALLY_RNN + 1 };
-
 /* Of a run that came to its end. */
 typedef struct compare_row {
     tally_cell cell;
@@ -20,24 +18,21 @@ typedef struct compare_row {
 
 typedef struct compare {
     const char *list, *curves; /* as the options say; list is NULL where nothing is compared */
-    tally_cell cells[COMPARE_MAX_CELLS];
+    tally_cell cells[TALLY_CELLS];
     size_t count;
     FILE *file; /* of curves, or NULL */
     int result; /* TALLY_IO once a line was lost, which has been said on stderr */
-    compare_row rows[COMPARE_MAX_CELLS];
+    compare_row rows[TALLY_CELLS];
     size_t whole;       /* rows there are */
     json_t *runs;       /* an object each, with JSON */
     const char *cell;   /* the name of the one that is on */
     char stopped[1024]; /* why that one was, or "" */
 } compare;
 
-/* How many. */
-size_t compare_options(compare *c, option *options);
-
 /* Each says on stderr what is wrong and returns the exit code, or TALLY_OK. */
 
 /* Before options are parsed: those that do not go together. */
-int compare_check(const option *options, int argc, char **argv, const char *command);
+int compare_check(const tally_setting *options, int argc, char **argv, const char *command);
 /* Reads the list. */
 int compare_parse(compare *c, const char *command);
 /* valid: something is held out. */

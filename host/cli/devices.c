@@ -130,17 +130,20 @@ static void find_auto(bool quiet, char *selector, size_t size) {
 }
 
 int command_devices(int argc, char **argv) {
-    bool json = false, verbose = false;
-    const option options[] = {
-        {.name = "json", .value = value_flag(&json), .help = "print one JSON object on stdout"},
-        {.name = "verbose",
-         .value = value_flag(&verbose),
+    typedef struct arguments {
+        bool json, verbose;
+    } arguments;
+    static const tally_setting options[] = {
+        {.option = "json", .help = "print one JSON object on stdout", TALLY_FLAG_AT(arguments, json)},
+        {.option = "verbose",
          .help = "add compute units, memory, OpenCL version and what opening each device shows: its route and its "
-                 "arithmetic"},
-        {.name = NULL},
+                 "arithmetic",
+         TALLY_FLAG_AT(arguments, verbose)},
+        {.option = NULL},
     };
+    arguments a = {false, false};
     int operands;
-    int parsed = options_parse(options, &help, argc, argv, &operands);
+    int parsed = options_parse(options, &a, &help, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 0)
@@ -151,12 +154,12 @@ int command_devices(int argc, char **argv) {
     if (status != TALLY_OK)
         return command_fail_library(status);
     char chosen[sizeof list.devices->selector];
-    find_auto(json, chosen, sizeof chosen);
+    find_auto(a.json, chosen, sizeof chosen);
     int result = TALLY_OK;
-    if (json)
+    if (a.json)
         result = report_dump_json(list_json(&list, chosen));
     else
-        print_table(&list, chosen, verbose);
+        print_table(&list, chosen, a.verbose);
     tally_device_list_free(&list);
     return result;
 }

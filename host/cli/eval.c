@@ -10,7 +10,7 @@ typedef struct arguments {
     const char *file;
     task_files files;
     command_device device;
-    bool json, quiet;
+    bool json;
 } arguments;
 
 static const command_help help = {
@@ -49,7 +49,7 @@ static int test_with(const arguments *a, const tally_model *model, recipe *r, co
     outcome.test.tested_of_class = by_class;
     outcome.test.mistakes_of_class = by_class + data->classes;
     progress shown;
-    progress_start(&shown, a->quiet);
+    progress_start(&shown, a->device.quiet);
     progress_test(&shown, &task_get(r->task)->words, data->size);
     tally_observer observer = {.step = watch, .context = &shown};
     status = tally_test(model, data, 0, data->size, &observer, &outcome.test);
@@ -85,40 +85,40 @@ static int eval_model(const arguments *a, const tally_model *model) {
 }
 
 int command_eval(int argc, char **argv) {
-    arguments a = {.device = {.selector = "auto"}};
-    const option options[] = {
-        {.name = "data",
-         .argument = "DIR",
-         .value = value_text(&a.files.folder),
+    static const tally_setting options[] = {
+        {.option = "data",
+         .metavar = "DIR",
          .help = "of a model of mnist or npy: test it on the t10k files in this folder",
-         .fallback = ""},
-        {.name = "x",
-         .argument = "FILE",
-         .value = value_text(&a.files.x),
+         .fallback = "",
+         TALLY_TEXT_AT(arguments, files.folder)},
+        {.option = "x",
+         .metavar = "FILE",
          .help = "or on these sequences, as of 'tally train npy'",
-         .fallback = ""},
-        {.name = "y", .argument = "FILE", .value = value_text(&a.files.y), .help = "their labels", .fallback = ""},
-        {.name = "lengths",
-         .argument = "FILE",
-         .value = value_text(&a.files.lengths),
+         .fallback = "",
+         TALLY_TEXT_AT(arguments, files.x)},
+        {.option = "y", .metavar = "FILE", .help = "their labels", .fallback = "", TALLY_TEXT_AT(arguments, files.y)},
+        {.option = "lengths",
+         .metavar = "FILE",
          .help = "how many steps each has, if not all",
-         .fallback = ""},
-        OPTION_DEVICE(a.device.selector),
-        OPTION_ROUTE(a.device.route),
-        OPTION_THREADS(a.device.threads),
-        OPTION_JSON(a.json),
-        OPTION_VERBOSE(a.device.verbose),
-        OPTION_QUIET(a.quiet),
-        {.name = NULL},
+         .fallback = "",
+         TALLY_TEXT_AT(arguments, files.lengths)},
+        OPTION_DEVICE(arguments, device.selector),
+        OPTION_ROUTE(arguments, device.route),
+        OPTION_THREADS(arguments, device.threads),
+        OPTION_JSON(arguments, json),
+        OPTION_VERBOSE(arguments, device.verbose),
+        OPTION_QUIET(arguments, device.quiet),
+        {.option = NULL},
     };
+    arguments a = {.file = NULL};
+    options_reset(options, &a);
     int operands;
-    int parsed = options_parse(options, &help, argc, argv, &operands);
+    int parsed = options_parse(options, &a, &help, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands != 1)
         return command_misused(help.command, operands == 0 ? "which FILE?" : "one FILE at a time");
     a.file = argv[0];
-    a.device.quiet = a.quiet;
 
     tally_device *device;
     tally_model *model;

@@ -7,7 +7,6 @@
 #include "format.h"
 #include "options.h"
 #include "report.h"
-#include "shape.h"
 #include "task.h"
 
 static const command_help help = {
@@ -56,33 +55,25 @@ static void print_model(const info *i) {
 
 static void print_task(const recipe *r) {
     const task *t = task_get(r->task);
-    printf("Task         %s", t->name);
+    printf("Task         %s", settings_tasks[r->task]);
     if (r->task != RECIPE_COUNT)
-        printf(": %s of %llu %s of %llu inputs", t->words.many, (unsigned long long)r->time_steps, t->words.steps,
-               (unsigned long long)r->inputs);
-    else if (r->known[RECIPE_LENGTH])
+        printf(": %s of %llu %s of %zu inputs", t->words.many, (unsigned long long)r->time_steps, t->words.steps,
+               r->model.inputs);
+    else if (RECIPE_KNOWS(r, length))
         printf(": %s of %s %s", t->words.many, recipe_lengths(r).text, t->words.steps);
     putchar('\n');
 }
 
 /* What was chosen, under the names of the notes, as words. */
-static void print_options(recipe *r) {
-    static const recipe_field fields[] = {
-        RECIPE_SEED,    RECIPE_DRAW, RECIPE_NORMALIZE, RECIPE_MEAN,  RECIPE_DEVIATION, RECIPE_HOLD_OUT,
-        RECIPE_BATCH,   RECIPE_RATE, RECIPE_BETA1,     RECIPE_BETA2, RECIPE_EPSILON,   RECIPE_DROPOUT,
-        RECIPE_SHUFFLE, RECIPE_KEEP, RECIPE_PATIENCE,  RECIPE_DECAY, RECIPE_CLIP,      RECIPE_VALID};
-    enum { FIELDS = sizeof fields / sizeof *fields };
-    value values[RECIPE_FIELDS];
-    recipe_values(r, values);
-    char text[FIELDS * (VALUE_TEXT_SIZE + 32)] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < FIELDS; i++) {
-        char shown[VALUE_TEXT_SIZE];
-        if (!r->known[fields[i]])
-            continue;
-        value_format(&values[fields[i]], shown);
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s", used > 0 ? ", " : "",
-                                 recipe_key(fields[i]), shown);
+static void print_options(const recipe *r) {
+    size_t count, used = 0;
+    const tally_setting *all = settings_all(&count);
+    char text[SETTINGS_MOST * 64] = "";
+    for (size_t i = 0; i < count; i++) {
+        char shown[TALLY_SETTING_TEXT_SIZE];
+        if (r->known[i] && (all[i].groups & (SETTING_DATA | SETTING_MODEL | SETTING_RESULT)) == 0)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s", used > 0 ? ", " : "", all[i].name,
+                                     tally_setting_format(&all[i], r, shown));
     }
     for (char *c = text; *c != '\0'; c++)
         if (*c == '_')
@@ -94,16 +85,16 @@ static void print_options(recipe *r) {
 }
 
 static void print_device(const recipe *r) {
-    if (!r->known[RECIPE_DEVICE])
+    if (!RECIPE_KNOWS(r, device))
         return;
     printf("Trained on   %s", format_printable(r->device).text);
-    if (r->known[RECIPE_BACKEND])
+    if (RECIPE_KNOWS(r, backend))
         printf(" (%s)", format_printable(r->backend).text);
-    if (r->known[RECIPE_ROUTE])
+    if (RECIPE_KNOWS(r, route))
         printf(", route: %s", command_routes[r->route]);
-    if (r->known[RECIPE_THREADS])
+    if (RECIPE_KNOWS(r, threads))
         printf(", threads: %llu", (unsigned long long)r->threads);
-    if (r->known[RECIPE_VERSION])
+    if (RECIPE_KNOWS(r, version))
         printf(", by tally %s", format_printable(r->version).text);
     putchar('\n');
 }
@@ -116,9 +107,9 @@ static void print_resumable(const info *i) {
         return;
     }
     printf("Resumable    yes");
-    if (r->known[RECIPE_EPOCHS] && r->known[RECIPE_EPOCHS_WANTED])
-        printf(", after epoch %s of %s", format_whole(r->epochs).text, format_whole(r->epochs_wanted).text);
-    if (r->known[RECIPE_STEPS])
+    if (RECIPE_KNOWS(r, epochs) && RECIPE_KNOWS(r, train.epochs))
+        printf(", after epoch %s of %s", format_whole(r->epochs).text, format_whole(r->train.epochs).text);
+    if (RECIPE_KNOWS(r, steps))
         printf(", %s step%s", format_whole(r->steps).text, r->steps == 1 ? "" : "s");
     putchar('\n');
 }
@@ -135,7 +126,7 @@ static void print_parameters(const info *i) {
 
 static int print(const info *i) {
     print_model(i);
-    if (!i->recipe->known[RECIPE_TASK]) {
+    if (!RECIPE_KNOWS(i->recipe, task)) {
         printf("Training     nothing is known of it: the file has no notes of tally train\n");
     } else {
         print_task(i->recipe);
@@ -170,9 +161,6 @@ static int print_json(const info *i) {
     json_t *object = json_object();
     bool built =
         object != NULL && recipe_json(i->recipe, object) &&
-        json_object_set_new(object, "cell", json_string(tally_cell_name(c->cell))) == 0 &&
-        json_object_set_new(object, "layers", json_integer((json_int_t)c->layers)) == 0 &&
-        json_object_set_new(object, "hidden", json_integer((json_int_t)c->hidden)) == 0 &&
         json_object_set_new(object, "inputs", json_integer((json_int_t)c->inputs)) == 0 &&
         json_object_set_new(object, "classes", json_integer((json_int_t)c->classes)) == 0 &&
         json_object_set_new(object, "parameter_count", json_integer((json_int_t)i->elements)) == 0 &&
@@ -201,7 +189,7 @@ static int describe(const tally_model *model, const char *file, bool json) {
               .model = model,
               .recipe = &r,
               .file_bytes = (uint64_t)at.st_size,
-              .elements = shape_elements(model),
+              .elements = report_elements(model),
               .resumable = tally_model_resumable(model) == TALLY_OK};
     snprintf(i.why_not, sizeof i.why_not, "no: %s",
              tally_model_note(model, TALLY_TRAINING_NOTE) == NULL ? "it has no state of training" : tally_error_text());
@@ -212,10 +200,12 @@ static int describe(const tally_model *model, const char *file, bool json) {
 }
 
 int command_info(int argc, char **argv) {
-    bool json = false;
-    const option options[] = {OPTION_JSON(json), {.name = NULL}};
+    struct arguments {
+        bool json;
+    } a = {false};
+    const tally_setting options[] = {OPTION_JSON(struct arguments, json), {.option = NULL}};
     int operands;
-    int parsed = options_parse(options, &help, argc, argv, &operands);
+    int parsed = options_parse(options, &a, &help, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands != 1)
@@ -226,7 +216,7 @@ int command_info(int argc, char **argv) {
     int result = command_open_model(argv[0], &wanted, &device, &model);
     if (result != TALLY_OK)
         return result;
-    result = describe(model, argv[0], json);
+    result = describe(model, argv[0], a.json);
     tally_model_free(model);
     command_close_device(device);
     return result;

@@ -18,54 +18,61 @@ void options_print_exit_codes(void) {
            "  4  model file: a wrong one    130  stopped by Ctrl-C (128 + the signal)\n");
 }
 
-static void print_option(const option *o) {
-    int column = printf("  --%s %s", o->name, o->argument != NULL ? o->argument : "");
+bool options_flag(const tally_setting *o, const void *base) {
+    return *(const bool *)(const void *)((const char *)base + o->offset);
+}
+
+void options_reset(const tally_setting *options, void *base) {
+    for (; options->option != NULL; options++)
+        tally_settings_reset(options, 1, base);
+}
+
+static void print_option(const tally_setting *o, const void *base) {
+    int column = printf("  --%s %s", o->option, o->metavar != NULL ? o->metavar : "");
     if (column + 1 > HELP_INDENT) {
         putchar('\n');
         column = 0;
     }
     printf("%*s", HELP_INDENT - column, "");
-    char text[512], part[VALUE_TEXT_SIZE];
+    char text[512], part[TALLY_SETTING_TEXT_SIZE];
     int used = snprintf(text, sizeof text, "%s", o->help);
-    if (o->argument != NULL && o->value.kind != VALUE_TEXT) {
-        value_describe_range(&o->value, part);
+    const char *fallback = o->fallback;
+    if (o->metavar != NULL && o->type != TALLY_SETTING_TEXT) {
+        tally_setting_describe_range(o, part);
         used += snprintf(text + used, sizeof text - (size_t)used, ": %s", part);
     }
-    const char *fallback = o->fallback;
-    if (o->argument == NULL && o->value.flag != NULL && *o->value.flag == !o->value.off)
+    if (o->metavar != NULL && fallback == NULL)
+        fallback = tally_setting_format(o, base, part);
+    else if (o->metavar == NULL && base != NULL && options_flag(o, base) == !o->off)
         fallback = "yes";
-    if (o->argument != NULL && fallback == NULL) {
-        value_format(&o->value, part);
-        fallback = part;
-    }
     if (fallback != NULL && *fallback != '\0')
         snprintf(text + used, sizeof text - (size_t)used, " (default: %s)", fallback);
     format_print_wrapped(text, HELP_INDENT, HELP_WIDTH);
 }
 
-static void print_help(const option *options, const command_help *help) {
+static void print_help(const tally_setting *options, const void *base, const command_help *help) {
     printf("usage: %s\n\n%s\n\nOptions:\n", help->usage, help->about);
-    for (const option *o = options; o->name != NULL; o++)
-        print_option(o);
-    print_option(&(option){.name = "help", .help = "print this and exit"});
+    for (const tally_setting *o = options; o->option != NULL; o++)
+        print_option(o, base);
+    print_option(&(tally_setting){.option = "help", .help = "print this and exit"}, NULL);
     printf("\nExamples:\n%s\n", help->examples);
     options_print_exit_codes();
 }
 
-static const option *find(const option *options, const char *name, size_t length) {
-    for (const option *o = options; o->name != NULL; o++)
-        if (strlen(o->name) == length && memcmp(o->name, name, length) == 0)
+static const tally_setting *find(const tally_setting *options, const char *name, size_t length) {
+    for (const tally_setting *o = options; o->option != NULL; o++)
+        if (strlen(o->option) == length && memcmp(o->option, name, length) == 0)
             return o;
     return NULL;
 }
 
-static int unknown(const option *options, const char *command, const char *name, size_t length) {
+static int unknown(const tally_setting *options, const char *command, const char *name, size_t length) {
     char wrong[64];
     snprintf(wrong, sizeof wrong, "%.*s", (int)(length < sizeof wrong ? length : sizeof wrong - 1), name);
     suggest near;
     suggest_start(&near, wrong);
-    for (const option *o = options; o->name != NULL; o++)
-        suggest_offer(&near, o->name);
+    for (const tally_setting *o = options; o->option != NULL; o++)
+        suggest_offer(&near, o->option);
     suggest_offer(&near, "help");
     if (near.nearest != NULL)
         return command_misused(command, "unknown option --%s; did you mean --%s?", wrong, near.nearest);
@@ -73,28 +80,28 @@ static int unknown(const option *options, const char *command, const char *name,
 }
 
 /* One option at argv[*at]; leaves *at at its last argument. */
-static int take(const option *options, const char *command, int argc, char **argv, int *at) {
+static int take_option(const tally_setting *options, void *base, const char *command, int argc, char **argv, int *at) {
     const char *name = argv[*at] + 2;
     size_t length = strcspn(name, "=");
     const char *given = name[length] == '=' ? name + length + 1 : NULL;
-    const option *o = find(options, name, length);
+    const tally_setting *o = find(options, name, length);
     if (o == NULL)
         return unknown(options, command, name, length);
-    if (o->argument == NULL) {
+    if (o->metavar == NULL) {
         if (given != NULL)
-            return command_misused(command, "option --%s takes no value", o->name);
-        *o->value.flag = !o->value.off;
+            return command_misused(command, "option --%s takes no value", o->option);
+        *(bool *)(void *)((char *)base + o->offset) = !o->off;
         return TALLY_OK;
     }
     if (given == NULL) {
         if (*at + 1 == argc || strncmp(argv[*at + 1], "--", 2) == 0)
-            return command_misused(command, "option --%s needs a value", o->name);
+            return command_misused(command, "option --%s needs a value", o->option);
         given = argv[++*at];
     }
-    if (!value_parse(&o->value, given)) {
-        char range[VALUE_TEXT_SIZE];
-        value_describe_range(&o->value, range);
-        return command_misused(command, "option --%s: '%s' is not %s", o->name, given, range);
+    if (!tally_setting_parse(o, base, given)) {
+        char range[TALLY_SETTING_TEXT_SIZE];
+        tally_setting_describe_range(o, range);
+        return command_misused(command, "option --%s: '%s' is not %s", o->option, given, range);
     }
     return TALLY_OK;
 }
@@ -110,7 +117,7 @@ bool options_ask_help(int argc, char **argv) {
     return false;
 }
 
-const char *options_first_operand(const option *options, int argc, char **argv) {
+const char *options_first_operand(const tally_setting *options, int argc, char **argv) {
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--") == 0)
             return i + 1 < argc ? argv[i + 1] : NULL;
@@ -119,33 +126,35 @@ const char *options_first_operand(const option *options, int argc, char **argv) 
         if (asks_help(argv[i]))
             continue;
         size_t length = strcspn(argv[i], "=");
-        const option *o = length > 2 && argv[i][1] == '-' ? find(options, argv[i] + 2, length - 2) : NULL;
+        const tally_setting *o = length > 2 && argv[i][1] == '-' ? find(options, argv[i] + 2, length - 2) : NULL;
         if (o == NULL)
             return NULL;
-        if (o->argument != NULL && argv[i][length] == '\0')
+        if (o->metavar != NULL && argv[i][length] == '\0')
             i++;
     }
     return NULL;
 }
 
-const char *options_value(const option *options, int argc, char **argv, const char *name) {
+const char *options_value(const tally_setting *options, int argc, char **argv, const char *name) {
     const char *last = NULL;
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
         size_t length = strcspn(argv[i], "=");
-        const option *o = length > 2 && strncmp(argv[i], "--", 2) == 0 ? find(options, argv[i] + 2, length - 2) : NULL;
-        if (o == NULL || o->argument == NULL)
+        const tally_setting *o =
+            length > 2 && strncmp(argv[i], "--", 2) == 0 ? find(options, argv[i] + 2, length - 2) : NULL;
+        if (o == NULL || o->metavar == NULL)
             continue;
         bool apart = argv[i][length] != '=', there = i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0;
         const char *given = !apart ? argv[i] + length + 1 : there ? argv[++i] : NULL;
-        if (strcmp(o->name, name) == 0)
+        if (strcmp(o->option, name) == 0)
             last = given;
     }
     return last;
 }
 
-int options_parse(const option *options, const command_help *help, int argc, char **argv, int *operands) {
+int options_parse(const tally_setting *options, void *base, const command_help *help, int argc, char **argv,
+                  int *operands) {
     if (options_ask_help(argc, argv)) {
-        print_help(options, help);
+        print_help(options, base, help);
         return -1;
     }
     *operands = 0;
@@ -159,7 +168,7 @@ int options_parse(const option *options, const command_help *help, int argc, cha
             return command_misused(help->command, "unknown option %s; options are written in full, as in --help",
                                    argv[i]);
         } else {
-            int status = take(options, help->command, argc, argv, &i);
+            int status = take_option(options, base, help->command, argc, argv, &i);
             if (status != TALLY_OK)
                 return status;
         }

@@ -240,51 +240,48 @@ static void describe_operations(char *to, size_t size) {
 
 int command_parity(int argc, char **argv) {
     arguments a = {.device = {.selector = "auto"}, .options = tally_parity_defaults()};
-    uint64_t steps = a.options.steps;
     char operations[480];
     describe_operations(operations, sizeof operations);
-    const option options[] = {
-        {.name = "device",
-         .argument = "D",
-         .value = value_text(&a.device.selector),
+    const tally_setting options[] = {
+        {.option = "device",
+         .metavar = "D",
          .help = "what to check: all, " COMMAND_SELECTORS,
-         .fallback = "auto"},
-        {.name = "route",
-         .argument = "R",
-         .value = value_choice(&a.device.route, command_routes),
+         TALLY_TEXT_AT(arguments, device.selector)},
+        {.option = "route",
+         .metavar = "R",
          .help =
-             "who does matrix products on OpenCL, tally's own kernels or CLBlast; auto is both, one after the other"},
-        {.name = "op",
-         .argument = "NAME",
-         .value = value_text(&a.options.operation),
+             "who does matrix products on OpenCL, tally's own kernels or CLBlast; auto is both, one after the other",
+         TALLY_CHOICE_AT(arguments, device.route, command_routes)},
+        {.option = "op",
+         .metavar = "NAME",
          .help = operations,
-         .fallback = ""},
-        {.name = "seed",
-         .argument = "N",
-         .value = value_whole(&a.options.seed, 0, UINT64_MAX),
-         .help = "of all values and shapes; a case is the same wherever seed and number are"},
-        {.name = "steps",
-         .argument = "N",
-         .value = value_whole(&steps, 1, MAX_STEPS),
-         .help = "steps of each training run"},
-        {.name = "exhaustive",
-         .value = value_flag(&a.options.exhaustive),
-         .help = "exp, log, sigmoid and tanh of every float there is, which takes minutes"},
-        OPTION_JSON(a.json),
-        {.name = "verbose",
-         .value = value_flag(&a.device.verbose),
-         .help = "add the worst cases in words, and say on stderr what was opened"},
-        {.name = NULL},
+         .fallback = "",
+         TALLY_TEXT_AT(arguments, options.operation)},
+        {.option = "seed",
+         .metavar = "N",
+         .help = "of all values and shapes; a case is the same wherever seed and number are",
+         TALLY_WHOLE_AT(arguments, options.seed, 0, UINT64_MAX)},
+        {.option = "steps",
+         .metavar = "N",
+         .help = "steps of each training run",
+         TALLY_SIZE_AT(arguments, options.steps, 1, MAX_STEPS)},
+        {.option = "exhaustive",
+         .help = "exp, log, sigmoid and tanh of every float there is, which takes minutes",
+         TALLY_FLAG_AT(arguments, options.exhaustive)},
+        OPTION_JSON(arguments, json),
+        {.option = "verbose",
+         .help = "add the worst cases in words, and say on stderr what was opened",
+         TALLY_FLAG_AT(arguments, device.verbose)},
+        {.option = NULL},
     };
     int operands;
-    int parsed = options_parse(options, &help, argc, argv, &operands);
+    int parsed = options_parse(options, &a, &help, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 0)
         return command_misused(help.command, "'%s' is too much: there are only options", argv[0]);
     if (a.options.operation != NULL && check_name(a.options.operation) != TALLY_OK)
         return TALLY_USAGE;
-    a.options.steps = (size_t)steps;
     a.device.quiet = a.json;
     return run(&a);
 }

@@ -287,9 +287,9 @@ int parity_report_json(const parity_report *r) {
         }
     }
     uint64_t seed = r->options.seed;
-    value seed_value = value_whole(&seed, 0, UINT64_MAX);
+    const tally_setting seed_setting = {.type = TALLY_SETTING_WHOLE, .most = UINT64_MAX};
     known = known || worst == TALLY_PARITY_BROKEN;
     return report_dump_json(json_pack("{s:s, s:o, s:I, s:o, s:o}", "version", tally_version(), "seed",
-                                      value_json(&seed_value), "steps", (json_int_t)r->options.steps, "devices",
-                                      devices, "verdict", text_or_null(known ? verdict_names[worst] : "")));
+                                      value_json(&seed_setting, &seed), "steps", (json_int_t)r->options.steps,
+                                      "devices", devices, "verdict", text_or_null(known ? verdict_names[worst] : "")));
 }

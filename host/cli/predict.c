@@ -204,7 +204,7 @@ static int predict(predictor *p, char **strings, size_t count) {
 }
 
 static int predict_strings(predictor *p, const recipe *r, bool json, char **strings, size_t count) {
-    p->length = r->known[RECIPE_LENGTH] ? (size_t)r->length : 0;
+    p->length = RECIPE_KNOWS(r, length) ? (size_t)r->length : 0;
     p->shortest = (size_t)r->shortest;
     p->classes = tally_model_get_config(p->model)->classes;
     if (!json)
@@ -230,42 +230,46 @@ static int predict_with(predictor *p, const char *path, const predicted_file *fi
         return command_misused(help.command, "%s counts ones in strings: it takes no --idx or --npy", path);
     if (r.task != RECIPE_COUNT && !from_file)
         return command_misused(help.command, "%s is of the task %s: it needs --idx IMAGES or --npy X.npy", path,
-                               task_get(r.task)->name);
+                               settings_tasks[r.task]);
     return from_file ? predict_file(p->model, &r, file) : predict_strings(p, &r, file->json, strings, count);
 }
 
 int command_predict(int argc, char **argv) {
-    predicted_file file = {.idx = NULL};
-    predictor p = {.model = NULL};
-    command_device wanted = {.selector = "auto"};
-    const option options[] = {
-        {.name = "probabilities",
-         .value = value_flag(&p.all_probabilities),
-         .help = "print the probability of every count or class, not of the most probable one only"},
-        {.name = "idx",
-         .argument = "IMAGES",
-         .value = value_text(&file.idx),
+    typedef struct arguments {
+        predicted_file file;
+        command_device device;
+    } arguments;
+    static const tally_setting options[] = {
+        {.option = "probabilities",
+         .help = "print the probability of every count or class, not of the most probable one only",
+         TALLY_FLAG_AT(arguments, file.probabilities)},
+        {.option = "idx",
+         .metavar = "IMAGES",
          .help = "classify the images in this IDX file, which may be packed by gzip",
-         .fallback = ""},
-        {.name = "npy",
-         .argument = "X.npy",
-         .value = value_text(&file.npy),
+         .fallback = "",
+         TALLY_TEXT_AT(arguments, file.idx)},
+        {.option = "npy",
+         .metavar = "X.npy",
          .help = "classify the sequences in this file, [sequences, time steps, inputs]",
-         .fallback = ""},
-        {.name = "lengths",
-         .argument = "FILE",
-         .value = value_text(&file.lengths),
+         .fallback = "",
+         TALLY_TEXT_AT(arguments, file.npy)},
+        {.option = "lengths",
+         .metavar = "FILE",
          .help = "how many steps each of them has, if not all",
-         .fallback = ""},
-        OPTION_DEVICE(wanted.selector),
-        OPTION_ROUTE(wanted.route),
-        OPTION_THREADS(wanted.threads),
-        OPTION_JSON(file.json),
-        OPTION_VERBOSE(wanted.verbose),
-        {.name = NULL},
+         .fallback = "",
+         TALLY_TEXT_AT(arguments, file.lengths)},
+        OPTION_DEVICE(arguments, device.selector),
+        OPTION_ROUTE(arguments, device.route),
+        OPTION_THREADS(arguments, device.threads),
+        OPTION_JSON(arguments, file.json),
+        OPTION_VERBOSE(arguments, device.verbose),
+        {.option = NULL},
     };
+    arguments a = {.file = {.idx = NULL}};
+    const predicted_file *file = &a.file;
+    options_reset(options, &a);
     int operands;
-    int parsed = options_parse(options, &help, argc, argv, &operands);
+    int parsed = options_parse(options, &a, &help, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands == 0)
@@ -274,23 +278,22 @@ int command_predict(int argc, char **argv) {
         if (strcmp(argv[i], "-") == 0 && operands > 2)
             return command_misused(help.command, "strings come from arguments or, with -, from stdin: not both");
 
-    file.probabilities = p.all_probabilities;
-    if (file.idx != NULL && file.npy != NULL)
+    if (file->idx != NULL && file->npy != NULL)
         return command_misused(help.command, "one of --idx and --npy at a time");
-    if (file.lengths != NULL && file.npy == NULL)
+    if (file->lengths != NULL && file->npy == NULL)
         return command_misused(help.command, "--lengths needs --npy");
-    if (operands > 1 && (file.idx != NULL || file.npy != NULL))
+    if (operands > 1 && (file->idx != NULL || file->npy != NULL))
         return command_misused(help.command, "strings, or a file's sequences: not both");
 
     tally_device *device;
     tally_model *model;
-    wanted.quiet = file.json;
-    int result = command_open_model(argv[0], &wanted, &device, &model);
+    a.device.quiet = file->json;
+    int result = command_open_model(argv[0], &a.device, &device, &model);
     if (result != TALLY_OK)
         return result;
-    p.model = model;
-    result = predict_with(&p, argv[0], &file, argv + 1, (size_t)operands - 1);
-    if (wanted.verbose)
+    predictor p = {.model = model, .all_probabilities = file->probabilities};
+    result = predict_with(&p, argv[0], file, argv + 1, (size_t)operands - 1);
+    if (a.device.verbose)
         command_describe_fallbacks(device);
     tally_model_free(model);
     command_close_device(device);

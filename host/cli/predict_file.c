@@ -102,7 +102,7 @@ static int predict_sequences(const tally_model *model, const recipe *r, const pr
         return command_fail(TALLY_MEMORY, "no memory left for the JSON object");
     result = predict_all(&b);
     if (result == TALLY_OK)
-        return report_dump_json(json_pack("{s:s, s:o}", "task", task_get(r->task)->name, "predictions", b.json));
+        return report_dump_json(json_pack("{s:s, s:o}", "task", settings_tasks[r->task], "predictions", b.json));
     json_decref(b.json);
     return result;
 }

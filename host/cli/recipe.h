@@ -4,110 +4,63 @@
 
 #include <tally/tally.h>
 
+#include "settings.h"
 #include "value.h"
 
-enum {
-    RECIPE_MAX_LENGTH = 24,
-    RECIPE_MAX_COUNTS = RECIPE_MAX_LENGTH + 1,
-    RECIPE_MAX_BATCH = 1 << 24,
-    RECIPE_MAX_EPOCHS = 1000000000,
-    RECIPE_MAX_THREADS = 1024
-};
-
-typedef enum recipe_task { RECIPE_COUNT, RECIPE_MNIST, RECIPE_NPY, RECIPE_TASKS } recipe_task;
-
-typedef enum recipe_field {
-    RECIPE_VERSION,
-    RECIPE_TASK,
-    RECIPE_LENGTH,
-    RECIPE_SHORTEST,
-    RECIPE_TRAIN_SIZE,
-    RECIPE_DRAW,
-    RECIPE_TIME_STEPS,
-    RECIPE_INPUTS,
-    RECIPE_CLASSES,
-    RECIPE_NORMALIZE,
-    RECIPE_MEAN,
-    RECIPE_DEVIATION,
-    RECIPE_HOLD_OUT,
-    RECIPE_SEED,
-    RECIPE_EPOCHS,
-    RECIPE_EPOCHS_WANTED,
-    RECIPE_KEPT_EPOCH,
-    RECIPE_STEPS,
-    RECIPE_BATCH,
-    RECIPE_RATE,
-    RECIPE_BETA1,
-    RECIPE_BETA2,
-    RECIPE_EPSILON,
-    RECIPE_DROPOUT,
-    RECIPE_SHUFFLE,
-    RECIPE_KEEP,
-    RECIPE_PATIENCE,
-    RECIPE_DECAY,
-    RECIPE_CLIP,
-    RECIPE_VALID,
-    RECIPE_VALID_SIZE,
-    RECIPE_VALID_LOSS,
-    RECIPE_VALID_MISTAKES,
-    RECIPE_DEVICE,
-    RECIPE_BACKEND,
-    RECIPE_ROUTE,
-    RECIPE_THREADS,
-    RECIPE_TRAIN_SECONDS,
-    RECIPE_LOSS,
-    RECIPE_DIGEST,
-    RECIPE_FIELDS
-} recipe_field;
+enum { RECIPE_MAX_LENGTH = 24, RECIPE_MAX_COUNTS = RECIPE_MAX_LENGTH + 1, RECIPE_MAX_EPOCHS = 1000000000 };
 
 typedef enum recipe_normalize { RECIPE_STANDARD, RECIPE_NONE } recipe_normalize;
 
+/* settings.c has a row for each member. */
 typedef struct recipe {
-    const char *version;
-    int task; /* a recipe_task */
-    uint64_t train_size, seed;
+    recipe_task task;
+    uint64_t train_size; /* 0: not given */
     /* Of count: */
-    uint64_t length, shortest; /* bits of a string: at most, and at least */
-    int draw;                  /* a tally_draw */
+    uint64_t shortest, length; /* bits of a string: at least, and at most */
+    tally_draw draw;
     /* Of mnist and npy: */
-    uint64_t time_steps, inputs, classes; /* time_steps 0: any */
-    int normalize;                        /* a recipe_normalize */
+    uint64_t time_steps; /* 0: any */
+    recipe_normalize normalize;
     double mean, deviation;
-    double hold_out; /* the share that was, known if any was to be */
+    double hold_out; /* the share that was; NaN: not given */
     /* Of all: */
-    uint64_t epochs, epochs_wanted, kept_epoch, steps, batch; /* epochs: done */
-    double rate, beta1, beta2, epsilon, dropout;
-    bool shuffle;
-    int keep; /* a tally_keep */
-    uint64_t patience;
-    int decay; /* a tally_decay */
-    double clip;
     double valid; /* the share of train_size that is validated on */
+    tally_model_config model;
+    tally_train_options train;
+    /* What came out of it: */
+    const char *version;
+    uint64_t epochs, kept_epoch, steps; /* done */
     uint64_t valid_size, valid_mistakes;
     double valid_loss; /* as loss */
     const char *device, *backend;
-    int route; /* a tally_route */
+    tally_route route;
     uint64_t threads;
     double train_seconds;
     double loss; /* cross-entropy a sequence, mean over the kept epoch */
     const char *digest;
-    bool known[RECIPE_FIELDS];
+    bool known[SETTINGS_MOST]; /* by the number of the row in settings_all() */
 } recipe;
 
 /* The defaults of training for a task, nothing known yet. */
-recipe recipe_defaults(recipe_task task);
+void recipe_reset(recipe *r, recipe_task of);
 
-/* Whether a task has such a field. */
-bool recipe_has(const recipe *r, recipe_field field);
+/* Sets some to others. */
+void recipe_set_defaults(recipe *r, const setting_default *defaults);
 
-/* Its name in the notes. */
-const char *recipe_key(recipe_field field);
+/* Whether a row's setting is of the recipe and its task. */
+bool recipe_has(const recipe *r, const tally_setting *setting);
 
-/* Each field's text form and range. */
-void recipe_values(recipe *r, value values[RECIPE_FIELDS]);
+/* Whether a member is known, and making it so or not. */
+#define RECIPE_KNOWS(r, member) recipe_knows(r, offsetof(recipe, member))
+#define RECIPE_SET_KNOWN(r, member, known) recipe_set_known(r, offsetof(recipe, member), known)
+bool recipe_knows(const recipe *r, size_t offset);
+void recipe_set_known(recipe *r, size_t offset, bool known);
+
+/* All of its task are, and not the others. */
+void recipe_know_all(recipe *r);
 
 /* Writes the known fields into the model's notes. */
-tally_status recipe_store(recipe *r, tally_model *model);
+tally_status recipe_store(const recipe *r, tally_model *model);
 
 /* Reads the notes of a model that was loaded from path; texts are the model's. unless_noted: the task of one
  * that has no notes, as from PyTorch; not of count, it takes sequences of any length as they are. TALLY_MODEL, said on stderr, for a note
@@ -128,7 +81,7 @@ uint64_t recipe_all_strings(const recipe *r);
 tally_count_options recipe_strings(const recipe *r);
 
 /* Fields under the names they have in the notes; null for what is not known. False without memory. */
-bool recipe_json(recipe *r, json_t *object);
+bool recipe_json(const recipe *r, json_t *object);
 
 /* How many sequences went through training; 0 if not known. */
 double recipe_sequences(const recipe *r);

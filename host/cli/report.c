@@ -8,6 +8,13 @@
 #include "format.h"
 #include "task.h"
 
+uint64_t report_elements(const tally_model *model) {
+    uint64_t elements = 0;
+    for (size_t i = 0; i < tally_model_parameters(model); i++)
+        elements += tally_model_parameter(model, i).elements;
+    return elements;
+}
+
 size_t report_most_probable(const float *probabilities, size_t count) {
     size_t best = 0;
     for (size_t i = 1; i < count; i++)
@@ -64,38 +71,38 @@ static void print_sequences(const report *r) {
         printf("%s of the %s strings of %s bits", format_whole(c->train_size).text,
                format_whole(recipe_all_strings(c)).text, recipe_lengths(c).text);
     else
-        printf("%s %s of %llu %s of %llu inputs", format_whole(c->train_size).text, words(r)->many,
-               (unsigned long long)c->time_steps, words(r)->steps, (unsigned long long)c->inputs);
+        printf("%s %s of %llu %s of %zu inputs", format_whole(c->train_size).text, words(r)->many,
+               (unsigned long long)c->time_steps, words(r)->steps, c->model.inputs);
 }
 
 static void print_trained(const report *r) {
     const recipe *c = r->recipe;
     printf("Trained      ");
-    if (c->known[RECIPE_EPOCHS])
+    if (RECIPE_KNOWS(c, epochs))
         printf("%s epoch%s of ", format_whole(c->epochs).text, c->epochs == 1 ? "" : "s");
     print_sequences(r);
-    if (c->known[RECIPE_TRAIN_SECONDS])
+    if (RECIPE_KNOWS(c, train_seconds))
         printf(", in %.1f s", c->train_seconds);
     putchar('\n');
 }
 
 void report_print_training(const report *r) {
     const recipe *c = r->recipe;
-    if (c->known[RECIPE_TRAIN_SIZE] && (c->task != RECIPE_COUNT || c->known[RECIPE_LENGTH]))
+    if (RECIPE_KNOWS(c, train_size) && (c->task != RECIPE_COUNT || RECIPE_KNOWS(c, length)))
         print_trained(r);
     double speed = recipe_sequences(c) / c->train_seconds;
-    if (c->known[RECIPE_TRAIN_SECONDS] && speed > 0 && speed < 0x1p64)
+    if (RECIPE_KNOWS(c, train_seconds) && speed > 0 && speed < 0x1p64)
         printf("Speed        %.3f ms a step, %s sequences a second\n", 1000 * c->train_seconds / (double)c->steps,
                format_whole((uint64_t)speed).text);
-    if (c->known[RECIPE_LOSS])
+    if (RECIPE_KNOWS(c, loss))
         printf("Loss         %.6g %s %s in training, weights of epoch %s\n", c->loss, words(r)->article, words(r)->one,
                format_whole(c->kept_epoch).text);
-    if (c->known[RECIPE_VALID_LOSS])
+    if (RECIPE_KNOWS(c, valid_loss))
         printf("Validation   mistakes in %s of %s %s, loss %.6g %s %s\n", format_whole(c->valid_mistakes).text,
                format_whole(c->valid_size).text, words(r)->many, c->valid_loss, words(r)->article, words(r)->one);
-    if (r->trained && r->stopped == NULL && c->epochs < c->epochs_wanted)
+    if (r->trained && r->stopped == NULL && c->epochs < c->train.epochs)
         printf("Ended        after %s of %s epochs, by patience\n", format_whole(c->epochs).text,
-               format_whole(c->epochs_wanted).text);
+               format_whole(c->train.epochs).text);
 }
 
 static void print_error(const report *r) {
@@ -198,17 +205,17 @@ static bool set_device(const report *r, json_t *object) {
 }
 
 static bool set_trained_device(const recipe *c, json_t *object) {
-    return json_object_set_new(object, "trained_device", text_or_null(c->known[RECIPE_DEVICE] ? c->device : NULL)) ==
+    return json_object_set_new(object, "trained_device", text_or_null(RECIPE_KNOWS(c, device) ? c->device : NULL)) ==
                0 &&
-           json_object_set_new(object, "trained_backend", text_or_null(c->known[RECIPE_BACKEND] ? c->backend : NULL)) ==
+           json_object_set_new(object, "trained_backend", text_or_null(RECIPE_KNOWS(c, backend) ? c->backend : NULL)) ==
                0 &&
            json_object_set_new(object, "trained_route",
-                               text_or_null(c->known[RECIPE_ROUTE] ? command_routes[c->route] : NULL)) == 0;
+                               text_or_null(RECIPE_KNOWS(c, route) ? command_routes[c->route] : NULL)) == 0;
 }
 
 static bool set_speed(const recipe *c, json_t *object) {
-    double seconds = c->known[RECIPE_TRAIN_SECONDS] ? c->train_seconds : NAN;
-    double steps = c->known[RECIPE_STEPS] ? (double)c->steps : NAN, sequences = recipe_sequences(c);
+    double seconds = RECIPE_KNOWS(c, train_seconds) ? c->train_seconds : NAN;
+    double steps = RECIPE_KNOWS(c, steps) ? (double)c->steps : NAN, sequences = recipe_sequences(c);
     return json_object_set_new(object, "ms_per_step", quotient(1000 * seconds, steps)) == 0 &&
            json_object_set_new(object, "sequences_per_second", quotient(sequences > 0 ? sequences : NAN, seconds)) == 0;
 }
@@ -238,13 +245,9 @@ int report_dump_json(json_t *object) {
 
 json_t *report_json(const report *r) {
     json_t *object = json_object();
-    const tally_model_config *config = tally_model_get_config(r->model);
     bool built =
         object != NULL && recipe_json(r->recipe, object) && set_device(r, object) &&
         (r->trained || set_trained_device(r->recipe, object)) && set_speed(r->recipe, object) && set_test(r, object) &&
-        json_object_set_new(object, "cell", json_string(tally_cell_name(config->cell))) == 0 &&
-        json_object_set_new(object, "layers", json_integer((json_int_t)config->layers)) == 0 &&
-        json_object_set_new(object, "hidden", json_integer((json_int_t)config->hidden)) == 0 &&
         json_object_set_new(object, "weights_sha256", value_json_text(r->digest)) == 0 &&
         json_object_set_new(object, r->trained ? "out" : "file", text_or_null(r->file)) == 0 &&
         (!r->trained || (json_object_set_new(object, "stopped", text_or_null(r->stopped)) == 0 &&

@@ -32,6 +32,9 @@ json_t *report_json(const report *r);
 /* Prints a JSON object, which it takes over; NULL, for one that could not be built, is TALLY_MEMORY. */
 int report_dump_json(json_t *object);
 
+/* Of all parameters. */
+uint64_t report_elements(const tally_model *model);
+
 /* The way the guide prints a softmax. */
 void report_print_probabilities(const float *probabilities, size_t count);
 

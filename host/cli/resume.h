@@ -2,32 +2,17 @@
 #ifndef TALLY_CLI_RESUME_H
 #define TALLY_CLI_RESUME_H
 
-#include "options.h"
-#include "recipe.h"
-#include "shape.h"
-
-/* What a file says of a run that is to go on. */
-typedef struct resume {
-    const char *path;
-    recipe recipe; /* without its texts */
-    shape shape;
-} resume;
-
-enum { RESUME_MAX_OPTIONS = 96 };
-
-/* The options' values as the file has them, before the command line is parsed. */
-typedef struct resume_values {
-    char text[RESUME_MAX_OPTIONS][VALUE_TEXT_SIZE];
-} resume_values;
+#include "train_run.h"
 
 /* Each says on stderr what is wrong and returns the exit code, or TALLY_OK. */
 
-int resume_read(resume *r, const char *path);
+/* What a file says of a run that is to go on, without its texts. */
+int resume_read(recipe *r, const char *path);
 
-void resume_remember(resume_values *values, const option *options);
-/* An option that was given and would change the result is TALLY_USAGE. */
-int resume_check_options(const resume *r, const resume_values *values, const option *options, const char *command);
+/* The arguments before the command line was parsed, as the file has them, and now. An option that was given and would change the result is
+ * TALLY_USAGE. */
+int resume_check_options(const train_arguments *before, const train_arguments *now, const tally_setting *options);
 /* now: with what its data have turned out to be. */
-int resume_check_data(const resume *r, recipe *now);
+int resume_check_data(const recipe *before, const recipe *now, const char *path);
 
 #endif

@@ -13,7 +13,7 @@ const task *task_get(int number) {
 
 const task *task_find(const char *name) {
     for (int i = 0; i < RECIPE_TASKS; i++)
-        if (strcmp(tasks[i]->name, name) == 0)
+        if (strcmp(settings_tasks[i], name) == 0)
             return tasks[i];
     return NULL;
 }

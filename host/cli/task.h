@@ -7,8 +7,6 @@
 #include "options.h"
 #include "recipe.h"
 
-enum { TASK_MAX_OPTIONS = 12 };
-
 /* How its sequences and their steps are called: a, string, strings, bits. */
 typedef struct task_words {
     const char *article, *one, *many, *steps;
@@ -21,15 +19,6 @@ typedef struct task_files {
     const char *test_x, *test_y, *test_lengths;
 } task_files;
 
-/* What the options set that not all tasks have, where it is not the recipe. */
-typedef struct task_choice {
-    recipe *recipe;
-    task_files files;
-    uint64_t train_size; /* 0: not given */
-    double hold_out;     /* NaN: not given */
-    int preset;          /* of count */
-} task_choice;
-
 typedef struct task_data {
     const tally_dataset *train, *test; /* of what follows; train is NULL where only a test was opened */
     tally_count *strings;
@@ -37,20 +26,17 @@ typedef struct task_data {
 } task_data;
 
 typedef struct task {
-    recipe_task number;
-    const char *name;
+    recipe_task number; /* its name is in settings_tasks */
     task_words words;
-    uint64_t hidden; /* units, unless --hidden says so */
+    const setting_default *defaults;
     command_help help;
-    /* Sets the recipe to that of --preset, where there is such; NULL: it has none. */
-    void (*preset)(recipe *r, const char *name);
-    /* Its own options, at most TASK_MAX_OPTIONS, with the recipe's values; how many. */
-    size_t (*options)(task_choice *choice, const value values[RECIPE_FIELDS], option *options);
+    /* By the numbers of task_presets; NULL: it has none. */
+    const setting_default *const *presets;
     /* What no option says by itself: completes the recipe, or is TALLY_USAGE, said on stderr. */
-    int (*check)(task_choice *choice);
+    int (*check)(recipe *r, const task_files *files);
     /* Opens data to train on and to test, and completes the recipe with what they are. Errors are said on stderr; data is to be
      * closed in any case. */
-    int (*open)(const task_choice *choice, task_data *data);
+    int (*open)(recipe *r, const task_files *files, task_data *data);
     /* Opens data to test a model with such a recipe, loaded from a path. */
     int (*open_test)(const recipe *r, const char *model, const task_files *files, task_data *data);
 } task;

@@ -5,52 +5,15 @@
 
 /* The default is the guide's recipe. */
 enum { PRESET_GUIDE, PRESET_ZERO };
-static const char *const presets[] = {[PRESET_GUIDE] = "guide", [PRESET_ZERO] = "zero", NULL};
+const char *const task_presets[] = {[PRESET_GUIDE] = "guide", [PRESET_ZERO] = "zero", NULL};
 
+static const setting_default guide[] = {{NULL, NULL}};
 /* Makes no mistake on any string, with seeds 1 to 10: strings of few long runs of equal bits, which random ones have next to none of, are
  * all trained on; small batches of them in new orders, at a rate that falls to 0. */
-static void set_zero(recipe *r) {
-    r->draw = TALLY_DRAW_RUNS;
-    r->batch = 64;
-    r->epochs_wanted = 1000;
-    r->rate = 3e-3;
-    r->decay = TALLY_DECAY_COSINE;
-    r->shuffle = true;
-}
-
-static void set_preset(recipe *r, const char *name) {
-    if (strcmp(name, presets[PRESET_ZERO]) == 0)
-        set_zero(r);
-}
-
-static size_t count_options(task_choice *choice, const value values[RECIPE_FIELDS], option *options) {
-    value train_size = values[RECIPE_TRAIN_SIZE];
-    train_size.whole = &choice->train_size;
-    size_t n = 0;
-    options[n++] = (option){
-        .name = "preset",
-        .argument = "NAME",
-        .value = value_choice(&choice->preset, presets),
-        .help = "defaults of the other options: the guide's, or those of a recipe that makes no mistake on any string"};
-    options[n++] =
-        (option){.name = "length",
-                 .argument = "N",
-                 .value = value_span(&choice->recipe->shortest, &choice->recipe->length, 1, RECIPE_MAX_LENGTH),
-                 .help = "bits a string; with 5..20, strings of each of these lengths"};
-    options[n++] = (option){.name = "train-size",
-                            .argument = "N",
-                            .value = train_size,
-                            .help = "strings to train on, at most as many as there are",
-                            .fallback = "10000, or half of all strings if that is less"};
-    options[n++] = (option){
-        .name = "draw",
-        .argument = "HOW",
-        .value = values[RECIPE_DRAW],
-        .help =
-            "how training strings are taken from the shuffled ones: the first ones, evenly over the counts, or evenly "
-            "over each count and number of runs of equal bits"};
-    return n;
-}
+static const setting_default zero[] = {
+    {"draw", "runs"},    {"batch", "64"}, {"epochs_wanted", "1000"}, {"learning_rate", "3e-3"}, {"lr_decay", "cosine"},
+    {"shuffle", "true"}, {NULL, NULL}};
+static const setting_default *const presets[] = {[PRESET_GUIDE] = guide, [PRESET_ZERO] = zero};
 
 /* The guide's number, but of short strings half, so that some are left to test. */
 static uint64_t default_train_size(const recipe *r) {
@@ -58,9 +21,9 @@ static uint64_t default_train_size(const recipe *r) {
     return half < usual ? half : usual;
 }
 
-static int check_count(task_choice *choice) {
-    recipe *r = choice->recipe;
-    uint64_t train_size = choice->train_size;
+static int check_count(recipe *r, const task_files *files) {
+    (void)files;
+    uint64_t train_size = r->train_size;
     if (train_size > recipe_all_strings(r))
         return command_misused("train", "option --train-size: %llu is more than the %llu strings of %s bits",
                                (unsigned long long)train_size, (unsigned long long)recipe_all_strings(r),
@@ -79,8 +42,9 @@ static int open_strings(const recipe *r, task_data *data) {
     return TALLY_OK;
 }
 
-static int open_count(const task_choice *choice, task_data *data) {
-    return open_strings(choice->recipe, data);
+static int open_count(recipe *r, const task_files *files, task_data *data) {
+    (void)files;
+    return open_strings(r, data);
 }
 
 static int open_count_test(const recipe *r, const char *model, const task_files *files, task_data *data) {
@@ -93,9 +57,7 @@ static int open_count_test(const recipe *r, const char *model, const task_files 
 
 const task task_count = {
     .number = RECIPE_COUNT,
-    .name = "count",
     .words = {"a", "string", "strings", "bits"},
-    .hidden = 24,
     .help =
         {
             .command = "train",
@@ -154,8 +116,7 @@ const task task_count = {
                         "  tally train count --length 5..12 --cell gru --layers 2 --dropout 0.1\n"
                         "  tally train count --epochs 500 --compare lstm,gru,rnn --curves curves.csv",
         },
-    .preset = set_preset,
-    .options = count_options,
+    .presets = presets,
     .check = check_count,
     .open = open_count,
     .open_test = open_count_test,

@@ -47,8 +47,8 @@ int task_describe(recipe *r, tally_sequences *sequences) {
     const tally_dataset *data = tally_sequences_kept(sequences);
     r->train_size = data->size;
     r->time_steps = data->steps;
-    r->inputs = data->inputs;
-    r->classes = data->classes;
+    r->model.inputs = data->inputs;
+    r->model.classes = data->classes;
     if (r->normalize == RECIPE_STANDARD) {
         tally_normalization measured = tally_sequences_measure(sequences);
         r->mean = measured.mean;
@@ -60,15 +60,14 @@ int task_describe(recipe *r, tally_sequences *sequences) {
 
 int task_adopt(const recipe *r, const char *whose, const char *path, tally_sequences *sequences) {
     const tally_dataset *data = tally_sequences_kept(sequences);
-    if ((r->time_steps > 0 && data->steps != r->time_steps) || data->inputs != r->inputs)
+    if ((r->time_steps > 0 && data->steps != r->time_steps) || data->inputs != r->model.inputs)
         return r->time_steps > 0
                    ? command_fail(TALLY_DATA,
-                                  "%s: its sequences have %zu steps of %zu inputs, but %s %llu steps of %llu", path,
-                                  data->steps, data->inputs, whose, (unsigned long long)r->time_steps,
-                                  (unsigned long long)r->inputs)
-                   : command_fail(TALLY_DATA, "%s: its sequences have %zu inputs a step, but %s %llu", path,
-                                  data->inputs, whose, (unsigned long long)r->inputs);
-    tally_status status = tally_sequences_set_classes(sequences, (size_t)r->classes);
+                                  "%s: its sequences have %zu steps of %zu inputs, but %s %llu steps of %zu", path,
+                                  data->steps, data->inputs, whose, (unsigned long long)r->time_steps, r->model.inputs)
+                   : command_fail(TALLY_DATA, "%s: its sequences have %zu inputs a step, but %s %zu", path,
+                                  data->inputs, whose, r->model.inputs);
+    tally_status status = tally_sequences_set_classes(sequences, r->model.classes);
     if (status == TALLY_OK)
         status = tally_sequences_normalize(sequences, (tally_normalization){r->mean, r->deviation});
     return status == TALLY_OK ? TALLY_OK : command_fail_library(status);
@@ -95,14 +94,5 @@ int task_open_test_files(const recipe *r, const char *model, const task_files *f
     return result;
 }
 
-size_t task_file_options(task_choice *choice, const value values[RECIPE_FIELDS], option *options) {
-    options[0] = (option){.name = "normalize",
-                          .argument = "HOW",
-                          .value = values[RECIPE_NORMALIZE],
-                          .help = "standard takes the mean of all training values from each value and divides by "
-                                  "their standard deviation; none takes values as they are"};
-    options[1] = (option){.name = "no-shuffle",
-                          .value = value_flag_off(&choice->recipe->shuffle),
-                          .help = "train in the order of the files, in each epoch"};
-    return 2;
-}
+const setting_default task_files_defaults[] = {
+    {"hidden", "128"}, {"epochs_wanted", "12"}, {"batch", "128"}, {"shuffle", "true"}, {NULL, NULL}};

@@ -3,29 +3,20 @@
 #include "command.h"
 #include "tasks.h"
 
-static size_t mnist_options(task_choice *choice, const value values[RECIPE_FIELDS], option *options) {
-    options[0] = (option){.name = "data",
-                          .argument = "DIR",
-                          .value = value_text(&choice->files.folder),
-                          .help = "the folder with the four files",
-                          .fallback = ""};
-    return 1 + task_file_options(choice, values, options + 1);
-}
-
-static int check_mnist(task_choice *choice) {
-    if (choice->files.folder == NULL)
+static int check_mnist(recipe *r, const task_files *files) {
+    (void)r;
+    if (files->folder == NULL)
         return command_misused(task_mnist.help.command, "where are the images? Give --data DIR");
     return TALLY_OK;
 }
 
-static int open_mnist(const task_choice *choice, task_data *data) {
+static int open_mnist(recipe *r, const task_files *files, task_data *data) {
     char *images = NULL, *test_images = NULL;
-    recipe *r = choice->recipe;
-    int result = task_open_mnist(choice->files.folder, "train", &data->sequences, &images);
+    int result = task_open_mnist(files->folder, "train", &data->sequences, &images);
     if (result == TALLY_OK)
         result = task_describe(r, data->sequences);
     if (result == TALLY_OK)
-        result = task_open_mnist(choice->files.folder, "t10k", &data->test_sequences, &test_images);
+        result = task_open_mnist(files->folder, "t10k", &data->test_sequences, &test_images);
     if (result == TALLY_OK)
         result = task_adopt(r, "those to train on have", test_images, data->test_sequences);
     if (result == TALLY_OK) {
@@ -39,9 +30,8 @@ static int open_mnist(const task_choice *choice, task_data *data) {
 
 const task task_mnist = {
     .number = RECIPE_MNIST,
-    .name = "mnist",
     .words = {"an", "image", "images", "rows"},
-    .hidden = 128,
+    .defaults = task_files_defaults,
     .help =
         {
             .command = "train mnist",
@@ -62,7 +52,6 @@ const task task_mnist = {
             .examples = "  tally train mnist --data mnist --out mnist.safetensors\n"
                         "  tally train mnist --data fashion --epochs 20 --hidden 256 --keep best --json",
         },
-    .options = mnist_options,
     .check = check_mnist,
     .open = open_mnist,
     .open_test = task_open_test_files,

@@ -3,45 +3,18 @@
 #include "command.h"
 #include "tasks.h"
 
-static option file_option(const char *name, const char **target, const char *help) {
-    return (option){.name = name, .argument = "FILE", .value = value_text(target), .help = help, .fallback = ""};
-}
-
-static size_t npy_options(task_choice *choice, const value values[RECIPE_FIELDS], option *options) {
-    task_files *files = &choice->files;
-    value hold_out = values[RECIPE_HOLD_OUT];
-    hold_out.real = &choice->hold_out;
-    size_t n = 0;
-    options[n++] = file_option("x", &files->x, "sequences to train on, [sequences, time steps, inputs]");
-    options[n++] = file_option("y", &files->y, "their labels, [sequences], from 0 on");
-    options[n++] = file_option("lengths", &files->lengths, "how many steps each has, [sequences], if not all");
-    options[n++] = file_option("test-x", &files->test_x, "sequences to test at the end");
-    options[n++] = file_option("test-y", &files->test_y, "their labels");
-    options[n++] = file_option("test-lengths", &files->test_lengths, "how many steps each has, if not all");
-    options[n++] = (option){.name = "hold-out",
-                            .argument = "SHARE",
-                            .value = hold_out,
-                            .help = "without --test-x: the share of the sequences that is tested and not trained on, "
-                                    "chosen at random by the seed",
-                            .fallback = "0.1"};
-    return n + task_file_options(choice, values, options + n);
-}
-
-static int check_npy(task_choice *choice) {
+static int check_npy(recipe *r, const task_files *files) {
     const char *command = task_npy.help.command;
-    const task_files *files = &choice->files;
-    recipe *r = choice->recipe;
     if (files->x == NULL || files->y == NULL)
         return command_misused(command, "where are the sequences and their labels? Give --x FILE and --y FILE");
     if ((files->test_x == NULL) != (files->test_y == NULL))
         return command_misused(command, "--test-x and --test-y go together");
     if (files->test_x == NULL && files->test_lengths != NULL)
         return command_misused(command, "--test-lengths needs --test-x and --test-y");
-    if (files->test_x != NULL && !isnan(choice->hold_out))
+    if (files->test_x != NULL && !isnan(r->hold_out))
         return command_misused(command, "--hold-out makes a test of --x, but there is --test-x");
-    r->known[RECIPE_HOLD_OUT] = files->test_x == NULL;
-    if (!isnan(choice->hold_out))
-        r->hold_out = choice->hold_out;
+    if (files->test_x == NULL && isnan(r->hold_out))
+        tally_setting_parse(settings_find("hold_out"), r, SETTINGS_HOLD_OUT);
     return TALLY_OK;
 }
 
@@ -51,15 +24,13 @@ static int open_sequences(const char *x, const char *y, const char *lengths, tal
 }
 
 static int hold_out(const recipe *r, tally_sequences *sequences) {
-    if (!r->known[RECIPE_HOLD_OUT])
+    if (isnan(r->hold_out))
         return TALLY_OK;
-    tally_status status = tally_sequences_hold_out(sequences, r->hold_out, r->seed);
+    tally_status status = tally_sequences_hold_out(sequences, r->hold_out, r->train.seed);
     return status == TALLY_OK ? TALLY_OK : command_fail_option(status, "hold-out");
 }
 
-static int open_npy(const task_choice *choice, task_data *data) {
-    const task_files *files = &choice->files;
-    recipe *r = choice->recipe;
+static int open_npy(recipe *r, const task_files *files, task_data *data) {
     int result = open_sequences(files->x, files->y, files->lengths, &data->sequences);
     if (result == TALLY_OK)
         result = hold_out(r, data->sequences);
@@ -80,9 +51,8 @@ static int open_npy(const task_choice *choice, task_data *data) {
 
 const task task_npy = {
     .number = RECIPE_NPY,
-    .name = "npy",
     .words = {"a", "sequence", "sequences", "steps"},
-    .hidden = 128,
+    .defaults = task_files_defaults,
     .help =
         {
             .command = "train npy",
@@ -103,7 +73,6 @@ const task task_npy = {
             .examples = "  tally train npy --x x.npy --y y.npy --out own.safetensors\n"
                         "  tally train npy --x x.npy --y y.npy --test-x tx.npy --test-y ty.npy --json",
         },
-    .options = npy_options,
     .check = check_npy,
     .open = open_npy,
     .open_test = task_open_test_files,

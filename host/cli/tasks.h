@@ -6,6 +6,9 @@
 
 extern const task task_count, task_mnist, task_npy;
 
+/* The names of what --preset takes. */
+extern const char *const task_presets[];
+
 /* Each says on stderr what is wrong and returns the exit code, or TALLY_OK. */
 
 /* Opens the images and labels, or, with labels false, the images alone, of a part of MNIST: "train" or "t10k". *images is
@@ -33,7 +36,7 @@ int task_open_test_files(const recipe *r, const char *model, const task_files *f
     "The JSON object is that of 'tally train count --help', but without length,\n"                                     \
     "shortest, draw and example, with mistakes_by_class and tested_by_class, and with\n"
 
-/* The options that both have; how many. */
-size_t task_file_options(task_choice *choice, const value values[RECIPE_FIELDS], option *options);
+/* Defaults of both. */
+extern const setting_default task_files_defaults[];
 
 #endif

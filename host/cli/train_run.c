@@ -59,7 +59,7 @@ static tally_status note_training(training *t) {
     r->steps = result.steps;
     r->device = info->name;
     r->backend = info->backend;
-    r->route = (int)tally_device_route(device);
+    r->route = tally_device_route(device);
     r->threads = tally_device_workers(device);
     r->train_seconds = result.seconds;
     r->loss = result.loss / (double)t->train->size;
@@ -67,11 +67,12 @@ static tally_status note_training(training *t) {
     r->valid_loss = result.valid_loss / (double)r->valid_size;
     r->valid_mistakes = result.valid_mistakes;
     r->digest = t->digest;
-    for (int i = 0; i < RECIPE_FIELDS; i++)
-        if (i != RECIPE_HOLD_OUT)
-            r->known[i] = recipe_has(r, (recipe_field)i);
-    r->known[RECIPE_KEPT_EPOCH] = r->known[RECIPE_LOSS] = result.kept_epoch > 0;
-    r->known[RECIPE_VALID_LOSS] = r->known[RECIPE_VALID_MISTAKES] = isfinite(r->valid_loss);
+    recipe_know_all(r);
+    RECIPE_SET_KNOWN(r, hold_out, !isnan(r->hold_out));
+    RECIPE_SET_KNOWN(r, kept_epoch, result.kept_epoch > 0);
+    RECIPE_SET_KNOWN(r, loss, result.kept_epoch > 0);
+    RECIPE_SET_KNOWN(r, valid_loss, isfinite(r->valid_loss));
+    RECIPE_SET_KNOWN(r, valid_mistakes, isfinite(r->valid_loss));
     return tally_training_digest(t->run, t->digest);
 }
 
@@ -92,7 +93,7 @@ static tally_status save_file(training *t, bool *weights_only) {
 /* faulty: numbers that are not finite have ended the run. */
 static void save(training *t, bool faulty) {
     const char *path = t->arguments->out;
-    bool weights_only = t->arguments->schedule.weights_only || faulty;
+    bool weights_only = t->arguments->weights_only || faulty;
     if (path == NULL)
         return;
     if (t->recipe->kept_epoch == 0 && weights_only) {
@@ -118,7 +119,7 @@ static void save(training *t, bool faulty) {
 
 /* A file that cannot be written does not end training: the next one may be, and only what is in memory can still be saved. */
 static void save_meanwhile(training *t) {
-    bool weights_only = t->arguments->schedule.weights_only;
+    bool weights_only = t->arguments->weights_only;
     tally_status status = note_training(t);
     if (status == TALLY_OK)
         status = save_file(t, &weights_only);
@@ -128,7 +129,7 @@ static void save_meanwhile(training *t) {
 
 static bool watch_training(void *context, const tally_progress *now) {
     training *t = context;
-    uint64_t every = t->arguments->schedule.save_every;
+    uint64_t every = t->arguments->save_every;
     progress_train_step(&t->progress, now);
     if (now->epoch_done)
         epoch_log_write(&t->log, now);
@@ -174,22 +175,10 @@ static tally_status test(training *t) {
 }
 
 static tally_status start_run(training *t) {
-    const recipe *r = t->recipe;
-    const tally_train_options options = {
-        .epochs = (size_t)r->epochs_wanted,
-        .batch = (size_t)r->batch,
-        .optimizer = {.kind = TALLY_ADAM, .rate = r->rate, .beta1 = r->beta1, .beta2 = r->beta2, .epsilon = r->epsilon},
-        .shuffle = r->shuffle,
-        .seed = r->seed,
-        .keep = (tally_keep)r->keep,
-        .patience = (size_t)r->patience,
-        .decay = (tally_decay)r->decay,
-        .clip = r->clip,
-        .dropout = r->dropout,
-    };
-    const char *from = t->arguments->schedule.resume;
-    return from != NULL ? tally_training_resume(t->model, t->train, t->valid, &options, from, &t->run)
-                        : tally_training_new(t->model, t->train, t->valid, &options, &t->run);
+    const tally_train_options *options = &t->recipe->train;
+    const char *from = t->arguments->resume_from;
+    return from != NULL ? tally_training_resume(t->model, t->train, t->valid, options, from, &t->run)
+                        : tally_training_new(t->model, t->train, t->valid, options, &t->run);
 }
 
 static int train(training *t) {
@@ -199,7 +188,7 @@ static int train(training *t) {
     stop_catch();
     signal(SIGPIPE, SIG_IGN); /* a run outlives who reads its progress; of what it prints command_flush() tells */
     tally_train_result before = tally_training_result(t->run);
-    progress_start(&t->progress, t->arguments->quiet);
+    progress_start(&t->progress, t->arguments->device.quiet);
     if (t->arguments->among != NULL)
         t->progress.name = t->arguments->among->cell;
     progress_train(&t->progress, &t->arguments->task->words, t->model, t->train, t->data->test,
@@ -228,15 +217,13 @@ static int train(training *t) {
 
 static tally_status make_model(training *t, tally_device *device) {
     const train_arguments *a = t->arguments;
-    if (a->schedule.resume != NULL)
-        return tally_model_load(device, a->schedule.resume, &t->model);
-    tally_model_config config = {.inputs = t->data->train->inputs,
-                                 .hidden = (size_t)a->shape.hidden,
-                                 .classes = t->data->train->classes,
-                                 .layers = (size_t)a->shape.layers,
-                                 .cell = (tally_cell)a->shape.cell};
+    if (a->resume_from != NULL)
+        return tally_model_load(device, a->resume_from, &t->model);
+    tally_model_config config = a->recipe.model;
+    config.inputs = t->data->train->inputs;
+    config.classes = t->data->train->classes;
     tally_status status = tally_model_new(device, &config, &t->model);
-    return status == TALLY_OK ? tally_model_init(t->model, a->recipe.seed) : status;
+    return status == TALLY_OK ? tally_model_init(t->model, a->recipe.train.seed) : status;
 }
 
 static int train_on(train_arguments *a, const task_data *data, tally_device *device) {
@@ -248,7 +235,7 @@ static int train_on(train_arguments *a, const task_data *data, tally_device *dev
     tally_status status = make_model(&t, device);
     int result = status == TALLY_OK ? TALLY_OK : command_fail_library(status);
     if (result == TALLY_OK && a->recipe.valid > 0) {
-        status = tally_split_new(data->train, a->recipe.valid, a->recipe.seed, &split);
+        status = tally_split_new(data->train, a->recipe.valid, a->recipe.train.seed, &split);
         result = status == TALLY_OK ? TALLY_OK : command_fail_option(status, "valid");
     }
     if (split != NULL) {
@@ -259,7 +246,7 @@ static int train_on(train_arguments *a, const task_data *data, tally_device *dev
     if (result == TALLY_OK && (t.tested_of_class == NULL || t.mistakes_of_class == NULL))
         result = command_fail(TALLY_MEMORY, "no memory left for %zu classes", classes);
     if (result == TALLY_OK)
-        result = epoch_log_open(&t.log, a->schedule.log, a->schedule.resume != NULL);
+        result = epoch_log_open(&t.log, a->log, a->resume_from != NULL);
     if (result == TALLY_OK) {
         t.log.trained = t.train->size;
         t.log.valid = t.valid != NULL ? t.valid->size : 0;

@@ -4,23 +4,24 @@
 
 #include "command.h"
 #include "compare.h"
-#include "resume.h"
-#include "schedule.h"
-#include "shape.h"
+#include "recipe.h"
 #include "task.h"
 
+/* settings.c has a row for each member that an option sets. */
 typedef struct train_arguments {
+    recipe recipe; /* the first, for rows of its are over this, too */
     const task *task;
-    task_choice choice;
-    recipe recipe;
-    shape shape;
+    unsigned preset;
+    task_files files;
     command_device device;
     const char *out;
-    schedule schedule;
-    resume resume; /* of schedule.resume */
+    uint64_t save_every; /* epochs; 0: at the end only */
+    bool weights_only;
+    const char *resume_from; /* the file to go on from, or NULL */
+    const char *log;         /* or NULL */
     compare compare;
-    compare *among; /* the comparison that this is a run of, or NULL */
-    bool json, quiet;
+    struct compare *among; /* the comparison that this is a run of, or NULL */
+    bool json;
 } train_arguments;
 
 /* Opens the device for it. The exit code; what is wrong is said on stderr. */

@@ -6,6 +6,7 @@
 #ifndef TALLY_NN_H
 #define TALLY_NN_H
 
+#include <tally/settings.h>
 #include <tally/tensor.h>
 
 #ifdef __cplusplus
@@ -23,6 +24,9 @@ typedef struct tally_model_config {
     size_t layers;   /* 1 to TALLY_MAX_LAYERS */
     tally_cell cell; /* of every layer */
 } tally_model_config;
+
+/* A row for each of hidden, layers and cell, with its offset in tally_model_config; data say the other two. */
+TALLY_API const tally_setting *tally_model_settings(size_t *count);
 
 /* Parameters, all zero; the caller frees the model before its device. TALLY_USAGE for a size of 0, too many layers or a size that
  * overflows. */

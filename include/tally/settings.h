@@ -33,7 +33,7 @@ typedef struct tally_setting {
     const char *initial;  /* its default; NULL: at first it is not given, which is false, 0, NaN or NULL */
     const char *fallback; /* the default in words, where initial does not say it; "": there is none to tell */
     bool may_change;      /* a run of training may go on with another value */
-    unsigned only;        /* bits of the caller's own: to which groups it belongs; 0: to all */
+    unsigned groups;      /* bits of the caller's own */
     tally_setting_type type;
     size_t offset;            /* in the struct that keeps it */
     uint64_t least, most;     /* of whole numbers */
