@@ -73,8 +73,8 @@ class Help(Case):
             self.assertLessEqual(max(map(len, text.splitlines())), 80)
 
     def test_train_help_names_every_option_of_the_task_once(self):
-        everywhere = {"cell", "layers", "hidden", "epochs", "batch", "lr", "beta1", "beta2", "epsilon", "dropout", "seed",
-                      "shuffle", "keep", "patience", "lr-decay", "clip", "valid", "device", "route", "threads", "out",
+        everywhere = {"cell", "layers", "hidden", "epochs", "batch", "optimizer", "lr", "weight-decay", "beta1", "beta2",
+                      "epsilon", "momentum", "nesterov", "alpha", "dropout", "seed", "shuffle", "keep", "patience", "lr-decay", "clip", "valid", "device", "route", "threads", "out",
                       "save-every", "resume", "weights-only", "log", "compare", "curves", "json", "verbose", "quiet",
                       "help"}
         files = {"normalize", "no-shuffle"}
@@ -90,7 +90,9 @@ class Help(Case):
     def test_train_help_names_every_option_with_its_default(self):
         text = " ".join(self.passes(tally("train", "--help")).split())
         for option, default in {"device": "auto", "epochs": "5000", "batch": "1000", "hidden": "24", "length": "20",
-                                "lr": "0.001", "beta1": "0.9", "beta2": "0.999", "epsilon": "1e-08", "seed": "1",
+                                "optimizer": "adam", "lr": "0.001, rmsprop 0.01, adagrad 0.01",
+                                "weight-decay": "0, adamw 0.01", "beta1": "0.9", "beta2": "0.999",
+                                "epsilon": "1e-08, adagrad 1e-10", "momentum": "0", "alpha": "0.99", "seed": "1",
                                 "draw": "random", "keep": "last", "valid": "0", "patience": "0", "lr-decay": "none",
                                 "clip": "0", "save-every": "0", "threads": "all processors"}.items():
             self.assertRegex(text, rf"--{option} [A-Z]+ [^()]*(\([^)]*\)[^()]*)*\(default: {default}\)")
@@ -195,7 +197,8 @@ class Train(Case):
             read = text if isinstance(value, str) else json.loads(text)
             self.assertEqual(read, value, key)
         self.assertEqual(set(notes), {"task", "length", "shortest", "train_size", "draw", "seed", "epochs", "kept_epoch", "steps",
-                                      "batch", "learning_rate", "beta1", "beta2", "epsilon", "dropout", "shuffle", "keep",
+                                      "batch", "optimizer", "learning_rate", "weight_decay", "beta1", "beta2", "epsilon",
+                                      "momentum", "nesterov", "alpha", "dropout", "shuffle", "keep",
                                       "epochs_wanted", "patience", "lr_decay", "clip", "valid", "valid_size",
                                       "device", "backend", "route", "threads", "train_seconds", "loss",
                                       "weights_sha256"})
@@ -393,16 +396,36 @@ class Eval(WithModel):
                                  ("draw", "odd", "not random or even or runs"), ("train_size", "257", "256 strings"),
                                  ("train_seconds", "nan", "not a number"), ("beta1", "1", "to below 1"),
                                  ("shuffle", "yes", "not true or false"), ("keep", "first", "not last or best"),
+                                 ("optimizer", "lion", "not adam or adamw or sgd or rmsprop or adagrad"),
                                  ("lr_decay", "Cosine", "not none or cosine or step"),
                                  ("route", "1", "not auto or exact or clblast"), ("weights_sha256", "0" * 64, "SHA-256")):
             with self.subTest(key=key, value=value):
                 name = self.changed(lambda header, data: header["__metadata__"].update({key: value}))
                 self.fails(MODEL, name, f"its note {key}", text, args=("eval", name, "--device", "cpu"))
 
+    def test_defaults_are_those_of_the_optimizer(self):
+        settings = ("learning_rate", "weight_decay", "beta1", "beta2", "epsilon", "momentum", "nesterov", "alpha")
+        for optimizer, options, values in (
+                ("adam", (), (1e-3, 0, 0.9, 0.999, 1e-8, 0, False, 0)),
+                ("adamw", (), (1e-3, 1e-2, 0.9, 0.999, 1e-8, 0, False, 0)),
+                ("sgd", ("--momentum", "0.9", "--nesterov"), (1e-3, 0, 0, 0, 0, 0.9, True, 0)),
+                ("rmsprop", ("--lr", "0.1"), (0.1, 0, 0, 0, 1e-8, 0, False, 0.99)),
+                ("adagrad", ("--weight-decay", "0.1"), (1e-2, 0.1, 0, 0, 1e-10, 0, False, 0))):
+            r = self.passes_json("train", "count", "--device", "cpu", "--length", "4", "--hidden", "2", "--epochs", "1",
+                                 *options, "--optimizer", optimizer)
+            self.assertEqual(tuple(r[key] for key in settings), values)
+        for options, text in ((("sgd", "--beta1", "0.5"), "sgd takes no beta1, which is 0.5"),
+                              (("adam", "--nesterov"), "adam takes no nesterov"),
+                              (("sgd", "--nesterov"), "sgd: nesterov needs a momentum above 0"),
+                              (("lion",), "'lion' is not adam or adamw or sgd or rmsprop or adagrad")):
+            self.fails(USAGE, f"option --optimizer: {text}" if options != ("lion",) else text, "Try: tally train --help",
+                       args=("train", "count", "--optimizer", *options))
+
     def test_names_are_noted_and_told_as_they_are_given(self):
         name = path("names.safetensors")
         for option, key, names in (("cell", "cell", ("lstm", "gru", "rnn")), ("draw", "draw", ("random", "even", "runs")),
                                    ("keep", "keep", ("last", "best")),
+                                   ("optimizer", "optimizer", ("adam", "adamw", "sgd", "rmsprop", "adagrad")),
                                    ("lr-decay", "lr_decay", ("none", "cosine", "step"))):
             for given in names:
                 told = self.passes_json(*SMALL, "--epochs", "1", f"--{option}", given, "--out", name)

@@ -94,7 +94,7 @@ class Files(Case):
 
 class Help(Case):
     def test_each_task_has_its_own(self):
-        for task, options in ("mnist", {"epochs": "12", "batch": "128", "hidden": "128", "lr": "0.001",
+        for task, options in ("mnist", {"epochs": "12", "batch": "128", "hidden": "128", "beta1": "0.9",
                                         "normalize": "standard", "seed": "1"}), \
                              ("npy", {"epochs": "12", "batch": "128", "hidden": "128", "hold-out": "0.1"}):
             asked = self.passes(tally("train", task, "--help"))

@@ -255,17 +255,20 @@ class Refused(Case):
                    ("dropout", "0.1", "0"), ("length", "9", "8"), ("length", "5..8", "8"), ("train-size", "100", "200"),
                    ("lr", "0.1", "0.01"), ("beta1", "0.5", "0.9"), ("beta2", "0.5", "0.999"),
                    ("epsilon", "1e-3", "1e-08"), ("seed", "1", "3"), ("draw", "even", "random"), ("keep", "best", "last"),
-                   ("valid", "0.1", "0"), ("lr-decay", "cosine", "none"), ("clip", "1", "0"))
+                   ("valid", "0.1", "0"), ("lr-decay", "cosine", "none"), ("clip", "1", "0"),
+                   ("optimizer", "sgd", "adam"), ("weight-decay", "0.1", "0"), ("momentum", "0.5", "0"),
+                   ("alpha", "0.5", "0"))
         may_change = {"epochs", "patience", "device", "threads", "out", "save-every", "resume", "weights-only", "log", "json",
                       "verbose", "quiet", "help"}
-        elsewhere = {"shuffle", "preset", "route", "compare", "curves"}
+        elsewhere = {"shuffle", "nesterov", "preset", "route", "compare", "curves"}
         named = re.findall(r"^  --([a-z0-9-]+)", self.passes(tally("train", "--help")), re.MULTILINE)
         self.assertEqual(set(named) - may_change - elsewhere, {option for option, _, _ in changes})
         for option, value, was in changes:
             value_shown = {"1e-3": "0.001"}.get(value, value)
             self.refused(USAGE, f"tally train: option --{option}: {value_shown}, but the run in {self.file} was begun "
                                 f"with {was}\n", "Try: tally train --help", args=(f"--{option}", value))
-        self.refused(USAGE, f"option --shuffle: the run in {self.file} was begun without it", args=("--shuffle",))
+        for flag in "--shuffle", "--nesterov":
+            self.refused(USAGE, f"option {flag}: the run in {self.file} was begun without it", args=(flag,))
         self.refused(USAGE, f"option --epochs: 3, but the run in {self.file} has done 4", args=("--epochs", "3"))
         self.refused(USAGE, f"the run in {self.file} is of the task count, not mnist", args=("mnist",))
         self.refused(USAGE, "'count' is too much behind the task", args=("count", "count"))

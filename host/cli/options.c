@@ -51,7 +51,10 @@ static void print_option(const tally_setting *o, const void *base) {
 }
 
 static void print_help(const tally_setting *options, const void *base, const command_help *help) {
-    printf("usage: %s\n\n%s\n\nOptions:\n", help->usage, help->about);
+    printf("usage: %s\n\n%s\n\n", help->usage, help->about);
+    if (help->more != NULL)
+        help->more(base);
+    printf("Options:\n");
     for (const tally_setting *o = options; o->option != NULL; o++)
         print_option(o, base);
     print_option(&(tally_setting){.option = "help", .help = "print this and exit"}, NULL);

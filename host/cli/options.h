@@ -7,9 +7,10 @@
 
 typedef struct command_help {
     const char *command;
-    const char *usage;    /* the lines behind "usage: " */
-    const char *about;    /* a paragraph or several, in lines */
-    const char *examples; /* in lines */
+    const char *usage;              /* the lines behind "usage: " */
+    const char *about;              /* a paragraph or several, in lines */
+    void (*more)(const void *base); /* prints another one; or NULL */
+    const char *examples;           /* in lines */
 } command_help;
 
 /* Sets what the options set to their defaults. */

@@ -209,14 +209,13 @@ tally_count_options recipe_strings(const recipe *r) {
 }
 
 bool recipe_json(const recipe *r, json_t *object) {
-    static const char own[] = "tally."; /* in notes alone */
     size_t count;
     const tally_setting *all = settings_all(&count);
     for (size_t i = 0; i < count; i++) {
         if (!recipe_has(r, &all[i]))
             continue;
-        const char *name = all[i].name + (strncmp(all[i].name, own, strlen(own)) == 0 ? strlen(own) : 0);
-        if (json_object_set_new(object, name, r->known[i] ? value_json(&all[i], r) : json_null()) != 0)
+        json_t *value = r->known[i] ? value_json(&all[i], r) : json_null();
+        if (json_object_set_new(object, settings_key(&all[i]), value) != 0)
             return false;
     }
     return true;

@@ -1,6 +1,7 @@
 #include "settings.h"
 
 #include <float.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "command.h"
@@ -181,10 +182,30 @@ static size_t append(tally_setting *all, size_t count, const tally_setting *rows
     return count;
 }
 
+/* The default of an option that optimizers take: of the first that does, and of those that have another. */
+static void describe_default(tally_setting *s, char *text, size_t size) {
+    char first[TALLY_SETTING_TEXT_SIZE] = "", other[TALLY_SETTING_TEXT_SIZE];
+    size_t used = 0;
+    for (int kind = 0; kind < TALLY_OPTIMIZERS && s->metavar != NULL; kind++) {
+        const recipe r = {.train.optimizer = tally_optimizer_defaults((tally_optimizer)kind)};
+        if (!tally_optimizer_takes((tally_optimizer)kind, s->name) || s->type != TALLY_SETTING_REAL)
+            continue;
+        const char *shown = tally_setting_format(s, &r, used == 0 ? first : other);
+        if (used == 0)
+            used = (size_t)snprintf(text, size, "%s", shown);
+        else if (strcmp(shown, first) != 0 && used < size)
+            used += (size_t)snprintf(text + used, size - used, ", %s %s", tally_optimizer_name((tally_optimizer)kind),
+                                     shown);
+    }
+    if (used > 0)
+        s->fallback = text;
+}
+
 #define COUNT(rows) (sizeof(rows) / sizeof *(rows))
 
 const tally_setting *settings_all(size_t *count) {
     static tally_setting all[SETTINGS_MOST];
+    static char defaults[SETTINGS_MOST][128];
     static size_t used;
     if (used == 0) {
         size_t more;
@@ -193,6 +214,8 @@ const tally_setting *settings_all(size_t *count) {
         used = append(all, used, rows, more, offsetof(recipe, model), SETTING_MODEL);
         rows = tally_train_settings(&more);
         used = append(all, used, rows, more, offsetof(recipe, train), 0);
+        for (size_t i = 0; i < more; i++)
+            describe_default(&all[used - more + i], defaults[i], sizeof defaults[i]);
         used = append(all, used, run, COUNT(run), 0, 0);
         used = append(all, used, results, COUNT(results), 0, SETTING_RESULT);
     }
@@ -211,6 +234,11 @@ void settings_options(recipe_task of, tally_setting options[SETTINGS_MOST]) {
         if (all[i].option != NULL && settings_has_task(&all[i], of))
             options[used++] = all[i];
     options[used] = (tally_setting){.option = NULL};
+}
+
+const char *settings_key(const tally_setting *s) {
+    static const char own[] = "tally.";
+    return s->name + (strncmp(s->name, own, strlen(own)) == 0 ? strlen(own) : 0);
 }
 
 const tally_setting *settings_find(const char *name) {

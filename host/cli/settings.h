@@ -31,6 +31,9 @@ bool settings_has_task(const tally_setting *setting, recipe_task of);
 /* The rows that have an option, of a task, or of all for RECIPE_TASKS; one without is behind the last. */
 void settings_options(recipe_task of, tally_setting options[SETTINGS_MOST]);
 
+/* A noted setting's name in JSON, which is that in notes without "tally.". */
+const char *settings_key(const tally_setting *setting);
+
 /* The row of a name, which is right. */
 const tally_setting *settings_find(const char *name);
 

@@ -1,7 +1,9 @@
 #include "task.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "format.h"
 #include "tasks.h"
 
 static const task *const tasks[RECIPE_TASKS] = {
@@ -22,4 +24,25 @@ void task_close(task_data *data) {
     tally_count_free(data->strings);
     tally_sequences_free(data->sequences);
     tally_sequences_free(data->test_sequences);
+}
+
+void task_print_fields(const void *arguments) {
+    const recipe *r = arguments;
+    const task_words *words = &task_get(r->task)->words;
+    const char *by = r->task == RECIPE_COUNT ? "count" : "class";
+    char text[4096] = "The JSON object has ";
+    size_t count, used = strlen(text);
+    const tally_setting *all = settings_all(&count);
+    for (size_t i = 0; i < count; i++)
+        if (recipe_has(r, &all[i]))
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s, ", settings_key(&all[i]));
+    snprintf(text + used, sizeof text - used,
+             "selector, fallbacks (operations the C path did for the device), ms_per_step, sequences_per_second, "
+             "mistakes, tested, error (mistakes / tested), test_seconds, mistakes_by_%s, tested_by_%s, out (where the "
+             "model is)%s and stopped (why before its time). What is not known, or not there, is null. seed is a "
+             "string, for it may need 64 bits; epochs are those done; loss is the mean cross-entropy of %s %s in the "
+             "kept epoch; valid_loss and valid_mistakes are that epoch's on the valid_size %s held out.",
+             by, by, r->task == RECIPE_COUNT ? ", example" : "", words->article, words->one, words->many);
+    format_print_wrapped(text, 0, 79);
+    putchar('\n');
 }

@@ -93,20 +93,8 @@ const task task_count = {
                      "each; no model is saved. --curves has the columns cell, epoch, steps, loss and\n"
                      "learning_rate, with --valid also valid_loss and valid_mistakes. The JSON object\n"
                      "then has runs, an array of the objects below, and stopped. Ctrl-C ends it with\n"
-                     "what is whole.\n"
-                     "\n"
-                     "The JSON object has version, task, length, shortest (bits of the longest and of\n"
-                     "the shortest strings), train_size, draw, seed (a string: it may need 64 bits),\n"
-                     "epochs (done), epochs_wanted, kept_epoch, steps, batch, cell, layers, hidden,\n"
-                     "learning_rate, beta1, beta2, epsilon, dropout, shuffle, keep, patience,\n"
-                     "lr_decay, clip, valid (the share), valid_size, valid_loss and valid_mistakes\n"
-                     "(of the kept epoch, or null), device, selector, backend, route, threads,\n"
-                     "fallbacks (operations the C path did for the device),\n"
-                     "train_seconds, ms_per_step, sequences_per_second, loss (cross-entropy a\n"
-                     "string, mean over the kept epoch), mistakes, tested, error (mistakes / tested;\n"
-                     "null if nothing was tested), test_seconds, mistakes_by_count, tested_by_count\n"
-                     "(arrays by count, or null), weights_sha256, out (where the model is, or null),\n"
-                     "stopped (why before its time, or null) and example.",
+                     "what is whole.",
+            .more = task_print_fields,
             .examples = "  tally train count --out count.safetensors\n"
                         "  tally train count --draw even --keep best --seed 3 --json\n"
                         "  tally train count --valid 0.1 --patience 50 --keep best --lr-decay cosine\n"

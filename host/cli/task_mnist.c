@@ -36,19 +36,19 @@ const task task_mnist = {
         {
             .command = "train mnist",
             .usage = "tally train mnist --data DIR [OPTION...]",
-            .about =
-                "Trains a network to classify images, row by row: a row of pixels is a time step.\n"
-                "DIR has the four files of MNIST, or of a data set in the same form, such as\n"
-                "Fashion-MNIST, of any size of image and number of classes:\n"
-                "\n"
-                "  train-images-idx3-ubyte, train-labels-idx1-ubyte\n"
-                "  t10k-images-idx3-ubyte,  t10k-labels-idx1-ubyte\n"
-                "\n"
-                "each as it is or packed by gzip, with .gz behind its name. Training is on the\n"
-                "train files, the t10k files are tested at the end. Classes are the largest\n"
-                "training label + 1. The same options give the same weights, whatever the\n"
-                "number of threads.\n"
-                "\n" TASK_FILES_HELP "time_steps and inputs (of an image), classes, normalize, mean and deviation.",
+            .about = "Trains a network to classify images, row by row: a row of pixels is a time step.\n"
+                     "DIR has the four files of MNIST, or of a data set in the same form, such as\n"
+                     "Fashion-MNIST, of any size of image and number of classes:\n"
+                     "\n"
+                     "  train-images-idx3-ubyte, train-labels-idx1-ubyte\n"
+                     "  t10k-images-idx3-ubyte,  t10k-labels-idx1-ubyte\n"
+                     "\n"
+                     "each as it is or packed by gzip, with .gz behind its name. Training is on the\n"
+                     "train files, the t10k files are tested at the end. Classes are the largest\n"
+                     "training label + 1. The same options give the same weights, whatever the\n"
+                     "number of threads.\n"
+                     "\n" TASK_FILES_HELP,
+            .more = task_print_fields,
             .examples = "  tally train mnist --data mnist --out mnist.safetensors\n"
                         "  tally train mnist --data fashion --epochs 20 --hidden 256 --keep best --json",
         },

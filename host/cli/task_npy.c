@@ -57,19 +57,18 @@ const task task_npy = {
         {
             .command = "train npy",
             .usage = "tally train npy --x X.npy --y Y.npy [OPTION...]",
-            .about =
-                "Trains a network to classify sequences that NumPy saved (numpy.save, versions\n"
-                "1.0, 2.0 and 3.0, C order): x is [sequences, time steps, inputs] of float32,\n"
-                "float64 or uint8, y their labels, whole numbers from 0 on. Classes are the\n"
-                "largest label in y + 1. The same options give the same weights, whatever the\n"
-                "number of threads.\n"
-                "\n"
-                "Without a test set a share of the sequences is held out: exactly share * N,\n"
-                "rounded, chosen at random by the seed with Philox 4x32-10, the same on every\n"
-                "machine. They are tested at the end, and take no part in the mean and deviation\n"
-                "that values are normalized by.\n"
-                "\n" TASK_FILES_HELP "time_steps and inputs (of a sequence), classes, normalize, mean, deviation and\n"
-                "hold_out (null with a test set).",
+            .about = "Trains a network to classify sequences that NumPy saved (numpy.save, versions\n"
+                     "1.0, 2.0 and 3.0, C order): x is [sequences, time steps, inputs] of float32,\n"
+                     "float64 or uint8, y their labels, whole numbers from 0 on. Classes are the\n"
+                     "largest label in y + 1. The same options give the same weights, whatever the\n"
+                     "number of threads.\n"
+                     "\n"
+                     "Without a test set a share of the sequences is held out: exactly share * N,\n"
+                     "rounded, chosen at random by the seed with Philox 4x32-10, the same on every\n"
+                     "machine. They are tested at the end, and take no part in the mean and deviation\n"
+                     "that values are normalized by.\n"
+                     "\n" TASK_FILES_HELP,
+            .more = task_print_fields,
             .examples = "  tally train npy --x x.npy --y y.npy --out own.safetensors\n"
                         "  tally train npy --x x.npy --y y.npy --test-x tx.npy --test-y ty.npy --json",
         },

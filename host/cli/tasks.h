@@ -25,16 +25,16 @@ int task_adopt(const recipe *r, const char *whose, const char *path, tally_seque
 /* Data to test a model of mnist or npy. */
 int task_open_test_files(const recipe *r, const char *model, const task_files *files, task_data *data);
 
-/* What their help says alike, to the middle of a sentence on the JSON object. */
+/* What their help says alike. */
 #define TASK_FILES_HELP                                                                                                \
     "The model is kept only with --out, together with what was done to the values.\n"                                  \
     "Ctrl-C stops after the step that is on, and the model of the last whole epoch\n"                                  \
     "is saved; a second Ctrl-C ends at once. The same is saved when a NaN or an\n"                                     \
     "infinity stops training. --resume FILE goes on with a run; what it needs,\n"                                      \
-    "--log and --compare are explained by 'tally train count --help'.\n"                                               \
-    "\n"                                                                                                               \
-    "The JSON object is that of 'tally train count --help', but without length,\n"                                     \
-    "shortest, draw and example, with mistakes_by_class and tested_by_class, and with\n"
+    "--log and --compare are explained by 'tally train count --help'."
+
+/* The end of each task's help: what is in the JSON object of these arguments of tally train. */
+void task_print_fields(const void *arguments);
 
 /* Defaults of both. */
 extern const setting_default task_files_defaults[];

@@ -101,7 +101,10 @@ static int parse(train_arguments *a, recipe *resumed, int argc, char **argv, int
         return command_misused(a->task->help.command, "option --preset: the run in %s has a recipe", from);
     if (from != NULL)
         return parse_resumed(a, resumed, options, argc, argv, operands);
-    /* A name that is none is refused when options are parsed. */
+    /* Some options' defaults depend on another's value. A name that is none is refused when options are parsed. */
+    const char *optimizer = options_value(options, argc, argv, "optimizer");
+    if (optimizer != NULL && tally_setting_parse(settings_find("optimizer"), &a->recipe, optimizer))
+        a->recipe.train.optimizer = tally_optimizer_defaults(a->recipe.train.optimizer.kind);
     for (size_t i = 0; preset != NULL && a->task->presets != NULL && task_presets[i] != NULL; i++)
         if (strcmp(preset, task_presets[i]) == 0)
             recipe_set_defaults(&a->recipe, a->task->presets[i]);
@@ -138,6 +141,8 @@ int command_train(int argc, char **argv) {
                                                       : "where to? Give --out FILE");
     if (a.recipe.train.dropout > 0 && a.recipe.model.layers == 1)
         return command_misused(a.task->help.command, "option --dropout: it is between layers, and there is one");
+    if (tally_optimizer_check(&a.recipe.train.optimizer) != TALLY_OK)
+        return command_misused(a.task->help.command, "option --optimizer: %s", tally_error_text());
     int checked = a.compare.list != NULL ? compare_parse(&a.compare, a.task->help.command) : TALLY_OK;
     if (checked == TALLY_OK)
         checked = a.task->check(&a.recipe, &a.files);
