@@ -151,34 +151,59 @@ static void a_locale_changes_nothing(void **state) {
     setlocale(LC_NUMERIC, "C");
 }
 
-static void the_table_of_a_run_holds_together(void **state) {
-    (void)state;
-    size_t count;
-    const tally_setting *settings = tally_train_settings(&count);
-    bool covered[sizeof(tally_train_options)] = {false};
+typedef union base {
+    tally_train_options run;
+    tally_model_config model;
+} base;
+
+/* Rows over a struct whose defaults are given; the bytes that they cover are marked. */
+static void check_rows(const tally_setting *settings, size_t count, const base *defaults, bool covered[sizeof(base)]) {
     for (size_t i = 0; i < count; i++) {
         const tally_setting *s = &settings[i];
-        tally_train_options options = tally_train_defaults();
+        base set = *defaults;
         char buffer[TALLY_SETTING_TEXT_SIZE];
         assert_true(s->name && s->option && s->help && s->initial);
         assert_true((s->metavar == NULL) == (s->type == TALLY_SETTING_FLAG));
         for (size_t k = 0; k < i; k++)
             assert_true(strcmp(s->name, settings[k].name) != 0 && strcmp(s->option, settings[k].option) != 0 &&
                         s->offset != settings[k].offset);
-        assert_true(tally_setting_parse(s, &options, s->initial));
-        assert_memory_equal(&options, &(tally_train_options[]){tally_train_defaults()}, sizeof options);
+        assert_true(tally_setting_parse(s, &set, s->initial));
+        assert_memory_equal(&set, defaults, sizeof set);
         for (size_t n = 0; s->type == TALLY_SETTING_CHOICE && s->names[n]; n++) {
-            assert_true(tally_setting_parse(s, &options, s->names[n]));
-            assert_string_equal(tally_setting_format(s, &options, buffer), s->names[n]);
+            assert_true(tally_setting_parse(s, &set, s->names[n]));
+            assert_string_equal(tally_setting_format(s, &set, buffer), s->names[n]);
+            assert_false(tally_setting_parse(s, &set, "another"));
         }
         size_t size = s->type == TALLY_SETTING_FLAG ? sizeof(bool) : s->type == TALLY_SETTING_CHOICE ? sizeof(int) : 8;
         memset(covered + s->offset, true, size);
     }
+}
+
+static void the_table_of_a_run_holds_together(void **state) {
+    (void)state;
+    size_t count;
+    bool covered[sizeof(base)] = {false};
+    base defaults = {.run = {0}};
+    const tally_setting *settings = tally_train_settings(&count);
+    tally_settings_reset(settings, count, &defaults);
+    check_rows(settings, count, &defaults, covered);
     /* No number has no row: what is between them is padding. */
-    for (size_t i = 0, gap = 0; i < sizeof covered; i++) {
+    for (size_t i = 0, gap = 0; i < sizeof(tally_train_options); i++) {
         gap = covered[i] ? 0 : gap + 1;
         assert_true(gap < sizeof(double));
     }
+}
+
+static void the_table_of_a_model_holds_together(void **state) {
+    (void)state;
+    size_t count;
+    bool covered[sizeof(base)] = {false};
+    base defaults = {.model = {0}};
+    const tally_setting *settings = tally_model_settings(&count);
+    tally_settings_reset(settings, count, &defaults);
+    check_rows(settings, count, &defaults, covered);
+    assert_true(covered[offsetof(tally_model_config, hidden)] && covered[offsetof(tally_model_config, layers)] &&
+                covered[offsetof(tally_model_config, cell)]);
 }
 
 /* What PyTorch 2 has, each setting that an optimizer takes; all others are 0. */
@@ -229,6 +254,7 @@ int main(void) {
         cmocka_unit_test(a_reset_gives_the_defaults),
         cmocka_unit_test(a_locale_changes_nothing),
         cmocka_unit_test(the_table_of_a_run_holds_together),
+        cmocka_unit_test(the_table_of_a_model_holds_together),
         cmocka_unit_test(optimizers_begin_with_pytorchs_defaults),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* options.h: long options from a table of settings: --name value or --name=value; the last of several counts; -- ends them. A table's
- * rows are over one struct, base, that holds the defaults; a row without an option ends it. */
+/* options.h: long options from a table of settings: --name value or --name=value; the last of several counts; -- ends
+ * them. A table's rows are over one struct, base, that holds the defaults; a row without an option ends it. */
 #ifndef TALLY_CLI_OPTIONS_H
 #define TALLY_CLI_OPTIONS_H
 
@@ -27,10 +27,11 @@ bool options_flag(const tally_setting *option, const void *base);
 /* Whether options_parse() would print help. */
 bool options_ask_help(int argc, char **argv);
 
-/* The first operand there is, NULL if none, or behind an unknown option: before it is known which of several tables is meant; options has all of them. */
+/* The first operand, before it is known which of several tables is meant; options has all of them. NULL if there is none,
+ * or only behind an unknown option. */
 const char *options_first_operand(const tally_setting *options, int argc, char **argv);
 
-/* The value of an option with an argument, as it stands there last; NULL if it is not there: before options are parsed. */
+/* The value of an option, as it stands there last, before options are parsed; NULL if it is not there. */
 const char *options_value(const tally_setting *options, int argc, char **argv, const char *name);
 
 /* The exit codes, as every help text ends. */

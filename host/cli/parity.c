@@ -107,7 +107,7 @@ static int check_route(session *s, const char *selector, tally_route route, cons
     }
     command_device wanted = s->arguments->device;
     wanted.selector = selector;
-    wanted.route = (int)route;
+    wanted.route = route;
     tally_device *device;
     int result = command_open_device(&wanted, &device);
     if (result != TALLY_OK && listed == NULL)
@@ -135,7 +135,7 @@ static int check_route(session *s, const char *selector, tally_route route, cons
 }
 
 static int check_device(session *s, const char *selector, const tally_device_info *listed) {
-    tally_route wanted = (tally_route)s->arguments->device.route;
+    tally_route wanted = s->arguments->device.route;
     tally_route first = wanted == TALLY_ROUTE_CLBLAST ? TALLY_ROUTE_CLBLAST : TALLY_ROUTE_EXACT;
     int result = check_route(s, selector, first, listed);
     if (result != TALLY_OK || wanted != TALLY_ROUTE_AUTO || s->report.stopped)

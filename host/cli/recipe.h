@@ -7,7 +7,7 @@
 #include "settings.h"
 #include "value.h"
 
-enum { RECIPE_MAX_LENGTH = 24, RECIPE_MAX_COUNTS = RECIPE_MAX_LENGTH + 1, RECIPE_MAX_EPOCHS = 1000000000 };
+enum { RECIPE_MAX_LENGTH = 24, RECIPE_MAX_COUNTS = RECIPE_MAX_LENGTH + 1 };
 
 typedef enum recipe_normalize { RECIPE_STANDARD, RECIPE_NONE } recipe_normalize;
 
@@ -62,9 +62,9 @@ void recipe_know_all(recipe *r);
 /* Writes the known fields into the model's notes. */
 tally_status recipe_store(const recipe *r, tally_model *model);
 
-/* Reads the notes of a model that was loaded from path; texts are the model's. unless_noted: the task of one
- * that has no notes, as from PyTorch; not of count, it takes sequences of any length as they are. TALLY_MODEL, said on stderr, for a note
- * that cannot be, or that does not go with the model. */
+/* Reads the notes of a model that was loaded from path; texts are the model's. unless_noted: the task of one that has no
+ * notes, as from PyTorch; not of count, it takes sequences of any length as they are. TALLY_MODEL, said on stderr, for a
+ * note that cannot be, or that does not go with the model. */
 int recipe_load(recipe *r, const tally_model *model, const char *path, recipe_task unless_noted);
 
 /* Whether the strings of a counting experiment can be made again; else TALLY_MODEL, said on stderr. */

@@ -134,7 +134,7 @@ static const tally_setting run[] = {
      .help = "save to --out after each N epochs, too, 0 for only at the end",
      .initial = "0",
      .may_change = true,
-     TALLY_WHOLE_AT(train_arguments, save_every, 0, RECIPE_MAX_EPOCHS)},
+     TALLY_WHOLE_AT(train_arguments, save_every, 0, TALLY_MAX_EPOCHS)},
     FILE_OPTION(0, "resume", resume_from,
                 "go on with the run that was saved in FILE, to the same weights as if it had not been stopped"),
     {.option = "weights-only",
@@ -156,8 +156,8 @@ static const tally_setting run[] = {
 
 static const tally_setting results[] = {
     {.name = "tally.version", TALLY_TEXT_AT(recipe, version)},
-    {.name = "epochs", TALLY_WHOLE_AT(recipe, epochs, 0, RECIPE_MAX_EPOCHS)},
-    {.name = "kept_epoch", TALLY_WHOLE_AT(recipe, kept_epoch, 1, RECIPE_MAX_EPOCHS)},
+    {.name = "epochs", TALLY_WHOLE_AT(recipe, epochs, 0, TALLY_MAX_EPOCHS)},
+    {.name = "kept_epoch", TALLY_WHOLE_AT(recipe, kept_epoch, 1, TALLY_MAX_EPOCHS)},
     {.name = "steps", TALLY_WHOLE_AT(recipe, steps, 1, INT64_MAX)},
     {.name = "valid_size", TALLY_WHOLE_AT(recipe, valid_size, 0, UINT32_MAX)},
     {.name = "valid_loss", TALLY_REAL_AT(recipe, valid_loss, 0, DBL_MAX)},

@@ -1,6 +1,6 @@
-/* settings.h: every setting of a run of training, and everything that is noted of it: one row each. The command line, help, the JSON objects, the
- * notes in a model's file, info and --resume are made from them. A row's place is in a recipe, or, if it has no name, in the arguments of
- * tally train, which begin with a recipe. */
+/* settings.h: every setting of a run of training, and everything that is noted of it: one row each. The command line,
+ * help, the JSON objects, the notes in a model's file, info and --resume are made from them. What a row sets is a
+ * member of a recipe, or, if it has no name, of the arguments of tally train, which begin with a recipe. */
 #ifndef TALLY_CLI_SETTINGS_H
 #define TALLY_CLI_SETTINGS_H
 

@@ -9,7 +9,7 @@
 static const task *const tasks[RECIPE_TASKS] = {
     [RECIPE_COUNT] = &task_count, [RECIPE_MNIST] = &task_mnist, [RECIPE_NPY] = &task_npy};
 
-const task *task_get(int number) {
+const task *task_get(recipe_task number) {
     return tasks[number];
 }
 

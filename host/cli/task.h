@@ -41,8 +41,7 @@ typedef struct task {
     int (*open_test)(const recipe *r, const char *model, const task_files *files, task_data *data);
 } task;
 
-/* By its number, a recipe_task. */
-const task *task_get(int number);
+const task *task_get(recipe_task number);
 /* By its name; NULL if there is none such. */
 const task *task_find(const char *name);
 

@@ -17,7 +17,8 @@
 /* Of the state's form and of the order in which gradients are added: a run goes on in the order it was begun in. */
 enum { VERSION = 2 };
 
-/* All that the note has beside its version: the options, under the names of tally_train_settings, and what the run has come to. */
+/* All that the note has beside its version: the options, under the names of tally_train_settings, and what the run has
+ * come to. */
 typedef struct record {
     tally_train_options options;
     size_t sequences, valid_sequences;
@@ -50,7 +51,7 @@ static const tally_setting places[] = {
 #undef NUMBER
 enum { PLACES = sizeof places / sizeof *places };
 
-/* The number-th of all rows, over a record; false behind the last. Options may be beyond the range that a text of a user's may give. */
+/* The number-th of all rows, over a record; false behind the last. Options may be beyond the range of what is typed. */
 static bool field_at(size_t number, tally_setting *field) {
     size_t options;
     const tally_setting *rows = tally_train_settings(&options);
@@ -234,7 +235,8 @@ static tally_status check_model(const char *path, const tl_model_file *file, con
     return TALLY_OK;
 }
 
-/* The note's object, which the caller frees, if a run can go on from it. The text of a failure goes behind a file's name. */
+/* The note's object, which the caller frees, if a run can go on from it. The text of a failure goes behind a file's
+ * name. */
 static tally_status read_note(const char *note, json_t **object) {
     *object = NULL;
     if (!note)

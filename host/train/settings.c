@@ -5,7 +5,7 @@
 
 #include <float.h>
 
-enum { MAX_EPOCHS = 1000000000, MAX_BATCH = 1 << 24 };
+enum { MAX_BATCH = 1 << 24 };
 
 static const char *const keeps[] = {[TALLY_KEEP_LAST] = "last", [TALLY_KEEP_BEST] = "best", NULL};
 static const char *const decays[] = {
@@ -18,7 +18,7 @@ static const tally_setting rows[] = {
      .help = "passes over what is trained on, with --resume counted from the very beginning",
      .initial = "5000",
      .may_change = true,
-     TALLY_SIZE_AT(tally_train_options, epochs, 1, MAX_EPOCHS)},
+     TALLY_SIZE_AT(tally_train_options, epochs, 1, TALLY_MAX_EPOCHS)},
     {.name = "batch",
      .option = "batch",
      .metavar = "N",
@@ -57,7 +57,7 @@ static const tally_setting rows[] = {
      .help = "end after so many epochs without a better one (see --keep), 0 for never",
      .initial = "0",
      .may_change = true,
-     TALLY_SIZE_AT(tally_train_options, patience, 0, MAX_EPOCHS)},
+     TALLY_SIZE_AT(tally_train_options, patience, 0, TALLY_MAX_EPOCHS)},
     {.name = "lr_decay",
      .option = "lr-decay",
      .metavar = "HOW",

@@ -1,8 +1,9 @@
-/* settings.h: settings as rows of a table. A row has everything there is to know of a setting: its name, where it is kept, its text form, range,
- * default, command-line option and help. Command lines, files, help texts and comparisons are made from it.
+/* settings.h: settings as rows of a table. A row has everything there is to know of a setting: its name, where it is
+ * kept, its text form, range, default, command-line option and help. Command lines, files, help texts and comparisons
+ * are made from it.
  *
- * Every setting has one text form, in which it is typed, noted and kept in files: true or false, a whole number, a decimal
- * number that reads back as the same double, an enumeration's name. It does not depend on the locale.
+ * Every setting has one text form, in which it is typed, noted and kept in files: true or false, a whole number, a
+ * decimal number that reads back as the same double, an enumeration's name. It does not depend on the locale.
  */
 #ifndef TALLY_SETTINGS_H
 #define TALLY_SETTINGS_H
@@ -69,7 +70,8 @@ typedef struct tally_setting {
 
 enum { TALLY_SETTING_TEXT_SIZE = 128 };
 
-/* base: the struct that keeps the setting. None of these fails otherwise than stated; each may be called from any thread. */
+/* base: the struct that keeps the setting. None of these fails otherwise than stated; each may be called from any
+ * thread. */
 
 /* Sets it; false, and it stays as it was, for a text that is not in its range. */
 TALLY_API bool tally_setting_parse(const tally_setting *setting, void *base, const char *text);

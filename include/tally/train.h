@@ -24,6 +24,9 @@ typedef enum tally_decay {
     TALLY_DECAY_STEP    /* a tenth of it after half of the epochs, a hundredth after three quarters */
 } tally_decay;
 
+/* As many as may be typed; in a struct, there may be any number of them. */
+enum { TALLY_MAX_EPOCHS = 1000000000 };
+
 /* An epoch is better than another if it makes fewer mistakes on the sequences to validate on, or as many with a lower loss there;
  * without such sequences, if its training loss is lower, as summed over its batches. Of two equals the earlier one is. */
 typedef struct tally_train_options {
