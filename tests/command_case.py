@@ -1,4 +1,6 @@
-"""What the tests of the tally command share: it is run from outside. TALLY names the program."""
+"""What the tests of the tally command share: it is run from outside. TALLY names the program.
+
+A test whose device is missing is skipped, or fails where TALLY_REQUIRE_DEVICES=1 says that every device has to be there."""
 
 import atexit
 import fcntl
@@ -9,6 +11,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import unittest
@@ -16,6 +19,7 @@ import unittest
 TALLY = os.environ["TALLY"]
 MEMORY, USAGE, DATA, MODEL, DEVICE, NUMBERS, IO, PARITY = 1, 2, 3, 4, 5, 6, 7, 8
 SECONDS = 300  # more than any of these takes, even under a sanitizer or on a busy machine
+SKIPPED = 77  # the exit status of a test that could not be run, to meson
 
 with open(TALLY, "rb") as file:
     SANITIZED = b"__asan_init" in file.read()
@@ -27,9 +31,17 @@ cache = os.path.join(folder.name, "cache")
 os.mkdir(cache)
 
 
+def drivers_caches():
+    """Where PoCL and Mesa keep the kernels they have compiled, which need no compiling for each test."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return {"POCL_CACHE_DIR": os.environ.get("POCL_CACHE_DIR") or os.path.join(caches, "pocl", "kcache"),
+            "MESA_SHADER_CACHE_DIR": os.environ.get("MESA_SHADER_CACHE_DIR") or caches}
+
+
 def environment(**changes):
-    """No OpenCL driver unless a test wants those that are here, no terminal's settings, and none of the user's caches."""
+    """No OpenCL driver unless a test wants those that are here, no terminal's settings, and none of the user's caches of tally's."""
     env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "TERM")}
+    env.update(drivers_caches())
     env["OCL_ICD_VENDORS"] = no_drivers
     env["XDG_CACHE_HOME"] = cache
     env["TALLY_CACHE"] = "off"
@@ -81,6 +93,23 @@ def tally(*args, feed=None, **kwargs):
     return finish(start(*args, **kwargs), feed)
 
 
+def missing(device):
+    """Skips the test, or class, for want of a device."""
+    if os.environ.get("TALLY_REQUIRE_DEVICES") == "1":
+        raise AssertionError(f"{device} is missing, and TALLY_REQUIRE_DEVICES=1")
+    raise unittest.SkipTest(f"{device} is missing")
+
+
+def main():
+    """Runs the tests of the program; the exit status is SKIPPED if none could be run."""
+    result = unittest.main(exit=False).result
+    for test, why in result.skipped:
+        print(f"skipped: {test.id()}: {why}")
+    # A class that is skipped as a whole counts as one skip and no test.
+    ran = result.testsRun - sum(isinstance(test, unittest.TestCase) for test, _ in result.skipped)
+    sys.exit(not result.wasSuccessful() or (SKIPPED if result.skipped and not ran else 0))
+
+
 class Case(unittest.TestCase):
     def passes(self, outcome):
         self.assertEqual((outcome.code, outcome.err), (0, ""))
@@ -91,19 +120,31 @@ class Case(unittest.TestCase):
                                             **kwargs)))
 
     @classmethod
-    def driver(cls, platform, **changes):
-        """Its first device's selector, and an environment that has drivers and these changes; or the test, or class, is skipped."""
+    def drivers(cls, platform="", **changes):
+        """The OpenCL devices of a platform, and an environment that has drivers and these changes; or the test, or class, is skipped."""
         env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"), **changes)
         outcome = tally("devices", "--json", env=env)
         assert outcome.code == 0, outcome.err
-        for device in json.loads(outcome.out)["devices"]:
-            if device["platform"].startswith(platform):
-                return device["selector"], env
-        raise unittest.SkipTest(f"{platform} is not here")
+        listed = json.loads(outcome.out)
+        if "built without OpenCL" in (listed["opencl_note"] or ""):
+            raise unittest.SkipTest("built without OpenCL")
+        devices = [device for device in listed["devices"]
+                   if device["backend"] == "opencl" and device["platform"].startswith(platform)]
+        return devices or missing(platform or "an OpenCL device"), env
+
+    @classmethod
+    def driver(cls, platform, **changes):
+        """The selector of its first device, and an environment."""
+        devices, env = cls.drivers(platform, **changes)
+        return devices[0]["selector"], env
 
     @classmethod
     def pocl(cls, **changes):
-        return cls.driver("Portable Computing", **changes)
+        return cls.driver("Portable Computing Language", **changes)
+
+    @classmethod
+    def rusticl(cls, **changes):
+        return cls.driver("rusticl", RUSTICL_ENABLE="llvmpipe", **changes)
 
     def fails(self, code, *texts, args, out="", **kwargs):
         """The exit code, nothing on stdout, and each of the texts on stderr."""

@@ -1,13 +1,12 @@
 #include "suite.h"
 
 #include "parity/bounded.h"
+#include "test_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-enum { MESON_SKIP = 77 };
 
 suite the;
 static char case_text[512];
@@ -19,9 +18,7 @@ static bool switched_on(const char *name) {
 }
 
 int suite_begin(void) {
-    const char *selector = getenv("TALLY_TEST_DEVICE"), *seed = getenv("TALLY_TEST_SEED");
-    if (!selector || !*selector)
-        selector = "cpu";
+    const char *seed = getenv("TALLY_TEST_SEED");
     random_state = seed && *seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
     uint64_t first = random_state;
     the.small = switched_on("TALLY_TEST_SMALL");
@@ -30,14 +27,13 @@ int suite_begin(void) {
     const char *threads = getenv("TALLY_TEST_THREADS");
     tally_device_options options = {.threads = threads ? (unsigned)strtoul(threads, NULL, 10) : 0,
                                     .route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
-    tally_status status = tally_device_open(selector, &options, &the.device);
-    if (!status)
-        status = tally_device_open("cpu", &(tally_device_options){.instruction_set = "baseline"}, &the.peer);
-    if (status) {
+    int status = test_device_open(&options, &the.device);
+    if (status)
+        return status;
+    if (tally_device_open("cpu", &(tally_device_options){.instruction_set = "baseline"}, &the.peer)) {
         fprintf(stderr, "%s\n", tally_error_text());
         suite_end();
-        /* Another processor's instruction set cannot be tested on this one. */
-        return strstr(tally_error_text(), "this processor does not have it") ? MESON_SKIP : EXIT_FAILURE;
+        return EXIT_FAILURE;
     }
     const tally_device_info *info = tally_device_get_info(the.device);
     const char *inexact = tally_device_inexact(the.device);

@@ -1,6 +1,6 @@
 /* suite.h: what the tests of operations share: the device under test, seeded data, the name of the case.
  *
- * Environment: TALLY_TEST_DEVICE (default cpu), TALLY_TEST_ROUTE (exact or clblast; default exact), TALLY_TEST_THREADS (of the C
+ * Environment: TALLY_TEST_DEVICE (test_device.h), TALLY_TEST_ROUTE (exact or clblast; default exact), TALLY_TEST_THREADS (of the C
  * path), TALLY_TEST_SEED (default: from the clock, printed), TALLY_TEST_SMALL (fewer shapes, for a simulator).
  */
 #ifndef TALLY_TESTS_SUITE_H
@@ -25,7 +25,7 @@ typedef struct suite {
 } suite;
 extern suite the;
 
-/* Opens the devices, seeds, and says so. Returns 0, or what main should exit with. */
+/* Opens the devices, seeds, and says so. Returns 0, or what main should exit with: see test_device_open. */
 int suite_begin(void);
 void suite_end(void);
 

@@ -8,8 +8,8 @@ import signal
 import time
 import unittest
 
-from command_case import (DATA, DEVICE, IO, PARITY, SANITIZED, SECONDS, USAGE, Case, Terminal, catches, finish, path,
-                          start, tally)
+from command_case import (DATA, DEVICE, IO, PARITY, SANITIZED, SECONDS, USAGE, Case, Terminal, catches, finish, main,
+                          path, start, tally)
 
 BENCH = ("bench", "--device", "cpu", "--repeat", "1")
 COUNT = (*BENCH, "--workload", "count")
@@ -227,4 +227,4 @@ class OpenCL(BenchCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

@@ -6,7 +6,7 @@ import os
 import re
 import unittest
 
-from command_case import SANITIZED, Case, environment, finish, path, start, tally
+from command_case import SANITIZED, Case, finish, main, path, start, tally
 
 MODEL = ("train", "count", "--length", "6", "--hidden", "4", "--epochs", "2", "--batch", "32", "--train-size", "32",
          "--json")
@@ -23,17 +23,12 @@ def sealed(name, payload):
 
 @unittest.skipIf(SANITIZED, "drivers leak")
 class Cached(Case):
-    """On the device of a class: what it is named, and its platform."""
-    device = platform = ""
+    """On the device of a class, whose driver has a cache of its own, too: the tests are about tally's."""
     keeping = False  # whether the driver is asked for the binary
 
     @classmethod
-    def setUpClass(cls):
-        # PoCL's own cache is one for all tests: they are about tally's.
-        cls.here = {"OCL_ICD_VENDORS": os.environ.get("OCL_ICD_VENDORS"), "POCL_CACHE_DIR": path("pocl"),
-                    "RUSTICL_ENABLE": "llvmpipe", "TALLY_CACHE": None}
-        if cls.platform not in tally("devices", env=environment(**cls.here)).out:
-            raise unittest.SkipTest(cls.platform + " is not here")
+    def find(cls, driver):
+        cls.device, cls.here = driver(TALLY_CACHE=None)
         cls.weights = cls.digest(tally(*MODEL, "--device", "cpu", "--quiet"))
 
     def setUp(self):
@@ -46,7 +41,8 @@ class Cached(Case):
         return outcome.out[outcome.out.index('"weights_sha256"'):].split('"')[3]
 
     def environment(self, **changes):
-        return environment(**{**self.here, "XDG_CACHE_HOME": self.home, **changes})
+        env = {**self.here, "XDG_CACHE_HOME": self.home, **changes}
+        return {key: value for key, value in env.items() if value is not None}
 
     def train(self, *options, **changes):
         outcome = tally(*MODEL, "--device", self.device, *options, env=self.environment(**changes))
@@ -89,7 +85,11 @@ class Cached(Case):
 
 
 class Rusticl(Cached):
-    device, platform, keeping = "rusticl", "rusticl", True
+    keeping = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.find(cls.rusticl)
 
     def test_the_binary_is_kept(self):
         self.cold()
@@ -101,11 +101,13 @@ class Rusticl(Cached):
 
 
 class Pocl(Cached):
-    device, platform = "Portable", "Portable Computing Language"
+    @classmethod
+    def setUpClass(cls):
+        cls.find(cls.pocl)
 
     def route(self, **changes):
         """What auto takes, why, and whether it was measured now."""
-        outcome = tally(*MODEL, "--device", "Portable", "--verbose",
+        outcome = tally(*MODEL, "--device", self.device, "--verbose",
                         env=self.environment(TALLY_MEASURE_ROUTE="any", **changes))
         self.assertEqual(outcome.code, 0, outcome.err)
         route, why = re.search(r"^route (\w+) \((.*)\), arithmetic", outcome.err, re.MULTILINE).groups()
@@ -151,13 +153,13 @@ class Pocl(Cached):
 
     def test_where_pocl_cannot_keep_it(self):
         """It then has no device, and only its debugging says why."""
-        outcome = tally("devices", env=self.environment(POCL_CACHE_DIR="/dev/null/pocl", RUSTICL_ENABLE=None))
+        outcome = tally("devices", env=self.environment(POCL_CACHE_DIR="/dev/null/pocl"))
         self.assertEqual(outcome.code, 0)
         self.assertRegex(outcome.out, r"No OpenCL device: \d+ platforms?, but no device; PoCL .*POCL_CACHE_DIR")
 
     def test_several_at_once(self):
         for _ in range(2):  # none kept yet, and one that is damaged
-            running = [start(*MODEL, "--device", "Portable", env=self.environment()) for _ in range(4)]
+            running = [start(*MODEL, "--device", self.device, env=self.environment()) for _ in range(4)]
             for outcome in [finish(process) for process in running]:
                 self.assertEqual(self.digest(outcome), self.weights)
             self.warm()
@@ -199,8 +201,7 @@ class Pocl(Cached):
         self.route()
         name = self.entry("route")
         key, text = os.path.basename(name), b"exact 2000000 ns, clblast 1000 ns\n"
-        for wrong in (b"", sealed(key, text)[:-1], sealed(key, text).replace(b"1000 ns", b"1001 ns"), text,
-                      sealed("another", text), sealed(key, b""), sealed(key, text[:-1]), sealed(key, b"exact 0 ns")):
+        for wrong in sealed(key, text)[:-1], sealed(key, b"exact 0 ns"):
             with self.subTest(wrong=wrong):
                 with open(name, "wb") as file:
                     file.write(wrong)
@@ -213,4 +214,4 @@ class Pocl(Cached):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

@@ -9,8 +9,8 @@ import signal
 import time
 import unittest
 
-from command_case import (DATA, IO, MEMORY, MODEL, NUMBERS, SANITIZED, USAGE, Case, Terminal, finish, folder, path,
-                          start, tally)
+from command_case import (DATA, IO, MEMORY, MODEL, NUMBERS, SANITIZED, USAGE, Case, Terminal, finish, folder, main,
+                          path, start, tally)
 
 FIXTURES = os.environ["FIXTURES"]
 ROWS = {"lstm": 4, "gru": 3, "rnn": 1}  # of a unit's weights
@@ -382,4 +382,4 @@ class Compare(Case):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

@@ -15,8 +15,8 @@ import subprocess
 import time
 import unittest
 
-from command_case import (DATA, DEVICE, IO, MEMORY, MODEL, NUMBERS, SANITIZED, SECONDS, USAGE, Case, Terminal,
-                          catches, environment, finish, folder, path, start, tally)
+from command_case import (DATA, DEVICE, IO, MEMORY, MODEL, NUMBERS, SANITIZED, SECONDS, USAGE, Case, Terminal, catches,
+                          environment, finish, folder, main, path, start, tally)
 
 EXAMPLE = os.environ["EXAMPLE"]
 COMMANDS = ("train", "eval", "predict", "info", "devices", "parity", "bench")
@@ -621,12 +621,8 @@ class Devices(WithModel):
 
     @unittest.skipIf(SANITIZED, "drivers leak")
     def test_every_opencl_device_that_is_here(self):
-        env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"))
-        listed = self.passes_json("devices", env=env)
-        self.assertEqual(sum(d["auto"] for d in listed["devices"]), 1)
-        devices = [d for d in listed["devices"] if d["backend"] == "opencl"]
-        if not devices:
-            self.skipTest(listed["opencl_note"])
+        devices, env = self.drivers()
+        self.assertEqual(sum(d["auto"] for d in self.passes_json("devices", env=env)["devices"]), 1)
         for device in devices:
             with self.subTest(device=device["name"]):
                 name = path("opencl.safetensors")
@@ -813,4 +809,4 @@ class Progress(WithModel):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

@@ -8,7 +8,7 @@ import random
 import struct
 import unittest
 
-from command_case import DATA, IO, MODEL, NUMBERS, USAGE, Case, folder, path, tally
+from command_case import DATA, IO, MODEL, NUMBERS, USAGE, Case, folder, main, path, tally
 
 FIXTURE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures", "mnist")
 QUICK = ("--device", "cpu", "--hidden", "8", "--epochs", "2", "--batch", "16")
@@ -559,4 +559,4 @@ class Models(Files):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

@@ -9,12 +9,15 @@ import time
 import unittest
 
 from command_case import (DEVICE, IO, PARITY, SANITIZED, SECONDS, USAGE, Case, Terminal, catches, environment, finish,
-                          start, tally)
+                          main, start, tally)
 
 WRONG_DRIVER = os.environ.get("WRONG_DRIVER")
 CPU = ("parity", "--device", "cpu")
 # Goes on for a minute or more.
 LONG = (*CPU, "--op", "exp", "--exhaustive")
+STEPS = "2"
+EVERY = (*CPU, "--steps", STEPS)
+TRAINING = (*EVERY, "--op", "training")
 COLUMNS = 120
 CELLS = ("lstm", "gru", "rnn")
 TRAINED = (*CELLS, "lstm of two layers")
@@ -45,24 +48,31 @@ class ParityCase(Case):
             verdict = "BROKEN" if check["verdict"] == "broken" else check["verdict"]
             self.assertRegex(line, rf"^{check['operation']} +{verdict} +{check['cases']} +\S+ +\S+ %  "
                                    rf"--op {check['operation']}(/\d+)?$")
-            self.assertTrue(check["repeat"].endswith(" --seed 1"))
+            self.assertRegex(check["repeat"], r" --seed 1( --steps \d+)?$")
             self.assertIn(" --op " + line.split("--op ")[1] + " ", check["repeat"])
 
 
 class Parity(ParityCase):
+    @classmethod
+    def setUpClass(cls):
+        """Every operation, with a short training run: on the baseline, which is compared with, it takes longest."""
+        outcome = tally(*EVERY, "--json")
+        assert outcome.code == 0, outcome.err
+        cls.every = json.loads(outcome.out)
+
     def test_help_has_every_option_and_operation(self):
         text = " ".join(self.passes(tally("parity", "--help")).split())
         for option in ("device D", "route R", "op NAME", "seed N", "steps N", "exhaustive", "json", "verbose"):
             self.assertIn(f"--{option} ", text)
         self.assertIn("what to check: all, auto", text)
         self.assertIn("8 parity: a check failed", text)
-        device, = self.passes_json(*CPU)["devices"]
+        device, = self.every["devices"]
         self.assertIn(", ".join(check["operation"] for check in device["checks"]), text)
 
     def test_every_operation_is_exact_on_the_c_path(self):
-        r = self.passes_json(*CPU)
+        r = self.every
         self.assertEqual(set(r), {"version", "seed", "steps", "devices", "verdict"})
-        self.assertEqual((r["seed"], r["steps"], r["verdict"]), ("1", 20, "exact"))
+        self.assertEqual((r["seed"], r["steps"], r["verdict"]), ("1", int(STEPS), "exact"))
         device, = r["devices"]
         self.assertEqual(set(device), {"selector", "device", "backend", "route", "arithmetic", "verdict", "error",
                                        "repeat", "seconds", "checks"})
@@ -76,7 +86,7 @@ class Parity(ParityCase):
             self.assertGreaterEqual(check["cases"], 1)
             self.assertLessEqual(check["worst_share"], 1)
             self.assertTrue(check["worst"])
-        text = self.passes(tally(*CPU))
+        text = self.passes(tally(*EVERY))
         self.rows(text, device["checks"])
         self.assertLessEqual(max(map(len, text.splitlines())), COLUMNS)
         self.assertTrue(text.endswith("\nVerdict      exact: the C path's bits in every operation\n"))
@@ -106,7 +116,9 @@ class Parity(ParityCase):
         self.assertEqual(len(shares), 3)
 
     def test_one_case(self):
-        check = self.one_check("--device", "cpu", "--op", "copy/3")
+        r = self.passes_json(*CPU, "--op", "copy/3")
+        self.assertEqual(r["steps"], 20)
+        check, = r["devices"][0]["checks"]
         self.assertEqual((check["cases"], check["worst_case"]), (1, 3))
         text = self.passes(tally(*CPU, "--op", "copy/3"))
         self.assertIn("Checked      1 case in ", text)
@@ -134,9 +146,8 @@ class Parity(ParityCase):
     def test_the_plainest_form_is_compared_with_itself(self):
         itself = "compared with itself"
         baseline = environment(TALLY_CPU="baseline")
-        device, = self.passes_json(*CPU, "--steps", "1", env=baseline)["devices"]
-        for check in device["checks"]:
-            self.assertIn(itself, check["note"])
+        for operation in "gemm", "training":
+            self.assertIn(itself, self.one_check("--device", "cpu", "--op", operation, "--steps", "1", env=baseline)["note"])
         text = self.passes(tally(*CPU, "--steps", "1", env=baseline))
         self.assertEqual(text.count(itself), 2)  # training has more to say
         self.assertIn("\narithmetic to dropout: " + itself, text)
@@ -199,15 +210,14 @@ class Parity(ParityCase):
         self.assertEqual(json.loads(outcome.out)["devices"][0]["error"], "interrupted")
 
     def test_progress_on_a_terminal_only(self):
-        for columns in 20, 60, 100:
-            terminal = Terminal(*CPU, "--json", columns=columns)
+        for columns, args in (20, EVERY), (60, TRAINING), (100, TRAINING):
+            terminal = Terminal(*args, "--json", columns=columns)
             code, out = terminal.finish()
             self.assertEqual((code, json.loads(out)["verdict"]), (0, "exact"))
             drawn = terminal.text().replace("\n", "\r").split("\r")
             self.assertLess(max(map(len, drawn)), columns)
             self.assertIn("100 %", terminal.text())
-            if columns >= 100:
-                self.assertRegex(terminal.text(), r"\r100 % \[#+\]  80 cases  training  device cpu, exact")
+        self.assertRegex(terminal.text(), rf"\r100 % \[#+\]  {int(STEPS) * len(TRAINED)} cases  training  device cpu, exact")
 
 
 @unittest.skipIf(WRONG_DRIVER is None, "built without OpenCL")
@@ -278,7 +288,7 @@ class OpenCL(ParityCase):
                                            r"has its first at \d+$")
 
     def test_the_table_of_a_wrong_driver(self):
-        args = (*self.device, "--route", "exact")
+        args = (*self.device, "--route", "exact", "--steps", STEPS)
         checks = json.loads(tally(*args, "--json", env=self.wrong("bits")).out)["devices"][0]["checks"]
         outcome = tally(*args, env=self.wrong("bits"))
         self.assertEqual((outcome.code, outcome.err), (PARITY, ""))
@@ -323,7 +333,7 @@ class OpenCL(ParityCase):
         self.assertTrue(text.endswith(f" tally parity --device {self.selector} --route exact --seed 1\n"))
 
     def test_a_driver_without_memory_is_not_the_end(self):
-        outcome = tally("parity", "--device", "all", "--route", "exact", "--json", env=self.wrong("memory"))
+        outcome = tally("parity", "--device", "all", "--route", "exact", "--op", "gemm", "--json", env=self.wrong("memory"))
         self.assertEqual(outcome.code, PARITY)
         first, *others = json.loads(outcome.out)["devices"]
         self.assertEqual(first["verdict"], "exact")
@@ -342,7 +352,7 @@ class OpenCL(ParityCase):
 
     def test_denormals_taken_for_zero(self):
         with tempfile.TemporaryDirectory() as cache:  # no program may stay that was built like this
-            outcome = tally(*self.device, env=dict(self.wrong("denormals"), XDG_CACHE_HOME=cache))
+            outcome = tally(*self.device, "--steps", STEPS, env=dict(self.wrong("denormals"), XDG_CACHE_HOME=cache))
         self.assertEqual(outcome.code, 0, outcome.err)
         for of in "", " (CLBlast)":
             self.assertIn(f"\nVerdict      within tolerance{of}: it takes numbers below 2^-126 for zero\n", outcome.out)
@@ -372,4 +382,4 @@ class OpenCL(ParityCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

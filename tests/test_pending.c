@@ -12,6 +12,7 @@
 #include <tally/tally.h>
 
 #include "backend/backend.h"
+#include "test_device.h"
 
 static struct {
     bool is;
@@ -64,7 +65,7 @@ static void a_freed_tensor_has_taken_what_it_was_given(void **state) {
     tally_tensor tensor;
     float *values = calloc(COUNT, sizeof *values);
     assert_non_null(values);
-    check(tally_device_open(getenv("TALLY_TEST_DEVICE"), &(tally_device_options){.route = TALLY_ROUTE_EXACT}, &device));
+    check(tally_device_open(test_device_selector(), &(tally_device_options){.route = TALLY_ROUTE_EXACT}, &device));
     check(tally_tensor_new(device, TALLY_F32, 1, &count, &tensor));
     check(device->backend->load(tensor.storage, 0, values, COUNT * sizeof *values));
     assert_true(pending.is); /* it is not waited for */
@@ -76,5 +77,6 @@ static void a_freed_tensor_has_taken_what_it_was_given(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_freed_tensor_has_taken_what_it_was_given)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int status = test_device_find();
+    return status ? status : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 """tally train count --preset zero: what it sets, what may be said beside it, and that it makes no mistake."""
 import unittest
 
-from command_case import USAGE, Case, path, tally
+from command_case import USAGE, Case, main, path, tally
 
 SMALL = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--quiet")
 ZERO = {"draw": "runs", "batch": 64, "epochs_wanted": 1000, "learning_rate": 0.003, "lr_decay": "cosine", "shuffle": True}
@@ -29,6 +29,8 @@ class Preset(Case):
         self.passes(tally(*SMALL, "--epochs", "1", "--out", name))
         self.fails(USAGE, "option --preset", name, args=("train", "--resume", name, "--preset", "zero"))
 
+
+class Recipe(Case):
     def test_no_mistake(self):
         r = self.passes_json("train", "count", "--preset", "zero", "--device", "cpu", "--threads", "1", "--quiet")
         self.assertEqual((r["mistakes"], r["tested"]), (0, (1 << 20) - 10000))
@@ -36,4 +38,4 @@ class Preset(Case):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

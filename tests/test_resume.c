@@ -12,6 +12,7 @@
 #include <tally/tally.h>
 
 #include "scratch.h"
+#include "test_device.h"
 
 enum { EPOCHS = 5, BATCHES = 3, STEPS = EPOCHS * BATCHES, TRAINED = 241, VALID = 60 };
 
@@ -32,10 +33,9 @@ static void assert_error(const char *part) {
 /* 9 bits, 7 hidden; 301 strings, of which 60 may be validated on, in batches that do not come out even. */
 static int start_all(void **state) {
     (void)state;
-    const char *name = getenv("TALLY_TEST_DEVICE");
     const tally_device_options exact = {.route = TALLY_ROUTE_EXACT};
     const tally_count_options data = {.length = 9, .train_size = TRAINED + VALID, .seed = 5, .draw = TALLY_DRAW_RANDOM};
-    tally_status status = tally_device_open(name ? name : "cpu", &exact, &devices[0]);
+    tally_status status = tally_device_open(test_device_selector(), &exact, &devices[0]);
     if (!status)
         status = tally_device_open("cpu", &exact, &devices[1]);
     if (!status)
@@ -980,5 +980,6 @@ int main(void) {
         TEST(no_cut_or_changed_file_is_taken),
         TEST(options_that_cannot_be),
     };
-    return cmocka_run_group_tests_name("resume", tests, start_all, end_all);
+    int status = test_device_find();
+    return status ? status : cmocka_run_group_tests_name("resume", tests, start_all, end_all);
 }

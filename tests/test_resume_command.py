@@ -10,8 +10,7 @@ import struct
 import time
 import unittest
 
-from command_case import (DATA, IO, MODEL, SANITIZED, SECONDS, USAGE, Case, finish, folder, path, start,
-                          tally)
+from command_case import DATA, IO, MODEL, SANITIZED, SECONDS, USAGE, Case, finish, folder, main, path, start, tally
 
 MNIST = os.path.join(os.environ["FIXTURES"], "mnist")
 SEED = int(os.environ.get("TALLY_TEST_SEED", time.time()))
@@ -167,7 +166,7 @@ class Stopped(Case):
     @unittest.skipIf(SANITIZED, "drivers leak")
     def test_on_a_driver_whose_steps_take_long(self):
         """An epoch there, one on the C path, and one there again."""
-        rusticl, env = self.driver("rusticl", RUSTICL_ENABLE="llvmpipe", TALLY_CACHE=None)  # compiled once
+        rusticl, env = self.rusticl()
         args = ("train", "count", "--length", "6", "--hidden", "4", "--batch", "16", "--train-size", "32", "--cell", "gru", "--layers",
                 "2", "--dropout", "0.3", "--shuffle", "--clip", "5", "--route", "exact")
         name = path("slow.safetensors")
@@ -501,4 +500,4 @@ class Log(Case):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

@@ -1,6 +1,7 @@
 /* Training: what does not change its result, how it stops, what it keeps. The device is TALLY_TEST_DEVICE, cpu if that is not set. */
 #include "core/fail.h"
 #include "parity/bounded.h"
+#include "test_device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,11 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tally/tally.h>
-
-static const char *device_name(void) {
-    const char *name = getenv("TALLY_TEST_DEVICE");
-    return name ? name : "cpu";
-}
 
 typedef struct experiment {
     tally_device *device;
@@ -39,7 +35,7 @@ static experiment start_on(tally_cell cell, const tally_device_options *device) 
     e.options.optimizer.rate = 0.01;
     tally_count_options data = {.length = 9, .train_size = 301, .seed = 5, .draw = TALLY_DRAW_RANDOM};
     tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = 1, .cell = cell};
-    check(tally_device_open(device_name(), device, &e.device));
+    check(tally_device_open(test_device_selector(), device, &e.device));
     check(tally_count_new(&data, &e.count));
     check(tally_model_new(e.device, &config, &e.model));
     check(tally_model_init(e.model, 5));
@@ -98,7 +94,7 @@ static void runs_and_threads_do_not_change_a_bit(void **state) {
 /* Of the C path; those that this processor lacks are left out. */
 static void instruction_sets_do_not_change_a_bit(void **state) {
     (void)state;
-    if (strcmp(device_name(), "cpu") != 0)
+    if (strcmp(test_device_selector(), "cpu") != 0)
         skip();
     const char *const others[] = {"avx2", "avx512"};
     tally_device_options options = {.threads = 2, .instruction_set = "baseline"};
@@ -429,7 +425,7 @@ static void check_initial(const tally_model *model, size_t index) {
 static void initial_weights_have_their_limits(void **state) {
     (void)state;
     tally_device *device;
-    check(tally_device_open(device_name(), NULL, &device));
+    check(tally_device_open(test_device_selector(), NULL, &device));
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         const tally_model_config config = {
             .inputs = 3, .hidden = 64, .classes = 10, .layers = 3, .cell = (tally_cell)cell};
@@ -629,5 +625,6 @@ int main(void) {
         cmocka_unit_test(data_of_another_shape_is_refused),
         cmocka_unit_test(data_that_fails_is_named),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int status = test_device_find();
+    return status ? status : cmocka_run_group_tests(tests, NULL, NULL);
 }
