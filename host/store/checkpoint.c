@@ -29,7 +29,7 @@ typedef struct record {
     { .name = (name_), TALLY_SIZE_AT(record, member, 0, SIZE_MAX), .may_change = true }
 #define NUMBER(name_, member)                                                                                          \
     { .name = (name_), TALLY_REAL_AT(record, member, 0, DBL_MAX), .may_change = true }
-static const tally_setting places[] = {
+static const tally_setting progress[] = {
     {.name = "sequences", TALLY_SIZE_AT(record, sequences, 0, SIZE_MAX)},
     {.name = "valid_sequences", TALLY_SIZE_AT(record, valid_sequences, 0, SIZE_MAX)},
     COUNT("epochs_done", at.epoch),
@@ -49,15 +49,15 @@ static const tally_setting places[] = {
 };
 #undef COUNT
 #undef NUMBER
-enum { PLACES = sizeof places / sizeof *places };
+enum { PROGRESS = sizeof progress / sizeof *progress };
 
 /* The number-th of all rows, over a record; false behind the last. Options may be beyond the range of what is typed. */
 static bool field_at(size_t number, tally_setting *field) {
     size_t options;
     const tally_setting *rows = tally_train_settings(&options);
-    if (number >= options + PLACES)
+    if (number >= options + PROGRESS)
         return false;
-    *field = number < options ? rows[number] : places[number - options];
+    *field = number < options ? rows[number] : progress[number - options];
     if (number < options) {
         field->offset += offsetof(record, options);
         field->least = 0;

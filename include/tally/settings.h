@@ -44,7 +44,7 @@ typedef struct tally_setting {
     const char *const *names; /* of a choice, NULL behind the last */
 } tally_setting;
 
-/* The end of a row: its type, range and place. What does not have the C type of the setting's does not compile. */
+/* The end of a row: its type, range and offset. What does not have the C type of the setting's does not compile. */
 #define TALLY_SETTING_OFFSET(type, member, expected)                                                                   \
     (offsetof(type, member) + 0 * sizeof(char[_Generic(&((type *)0)->member, expected * : 1)]))
 #define TALLY_FLAG_AT(type_, member) .type = TALLY_SETTING_FLAG, .offset = TALLY_SETTING_OFFSET(type_, member, bool)
