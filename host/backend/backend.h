@@ -1,11 +1,12 @@
-/* backend.h: what a backend does: a table of functions over tensors on its devices. registry.h says how it makes itself known.
+/* backend.h: what a backend does: a table of functions over tensors on its devices. registry.h says how it makes
+ * itself known.
  *
- * Mandatory: close, the functions of storage, write, load, read, plan_new and peak. A table with plans has plan_free, train and
- * predict as well.
- * Optional: supports, layer_scratch, and the slots of operations.h's operations, which have the signatures of the public functions of the
- * same names. A slot is called with arguments that have been checked, and trusts them; tally/tensor.h says what it computes.
- * Where a slot is NULL or supports() refuses the call, the dispatch (tensor/dispatch.h) maps the tensors, runs the slot of the
- * reference, which has all of them, and counts a fallback of the device.
+ * Mandatory: close, the functions of storage, write, load, read, plan_new and peak. A table with plans has plan_free,
+ * train and predict as well.
+ * Optional: supports, layer_scratch, and the slots of the operations that operations.h lists, which have the signatures
+ * of the public functions of the same names. A slot trusts its arguments, which have been checked; the public headers
+ * say what it computes. Where a slot is NULL or supports() refuses the call, the dispatch (tensor/dispatch.h) maps the
+ * tensors, runs the slot of the reference, which has all of them, and counts a fallback of the device.
  */
 #ifndef TALLY_BACKEND_BACKEND_H
 #define TALLY_BACKEND_BACKEND_H
@@ -65,8 +66,8 @@ typedef struct tl_backend {
 
     /* Optional. Whether the slot of the call's operation takes it; NULL: the slots take every call. */
     bool (*supports)(tally_device *device, const tl_call *call);
-    /* Optional. Elements of tally_layer_state.scratch, at least 1; NULL: as many as the reference needs. No fewer than those where the
-     * reference may have to run a layer. */
+    /* Optional. Elements of tally_layer_state.scratch, at least 1; NULL: as many as the reference needs. No fewer
+     * than those where the reference may have to run a layer. */
     tl_layer_scratch *layer_scratch;
 
     /* Runs whole slices, so that their activations stay near the core that has them; the same bits as the operations one by one, of which

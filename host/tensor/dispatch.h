@@ -10,13 +10,14 @@ typedef struct tl_run {
     size_t mapped_count;
 } tl_run;
 
-/* The table of the tensors' device where it has the slot and supports the call; else the reference's, with all tensors mapped. */
+/* The table of the tensors' device where it has the slot and supports the call; else the reference's, with all
+ * tensors mapped. */
 tally_status tl_run_begin(tl_run *run, const tl_call *call);
 /* Unmaps. Returns status, what the slot returned, or what went wrong after. */
 tally_status tl_run_end(tl_run *run, tally_status status);
 
-/* Runs an operation on its tensors' device and gives its status. tensors: in parentheses, what a tl_call has by the operation's name;
- * then the arguments of the slot. */
+/* Runs an operation on its tensors' device and gives its status. tensors: in parentheses, what a tl_call has by the
+ * operation's name; then the arguments of the slot. */
 #define TL_DISPATCH(name, tensors, ...) TL_DISPATCH_WITH(name, tensors, (), __VA_ARGS__)
 /* The same; flags: in parentheses, what else a tl_call has for the operation. */
 #define TL_DISPATCH_WITH(name, tensors, flags, ...)                                                                    \

@@ -52,7 +52,8 @@ typedef enum tally_route { TALLY_ROUTE_AUTO, TALLY_ROUTE_EXACT, TALLY_ROUTE_CLBL
 typedef struct tally_device_options {
     unsigned threads; /* of the C path; 0: one for each processor this process may use */
     tally_route route;
-    /* Of the C path: "baseline", "avx2" or "avx512"; NULL: what the environment's TALLY_CPU names, else the best this processor has. */
+    /* Of the C path: "baseline", "avx2" or "avx512"; NULL: what the environment's TALLY_CPU names, else the best
+     * this processor has. */
     const char *instruction_set;
     /* Called, if not NULL, before something that may take seconds while the device is opened or closed, with what it is, such as
      * "compiling tally's kernels for NAME". */

@@ -93,15 +93,15 @@ static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs
     .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .load = tl_cl_load,  \
     .read = tl_cl_read, .supports = supports, .layer_scratch = layer_scratch, .peak = tl_cl_peak TL_OPERATIONS(SLOT)
 
+/* What comes behind the common slots replaces one of them; NULL there gives the operation to the C path. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+
 static const tl_backend exact_backend = {
-    COMMON_SLOTS, /* among them every operation */
-    .step_major = true,   .plan_new = tl_cl_plan_new, .plan_free = tl_cl_plan_free,
+    COMMON_SLOTS,         .step_major = true,       .plan_new = tl_cl_plan_new, .plan_free = tl_cl_plan_free,
     .train = tl_cl_train, .predict = tl_cl_predict,
 };
 
-/* The same, but for products and what is made of them: an initialiser that comes later replaces one that came before. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Woverride-init"
 static const tl_backend clblast_backend = {
     COMMON_SLOTS,
     .plan_new = tl_no_plan,
@@ -110,6 +110,7 @@ static const tl_backend clblast_backend = {
     .layer_forward = tl_cl_clblast_layer_forward,
     .layer_backward = tl_cl_clblast_layer_backward,
 };
+
 #pragma GCC diagnostic pop
 
 void tl_cl_take_route(tl_cl_device *device, tally_route route) {

@@ -97,8 +97,8 @@ void tl_cl_notice(const tl_cl_device *device, const char *text);
 /* device.c */
 extern const tl_registration tl_opencl_registration;
 
-/* devices.c: every device, as tl_registration has it; and one by its selector "P:D", the numbers of platform and device in the loader's
- * order, with what is known about it. */
+/* devices.c: every device, as tl_registration has it; and one by its selector "P:D", the numbers of platform and
+ * device in the loader's order, with what is known about it. */
 tally_status tl_cl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size);
 tally_status tl_cl_find(const char *selector, cl_platform_id *platform_id, cl_device_id *id, tally_device_info *info);
 
@@ -124,8 +124,8 @@ tally_status tl_cl_write(tl_storage *storage, size_t offset, const void *data, s
 tally_status tl_cl_load(tl_storage *storage, size_t offset, const void *data, size_t bytes);
 tally_status tl_cl_read(tl_storage *storage, size_t offset, void *data, size_t bytes);
 
-/* gemm.c, layer.c, ops.c: the operations by tally's own kernels, in the exact order. The whole sequence is composed of the others where
- * loops are limited. */
+/* gemm.c, layer.c, ops.c: the operations by tally's own kernels, in the exact order. The whole sequence is composed
+ * of the others where loops are limited. */
 #define TL_CL_OPERATION(name, ...) __typeof__(tally_##name) tl_cl_##name;
 TL_OPERATIONS(TL_CL_OPERATION)
 #undef TL_CL_OPERATION
@@ -156,7 +156,8 @@ __typeof__(tally_accumulate) tl_cl_clblast_accumulate;
 /* CLBlast keeps programs of every context; before one goes, they must. */
 void tl_cl_clblast_end(void);
 
-/* layer.c: the whole sequence with products by CLBlast, but for sequences that start later, which the composed sequence does not know. */
+/* layer.c: the whole sequence with products by CLBlast, but for sequences that start later, which the composed
+ * sequence does not know. */
 __typeof__(tally_layer_forward) tl_cl_clblast_layer_forward;
 __typeof__(tally_layer_backward) tl_cl_clblast_layer_backward;
 
