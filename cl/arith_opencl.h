@@ -17,7 +17,7 @@
 #define TL_AS_U(i) TL_TYPE(as_uint)(i)
 #define TL_TO_F(i) TL_TYPE(convert_float)(i)
 
-#define TL_FN static
+#define TL_FN static __attribute__((always_inline))
 #define TL_NAME(name) tl_##name
 #define TL_FMA(a, b, c) fma(a, b, c)
 #define TL_ADD(a, b) ((a) + (b))
@@ -30,59 +30,78 @@
 #define TL_SPLAT(c) ((TL_F)(c))
 #define TL_SPLAT_I(c) ((TL_I)(c))
 #include "arith.h"
+#include "constants.h"
 
-/* A function that is part of every kernel that calls it, so that what it is called with may be constants. */
-#define TEMPLATE static inline __attribute__((always_inline))
-
-/* Sums over columns always have 16 lanes, in TL_PARTS values. */
-#define TL_LANES 16
-#define TL_PARTS (TL_LANES / TL_W)
-
-/* Neighbours of a flat tensor a work-item: a processor wants more than a vector. */
-#define TL_FLAT (TL_W == 1 ? 1 : 64 * TL_W)
-
-/* TL_W neighbours in memory. */
-#if TL_W == 1
-#define TL_GET(p) (*(p))
-#define TL_PUT(value, p) (*(p) = (value))
+/* What the algorithms shared with the host need of a compiler; see recurrent.h. */
+typedef ulong tl_size;
+typedef ulong tl_u64;
+#define TL_GLOBAL global
+#define TL_TEMPLATE static inline __attribute__((always_inline))
+#define TL_FUNCTION static
+#define TL_NOINLINE static __attribute__((noinline))
+/* Completely: where a loop over registers is only partly unrolled, PoCL keeps the registers in memory. */
+#ifdef __clang__
+#define TL_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define TL_GET(p) TL_JOIN(vload, TL_W)(0, p)
-#define TL_PUT(value, p) TL_JOIN(vstore, TL_W)(value, 0, p)
+#define TL_UNROLL _Pragma("unroll")
 #endif
+#define TL_NAN NAN
+#define TL_SUMS_IN_MEMORY (TL_W > 1)
 
-/* n lanes from p on, step apart; the others 0. */
-static TL_F tl_load(global const float *p, ulong step, ulong n) {
-    if (TL_W == 1 || (step == 1 && n >= TL_W))
+#define TL_PARTS (TL_LANES / TL_W)
+#define TL_FLAT TL_FLAT_OF(TL_W)
+
+/* TL_W neighbours in memory, of any alignment. PoCL makes four stores of vstore16, but one of this. */
+typedef TL_F tl_unaligned __attribute__((aligned(4)));
+#define TL_GET(p) (*(global const tl_unaligned *)(p))
+#define TL_PUT(value, p) (*(global tl_unaligned *)(p) = (value))
+#define TL_LOAD(p, stride, n) tl_load(p, stride, n)
+#define TL_STORE(p, stride, n, value) tl_store(p, stride, n, value)
+/* The same of a private array. */
+#define TL_GET_LANES(p) (*(const tl_unaligned *)(p))
+#define TL_PUT_LANES(value, p) (*(tl_unaligned *)(p) = (value))
+typedef TL_U tl_unaligned_words __attribute__((aligned(4)));
+#define TL_GET_WORDS(p) (*(const tl_unaligned_words *)(p))
+#define TL_PUT_WORDS(value, p) (*(tl_unaligned_words *)(p) = (value))
+
+/* For dropout.h. */
+#define TL_SPLAT_WORD(c) ((TL_U)(uint)(c))
+#define TL_HIGH(a, b) mul_hi((TL_U)(a), b)
+#define TL_PICK_BELOW(x, limit, a, b) select(b, a, (x) < (TL_U)(limit))
+
+/* The first n of TL_W floats, stride apart; the others are 0. */
+TL_TEMPLATE TL_F tl_load(global const float *p, tl_size stride, tl_size n) {
+    if (TL_W == 1 || (stride == 1 && n >= TL_W))
         return TL_GET(p);
     float lanes[TL_W];
-    #pragma unroll
-    for (uint l = 0; l < TL_W; l++)
-        lanes[l] = l < n ? p[l * step] : 0.0f;
-    return TL_GET(lanes);
+    TL_UNROLL
+    for (tl_size l = 0; l < TL_W; l++)
+        lanes[l] = l < n ? p[l * stride] : 0.0f;
+    return TL_GET_LANES(lanes);
 }
 
-static void tl_store(global float *p, ulong step, ulong n, TL_F value) {
-    if (TL_W == 1 || (step == 1 && n >= TL_W)) {
+TL_TEMPLATE void tl_store(global float *p, tl_size stride, tl_size n, TL_F value) {
+    if (TL_W == 1 || (stride == 1 && n >= TL_W)) {
         TL_PUT(value, p);
         return;
     }
     float lanes[TL_W];
-    TL_PUT(value, lanes);
-    for (uint l = 0; l < TL_W && l < n; l++)
-        p[l * step] = lanes[l];
+    TL_PUT_LANES(value, lanes);
+    for (tl_size l = 0; l < TL_W && l < n; l++)
+        p[l * stride] = lanes[l];
 }
 
 /* The 16 lanes of a sum one by one, and back. */
 static void tl_lanes_get(const TL_F part[TL_PARTS], float lanes[TL_LANES]) {
-    #pragma unroll
+    TL_UNROLL
     for (int q = 0; q < TL_PARTS; q++)
-        TL_PUT(part[q], lanes + q * TL_W);
+        TL_PUT_LANES(part[q], lanes + q * TL_W);
 }
 
 static void tl_lanes_set(TL_F part[TL_PARTS], const float lanes[TL_LANES]) {
-    #pragma unroll
+    TL_UNROLL
     for (int q = 0; q < TL_PARTS; q++)
-        part[q] = TL_GET(lanes + q * TL_W);
+        part[q] = TL_GET_LANES(lanes + q * TL_W);
 }
 
 /* The 16 lanes of a sum, halved 8, 4, 2, 1. */

@@ -1,8 +1,6 @@
 /* What the device's vector units do at most: independent chains of fused multiply-adds in registers. */
 #include "arith_opencl.h"
 
-#define TL_PEAK_CHAINS 12
-
 kernel void tally_peak(uint iterations, float factor, float term, global float *out) {
     ulong item = get_global_id(0);
     TL_F chain[TL_PEAK_CHAINS];

@@ -6,12 +6,7 @@
 #include "tree.h"
 #include "view.h"
 
-/* Elements of the result a work-item: a tile as wide as it is high. */
-#if TL_W == 1
-#define TILE 1
-#else
-#define TILE 4
-#endif
+#define TILE TL_DOTS_TILE_OF(TL_W)
 
 /* The columns behind the last whole 16: the other lanes are left as they are. */
 static void dot_rest(TL_F part[TL_PARTS], float alpha, global const float *left, ulong left_column,

@@ -32,6 +32,7 @@ typedef struct tl_network {
     const size_t
         *offsets;      /* in a flat tensor: of head bias and head weight, then of bias, w_ih and w_hh of each layer */
     size_t parameters; /* elements of a flat tensor */
+    double dropout;    /* of what a layer hands to the next, in training */
 } tl_network;
 
 /* What a device needs to run batches through a network by a way of its own. A backend embeds this as the first member of its own. */
@@ -43,6 +44,9 @@ typedef struct tl_plan {
 typedef struct tl_batch {
     tally_tensor weights, gradient; /* flat */
     tally_tensor x, labels, probabilities, loss_sums;
+    tally_tensor starts; /* or no tensor */
+    uint64_t seed, step; /* of the run and of training, for dropout */
+    size_t first;        /* the number of its first column in the batch, for dropout */
 } tl_batch;
 
 typedef size_t tl_layer_scratch(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,

@@ -1,26 +1,22 @@
-/* cells.h: how many rows the tensors of a cell have; tally/tensor.h says which. */
+/* cells.h: cl/cell_list.h on the host, and the parts of the gates that a weight has rows for. */
 #ifndef TALLY_BACKEND_CELLS_H
 #define TALLY_BACKEND_CELLS_H
 
 #include "backend/view.h"
 
-enum { TL_MOST_GATES = 4 };
+#include <assert.h>
 
-/* Those that tally_cell_name has, NULL behind the last. */
+/* The names of the cells, by their numbers, NULL behind the last; see tally_cell_name. */
 extern const char *const tl_cell_names[TALLY_CELLS + 1];
 
-static inline size_t tl_cell_gates(tally_cell cell) {
-    return cell == TALLY_RNN ? 1 : 4;
-}
+typedef size_t tl_size;
+#include "cell_list.h"
 
-static inline size_t tl_cell_weights(tally_cell cell) {
-    return cell == TALLY_RNN ? 1 : cell == TALLY_GRU ? 3 : 4;
-}
-
-/* The first gate that w_hh has rows for; w_ih's is 0. */
-static inline size_t tl_cell_first_hh(tally_cell cell) {
-    return cell == TALLY_GRU ? 1 : 0;
-}
+#define TL_CELL_NUMBER(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh)                \
+    static_assert((int)TL_##ID == (int)TALLY_##ID, "cells have the numbers of tally_cell");
+TL_CELLS(TL_CELL_NUMBER)
+#undef TL_CELL_NUMBER
+static_assert((int)TL_CELL_COUNT == (int)TALLY_CELLS, "every cell of tally_cell is described");
 
 /* The gates that w_ih has rows for, and those that w_hh has; of [G H, T, N] or [G H, N]. */
 static inline tally_tensor tl_gates_from_x(const tally_layer_weights *weights, const tally_tensor *gates) {

@@ -5,14 +5,14 @@
 
 #include <stdbool.h>
 
-#define TL_WORD uint32_t
-#define TL_HIGH(a, b) ((uint32_t)((uint64_t)(a) * (b) >> 32))
+#define HIGH(a, b) ((uint32_t)((uint64_t)(a) * (b) >> 32))
 #include "philox_block.h"
+TL_DEFINE_PHILOX_BLOCK(philox_block, uint32_t, HIGH)
 
 void tl_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
     for (int i = 0; i < 4; i++)
         out[i] = counter[i];
-    tl_philox_block(out, key[0], key[1]);
+    philox_block(out, key[0], key[1]);
 }
 
 void tl_random_start(tl_random *random, uint64_t seed, uint32_t stream, uint32_t substream) {

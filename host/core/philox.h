@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "constants.h"
+
 /* Ten rounds of counter under key. */
 void tl_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
@@ -15,7 +17,7 @@ enum {
     TL_STREAM_INIT = 2,
     TL_STREAM_EPOCH = 3,
     TL_STREAM_PARITY = 4,
-    TL_STREAM_DROPOUT = 5,
+    TL_STREAM_DROPOUT = TL_DROPOUT_STREAM,
     TL_STREAM_HOLD_OUT = 6,
     TL_STREAM_VALID = 7
 };

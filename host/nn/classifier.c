@@ -12,7 +12,8 @@ enum { LANES = 16 };
 
 static tally_status make_tensors(tl_classifier *c, const tl_classifier_options *o) {
     bool training = o->training;
-    const tl_network network = tl_model_network(c->model, c->steps, c->offsets);
+    tl_network network = tl_model_network(c->model, c->steps, c->offsets);
+    network.dropout = c->dropout;
     const tally_model_config *config = &c->model->config;
     tally_device *device = c->model->device;
     size_t columns = c->capacity, sums = tl_loss_sums(columns);
@@ -27,14 +28,14 @@ static tally_status make_tensors(tl_classifier *c, const tl_classifier_options *
         status = tally_tensor_new(device, TALLY_F32, 1, &sums, &c->loss_sums);
     if (!status && o->uneven)
         status = tally_tensor_new(device, TALLY_I32, 1, &columns, &c->starts);
-    if (!status && !o->uneven && !c->dropped) /* plans know neither */
+    if (!status)
         status = device->backend->plan_new(device, &network, columns, training, &c->plan);
     for (size_t l = 0; l < config->layers && !c->plan && !status; l++)
         status = tally_layer_state_new(device, config->cell, l == 0 ? config->inputs : config->hidden, config->hidden,
                                        c->steps, columns, &c->states[l]);
     for (size_t i = 0; i < 2 && i + 1 < config->layers && !c->plan && training && !status; i++)
         status = tl_activations_new(device, config->hidden, c->steps, columns, &c->between[i]);
-    for (size_t l = 0; c->dropped && l + 1 < config->layers && !status; l++)
+    for (size_t l = 0; c->dropped && !c->plan && l + 1 < config->layers && !status; l++)
         status = tl_activations_new(device, config->hidden, c->steps, columns, &c->dropped[l]);
     return status;
 }
@@ -344,24 +345,28 @@ static tally_status backward(const tl_slice *slice, const tl_place *place, const
     return status;
 }
 
-static tl_batch batch_of(const tl_slice *slice) {
+static tl_batch batch_of(const tl_slice *slice, const tl_place *place) {
     const tl_classifier *c = slice->of;
     return (tl_batch){.weights = c->model->weights,
                       .x = slice->x,
                       .labels = slice->labels,
                       .probabilities = slice->probabilities,
-                      .loss_sums = c->loss_sums};
+                      .loss_sums = c->loss_sums,
+                      .starts = slice->starts,
+                      .seed = place->seed,
+                      .step = place->step,
+                      .first = place->first};
 }
 
 tally_status tl_slice_predict(const tl_slice *slice) {
     const tl_classifier *c = slice->of;
-    const tl_batch batch = batch_of(slice);
+    const tl_batch batch = batch_of(slice, &(tl_place){0});
     return c->plan ? c->model->device->backend->predict(c->plan, &batch) : forward(slice, NULL);
 }
 
 tally_status tl_slice_train(const tl_slice *slice, const tl_place *place, const tally_tensor *gradient, float *sums) {
     const tl_classifier *c = slice->of;
-    tl_batch batch = batch_of(slice);
+    tl_batch batch = batch_of(slice, place);
     batch.gradient = *gradient;
     tally_status status = c->plan ? c->model->device->backend->train(c->plan, &batch) : forward(slice, place);
     if (!status && !c->plan)

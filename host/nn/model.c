@@ -89,8 +89,14 @@ tl_network tl_model_network(const tally_model *model, size_t steps, size_t *offs
     for (size_t layer = 0; layer < c->layers; layer++)
         for (size_t i = 0; i < 3; i++)
             offsets[2 + 3 * layer + i] = find(model, roles[i], layer)->start;
-    return (tl_network){c->cell,    c->layers, c->inputs, c->hidden,
-                        c->classes, steps,     offsets,   tally_tensor_elements(&model->weights)};
+    return (tl_network){.cell = c->cell,
+                        .layers = c->layers,
+                        .inputs = c->inputs,
+                        .hidden = c->hidden,
+                        .classes = c->classes,
+                        .steps = steps,
+                        .offsets = offsets,
+                        .parameters = tally_tensor_elements(&model->weights)};
 }
 
 tally_status tl_model_head(const tally_model *model, const tally_tensor *flat, tl_head *head) {

@@ -1,158 +1,23 @@
-/* Backward through all time steps: in each, the gate gradients of all units replace the gates, and the gradients of h and x before it
- * are their product with the turned weights. The gradients of the weights follow, in one pass over the sequence. */
+/* A layer backward through all time steps by the blocks of cl/recurrent.h; the gradients of the weights follow, in one pass over the
+ * sequence. */
 #include "backend/cpu/layer.h"
 #include "backend/cpu/sums.h"
 
-#if defined(__AVX512F__)
-enum { ROWS = 12, VECTORS = 2 };
-#elif defined(__AVX2__)
-enum { ROWS = 4, VECTORS = 2 };
-#else
-enum { ROWS = 2, VECTORS = 1 };
-#endif
-/* What is left of ROWS is taken so many at a time. */
-enum { FEW_ROWS = ROWS >= 4 ? ROWS / 3 : 1, BLOCK = VECTORS * TL_W };
-
-/* Rows of a turned matrix: whole blocks, then what is left in small ones. */
-static size_t packed_size(size_t count, size_t sums) {
-    return round_up(count, FEW_ROWS) * sums;
+/* Rows of the weights. */
+static size_t weight_rows(tally_cell cell, size_t hidden) {
+    return tl_cell_weights(cell) * hidden;
 }
 
-size_t TL_ISA_NAME(layer_backward_scratch)(tally_cell cell, sizes s) {
-    size_t sums = tl_cell_weights(cell) * s.hidden;
-    return packed_size(s.hidden, sums) + packed_size(s.inputs, sums) + TL_SUMS_SCRATCH(s.columns);
+size_t TL_ISA_NAME(layer_backward_scratch)(tally_cell cell, size_t inputs, size_t hidden, size_t columns) {
+    size_t rows = weight_rows(cell, hidden);
+    return tl_packed_transpose_size(TL_SMALL_BLOCK_ROWS, hidden, rows) +
+           tl_packed_transpose_size(TL_SMALL_BLOCK_ROWS, inputs, rows) + TL_SUMS_SCRATCH(columns);
 }
 
-/* w [sums, out] turned, in blocks of its rows; those beyond the last repeat it. */
-static void pack(const float *w, size_t out, size_t sums, float *packed) {
-    for (size_t first = 0, count; first < out; first += count) {
-        count = out - first >= ROWS ? ROWS : FEW_ROWS;
-        size_t there = out - first < count ? out - first : count;
-        for (size_t k = 0; k < sums; k++)
-            for (size_t r = 0; r < count; r++)
-                *packed++ = w[k * out + first + (r < there ? r : there - 1)];
-    }
-}
-
-/* How a product of a turned matrix and in [sums, columns] becomes out: its chains begin with what is there, or with 0. */
-typedef struct product {
-    size_t sums, columns;
-    rows in, out;
-    bool onto;
-} product;
-
-TL_INLINE void block(size_t count, size_t vectors, size_t valid, const float *packed, const product *p, size_t first,
-                     size_t there, size_t column) {
-    tl_vf acc[ROWS][VECTORS];
-#pragma GCC unroll 12
-    for (size_t r = 0; r < count; r++)
-#pragma GCC unroll 2
-        for (size_t v = 0; v < vectors; v++)
-            acc[r][v] = TL_SPLAT(0.0f);
-    if (p->onto)
-#pragma GCC unroll 12
-        for (size_t r = 0; r < count; r++)
-#pragma GCC unroll 2
-            for (size_t v = 0; v < vectors; v++)
-                acc[r][v] = load(p->out, first + (r < there ? r : there - 1), column + v * TL_W, valid);
-    for (size_t k = 0; k < p->sums; k++, packed += count) {
-        tl_vf value[VECTORS];
-#pragma GCC unroll 2
-        for (size_t v = 0; v < vectors; v++)
-            value[v] = load(p->in, k, column + v * TL_W, valid);
-#pragma GCC unroll 12
-        for (size_t r = 0; r < count; r++) {
-            tl_vf weight = TL_SPLAT(packed[r]);
-#pragma GCC unroll 2
-            for (size_t v = 0; v < vectors; v++)
-                acc[r][v] = TL_FMA(weight, value[v], acc[r][v]);
-        }
-    }
-#pragma GCC unroll 12
-    for (size_t r = 0; r < count; r++) {
-        if (r >= there)
-            break;
-#pragma GCC unroll 2
-        for (size_t v = 0; v < vectors; v++)
-            store(p->out, first + r, column + v * TL_W, valid, acc[r][v]);
-    }
-}
-
-TL_INLINE void blocks(size_t count, const float *packed, const product *p, size_t first, size_t there) {
-    size_t column = 0;
-    for (; p->columns - column >= BLOCK; column += BLOCK)
-        block(count, VECTORS, TL_W, packed, p, first, there, column);
-    for (; p->columns - column >= TL_W; column += TL_W)
-        block(count, 1, TL_W, packed, p, first, there, column);
-    if (column < p->columns)
-        block(count, 1, p->columns - column, packed, p, first, there, column);
-}
-
-static void turned_product(const float *packed, size_t out_rows, const product *p) {
-    size_t first = 0;
-    for (; out_rows - first >= ROWS; first += ROWS, packed += ROWS * p->sums)
-        blocks(ROWS, packed, p, first, ROWS);
-    for (; first < out_rows; first += FEW_ROWS, packed += FEW_ROWS * p->sums)
-        blocks(FEW_ROWS, packed, p, first, out_rows - first);
-}
-
-/* previous: the LSTM's c before the step, the GRU's h; tanh_c and dc: the LSTM's. */
-typedef struct backward_step {
-    rows gates, previous, tanh_c, dy, dh, dc;
-    bool has_dy;
-    const int32_t *starts; /* NULL where all start at 0 */
-    float now;
-} backward_step;
-
-TL_INLINE void cell_at(tally_cell cell, size_t valid, sizes s, const backward_step *at, size_t unit, size_t column) {
-    tl_vf gate[TL_MOST_GATES];
-    for (size_t g = 0; g < tl_cell_gates(cell); g++)
-        gate[g] = load(at->gates, g * s.hidden + unit, column, valid);
-    tl_vf dh = load(at->dh, unit, column, valid);
-    if (at->has_dy)
-        dh = dh + load(at->dy, unit, column, valid);
-    tl_vf dc = TL_SPLAT(0.0f);
-    if (cell == TALLY_LSTM) {
-        dc = load(at->dc, unit, column, valid);
-        tl_v_lstm_cell_backward(gate, load(at->previous, unit, column, valid), load(at->tanh_c, unit, column, valid),
-                                dh, &dc);
-    } else if (cell == TALLY_GRU) {
-        tl_v_gru_cell_backward(gate, load(at->previous, unit, column, valid), &dh);
-    } else {
-        tl_v_rnn_cell_backward(gate, dh);
-    }
-    if (at->starts) {
-        tl_vf starts = load_starts(at->starts, column, valid), now = TL_SPLAT(at->now), zero = TL_SPLAT(0.0f);
-        for (size_t g = 0; g < tl_cell_gates(cell); g++)
-            gate[g] = TL_PICK_LESS(now, starts, zero, gate[g]);
-        dc = TL_PICK_LESS(now, starts, zero, dc);
-        dh = TL_PICK_LESS(now, starts, zero, dh);
-    }
-    if (cell == TALLY_LSTM)
-        store(at->dc, unit, column, valid, dc);
-    if (cell == TALLY_GRU)
-        store(at->dh, unit, column, valid, dh);
-    for (size_t g = 0; g < tl_cell_gates(cell); g++)
-        store(at->gates, g * s.hidden + unit, column, valid, gate[g]);
-}
-
-TL_INLINE void all_cells(tally_cell cell, sizes s, const backward_step *at) {
-    for (size_t unit = 0; unit < s.hidden; unit++) {
-        size_t column = 0;
-        for (; s.columns - column >= TL_W; column += TL_W)
-            cell_at(cell, TL_W, s, at, unit, column);
-        if (column < s.columns)
-            cell_at(cell, s.columns - column, s, at, unit, column);
-    }
-}
-
-static void cells(tally_cell cell, sizes s, const backward_step *at) {
-    if (cell == TALLY_LSTM)
-        all_cells(TALLY_LSTM, s, at);
-    else if (cell == TALLY_GRU)
-        all_cells(TALLY_GRU, s, at);
-    else
-        all_cells(TALLY_RNN, s, at);
+static void pack_transpose(const tally_tensor *w, float *packed) {
+    size_t sums = w->shape[0], rows = w->shape[1];
+    for (size_t block = 0; block < tl_transpose_blocks(TL_BLOCK_ROWS, TL_SMALL_BLOCK_ROWS, rows); block++)
+        tl_pack_transpose_block(tl_view_floats(w), rows, sums, block, packed);
 }
 
 /* The gradients of the weights, in one pass where every gate has all of them. */
@@ -160,7 +25,7 @@ static void add_gradients(const tally_layer_weights *weights, const tally_tensor
                           const tally_layer_weights *gradients, float *scratch) {
     tally_tensor h_prev = tl_view_steps(&state->h, x->shape[1]);
     const tl_sum_right rights[] = {{&h_prev, &gradients->w_hh}, {x, &gradients->w_ih}, {NULL, &gradients->bias}};
-    if (weights->cell != TALLY_GRU) {
+    if (tl_cell_weights(weights->cell) == tl_cell_gates(weights->cell)) {
         TL_ISA_NAME(accumulate_all)(&state->gates, rights, 3, scratch);
         return;
     }
@@ -170,37 +35,56 @@ static void add_gradients(const tally_layer_weights *weights, const tally_tensor
     TL_ISA_NAME(accumulate_all)(&state->gates, &rights[2], 1, scratch);
 }
 
+/* packed: of w_hh and w_ih. */
+TL_INLINE void sequence_backward(unsigned cell, const tally_tensor *x, const tally_tensor *dy,
+                                 const tally_layer_state *state, const tally_tensor *dx, const float *packed[2]) {
+    tl_steps gates = tl_steps_of(&state->gates), saved = tl_steps_of(&state->tanh_c);
+    tl_steps previous = tl_steps_of(tl_cell_previous(cell) == TL_READS_C ? &state->c : &state->h);
+    tl_steps dy_steps = tl_steps_of(dy), dx_steps = tl_steps_of(dx);
+    for (size_t t = x->shape[1]; t-- > 0;) {
+        tl_backward_step at = {.inputs = x->shape[0],
+                               .hidden = state->h.shape[0],
+                               .columns = x->shape[2],
+                               .packed_hh = packed[0],
+                               .packed_ih = packed[1],
+                               .gates = tl_rows_at(gates, t),
+                               .previous = tl_rows_at(previous, t),
+                               .dy = tl_rows_at(dy_steps, t),
+                               .dh = tl_rows_at(tl_one_step_of(&state->dh), 0),
+                               .dx = tl_rows_at(dx_steps, t),
+                               .starts = state->starts.storage ? tl_view_ints(&state->starts) : NULL,
+                               .now = (float)t};
+        if (tl_cell_state(cell)) {
+            at.saved = tl_rows_at(saved, t);
+            at.dc = tl_rows_at(tl_one_step_of(&state->dc), 0);
+        }
+        tl_step_backward(cell, &at);
+    }
+}
+
+/* A function for each cell, of which the cell is a constant. */
+#define CELL_BACKWARD(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh)                 \
+    static void name##_backward(const tally_tensor *x, const tally_tensor *dy, const tally_layer_state *s,             \
+                                const tally_tensor *dx, const float *packed[2]) {                                      \
+        sequence_backward(TL_##ID, x, dy, s, dx, packed);                                                              \
+    }
+TL_CELLS(CELL_BACKWARD)
+
 tally_status TL_ISA_NAME(layer_backward)(const tally_layer_weights *weights, const tally_tensor *x,
                                          const tally_tensor *dy, const tally_layer_state *state,
                                          const tally_layer_weights *gradients, const tally_tensor *dx) {
-    const tally_cell cell = weights->cell;
-    sizes s = sizes_of(x, state);
-    size_t sums = tl_cell_weights(cell) * s.hidden, skipped = tl_cell_first_hh(cell) * s.hidden;
-    float *packed_hh = tl_view_floats(&state->scratch), *packed_ih = packed_hh + packed_size(s.hidden, sums);
-    pack(tl_view_floats(&weights->w_hh), s.hidden, sums, packed_hh);
+    typedef void backward(const tally_tensor *x, const tally_tensor *dy, const tally_layer_state *s,
+                          const tally_tensor *dx, const float *packed[2]);
+#define CELL_NAME(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh) name##_backward,
+    static backward *const forms[TALLY_CELLS] = {TL_CELLS(CELL_NAME)};
+    size_t hidden = state->h.shape[0], rows = weight_rows(weights->cell, hidden);
+    float *packed_hh = tl_view_floats(&state->scratch);
+    float *packed_ih = packed_hh + tl_packed_transpose_size(TL_SMALL_BLOCK_ROWS, hidden, rows);
+    pack_transpose(&weights->w_hh, packed_hh);
     if (dx)
-        pack(tl_view_floats(&weights->w_ih), s.inputs, sums, packed_ih);
-    for (size_t t = s.steps; t-- > 0;) {
-        backward_step at = {.gates = rows_at(&state->gates, t),
-                            .dh = rows_of(&state->dh),
-                            .has_dy = dy != NULL,
-                            .starts = state->starts.storage ? tl_view_ints(&state->starts) : NULL,
-                            .now = (float)t};
-        if (cell == TALLY_LSTM) {
-            at.previous = rows_at(&state->c, t);
-            at.tanh_c = rows_at(&state->tanh_c, t);
-            at.dc = rows_of(&state->dc);
-        } else {
-            at.previous = rows_at(&state->h, t);
-        }
-        if (dy)
-            at.dy = rows_at(dy, t);
-        cells(cell, s, &at);
-        rows from_h = {at.gates.data + skipped * at.gates.row, at.gates.row};
-        turned_product(packed_hh, s.hidden, &(product){sums, s.columns, from_h, at.dh, cell == TALLY_GRU});
-        if (dx)
-            turned_product(packed_ih, s.inputs, &(product){sums, s.columns, at.gates, rows_at(dx, t), false});
-    }
-    add_gradients(weights, x, state, gradients, packed_ih + packed_size(s.inputs, sums));
+        pack_transpose(&weights->w_ih, packed_ih);
+    forms[weights->cell](x, dy, state, dx, (const float *[2]){packed_hh, packed_ih});
+    add_gradients(weights, x, state, gradients,
+                  packed_ih + tl_packed_transpose_size(TL_SMALL_BLOCK_ROWS, x->shape[0], rows));
     return TALLY_OK;
 }

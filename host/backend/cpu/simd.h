@@ -17,13 +17,30 @@
 
 #define TL_INLINE static inline __attribute__((always_inline, unused))
 
-/* Sums over columns always have 16 lanes, in TL_PARTS vectors. */
-enum { TL_LANES = 16 };
+#include "constants.h"
+
+/* What the shared algorithms of cl/ need of a compiler; see cl/recurrent.h. */
+typedef size_t tl_size;
+#define TL_GLOBAL
+#define TL_TEMPLATE TL_INLINE
+#define TL_FUNCTION static __attribute__((unused))
+#define TL_NAN __builtin_nanf("")
+#ifdef __clang__
+#define TL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define TL_UNROLL _Pragma("GCC unroll 32")
+#endif
+#define TL_SUMS_IN_MEMORY 0
+#define TL_GET(p) tl_v_load(p)
+#define TL_GET_LANES(p) tl_v_load(p)
+#define TL_PUT(value, p) tl_v_store(p, value)
+#define TL_LOAD(p, stride, n) tl_v_load_some(p, stride, n)
+#define TL_STORE(p, stride, n, value) tl_v_store_some(p, stride, n, value)
 
 #if defined(__AVX512F__)
 
 #include <immintrin.h>
-enum { TL_W = 16 };
+#define TL_W 16
 typedef __m512 tl_vf;
 typedef int32_t tl_vi __attribute__((vector_size(64)));
 TL_INLINE tl_vf tl_v_load(const float *p) {
@@ -41,7 +58,7 @@ TL_INLINE void tl_v_store(float *p, tl_vf v) {
 #elif defined(__AVX2__) && defined(__FMA__)
 
 #include <immintrin.h>
-enum { TL_W = 8 };
+#define TL_W 8
 typedef __m256 tl_vf;
 typedef int32_t tl_vi __attribute__((vector_size(32)));
 TL_INLINE tl_vf tl_v_load(const float *p) {
@@ -59,7 +76,7 @@ TL_INLINE void tl_v_store(float *p, tl_vf v) {
 #else
 
 /* Any machine: vectors of four; x86-64 alone has no fused multiply-add. */
-enum { TL_W = 4 };
+#define TL_W 4
 typedef float tl_vf __attribute__((vector_size(16)));
 typedef int32_t tl_vi __attribute__((vector_size(16)));
 TL_INLINE tl_vf tl_v_load(const float *p) {
@@ -137,30 +154,53 @@ typedef uint32_t tl_vu __attribute__((vector_size(TL_W * sizeof(uint32_t))));
 #define TL_DIV(a, b) ((a) / (b))
 #define TL_AS_I(f) ((tl_vi)(f))
 #define TL_AS_F(i) ((tl_vf)(i))
+#define TL_U tl_vu
 #define TL_EXPONENT(i, bias) ((tl_vi)(((tl_vu)(i) + (uint32_t)(bias)) << 23))
 #define TL_TO_F(i) __builtin_convertvector(i, tl_vf)
 #include "arith.h"
 
-enum { TL_PARTS = TL_LANES / TL_W };
+#define TL_PARTS (TL_LANES / TL_W)
+
+/* The upper half of the product of an unsigned int and a vector of them. */
+TL_INLINE tl_vu tl_v_high(uint32_t a, tl_vu b) {
+    typedef uint64_t wide __attribute__((vector_size(TL_W * sizeof(uint64_t))));
+    return __builtin_convertvector(__builtin_convertvector(b, wide) * (uint64_t)a >> 32, tl_vu);
+}
+
+TL_INLINE tl_vu tl_v_load_words(const uint32_t *p) {
+    tl_vu v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+TL_INLINE tl_vf tl_v_pick_below(tl_vu x, uint32_t limit, tl_vf a, tl_vf b) {
+    tl_vi mask = (tl_vi)(x < limit);
+    return (tl_vf)((mask & (tl_vi)a) | (~mask & (tl_vi)b));
+}
+
+#define TL_SPLAT_WORD(c) ((tl_vu)TL_SPLAT_I((int)(uint32_t)(c)))
+#define TL_HIGH(a, b) tl_v_high(a, b)
+#define TL_GET_WORDS(p) tl_v_load_words(p)
+#define TL_PICK_BELOW(x, limit, a, b) tl_v_pick_below(x, limit, a, b)
 
 /* n lanes from p on, stride apart; the others 0. */
 TL_INLINE tl_vf tl_v_load_some(const float *p, size_t stride, size_t n) {
-    if (stride == 1 && n >= (size_t)TL_W)
+    if (stride == 1 && n >= TL_W)
         return tl_v_load(p);
     float lanes[TL_W] = {0};
-    for (size_t l = 0; l < n && l < (size_t)TL_W; l++)
+    for (size_t l = 0; l < n && l < TL_W; l++)
         lanes[l] = p[l * stride];
     return tl_v_load(lanes);
 }
 
 TL_INLINE void tl_v_store_some(float *p, size_t stride, size_t n, tl_vf v) {
-    if (stride == 1 && n >= (size_t)TL_W) {
+    if (stride == 1 && n >= TL_W) {
         tl_v_store(p, v);
         return;
     }
     float lanes[TL_W];
     tl_v_store(lanes, v);
-    for (size_t l = 0; l < n && l < (size_t)TL_W; l++)
+    for (size_t l = 0; l < n && l < TL_W; l++)
         p[l * stride] = lanes[l];
 }
 

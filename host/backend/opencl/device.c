@@ -1,4 +1,5 @@
 #include "backend/opencl/opencl.h"
+#include "backend/opencl/packed.h"
 #include "core/fail.h"
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ static void free_device(tl_cl_device *cl) {
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (kept[i])
             tl_cl_storage_free(kept[i]);
-    tl_cl_program_free(cl);
+    tl_cl_programs_free(cl);
     if (cl->queue)
         clReleaseCommandQueue(cl->queue);
     if (cl->context)
@@ -34,7 +35,7 @@ static void free_device(tl_cl_device *cl) {
 }
 
 static void close_device(tally_device *device) {
-    tl_cl_program_keep((tl_cl_device *)device);
+    tl_cl_programs_keep((tl_cl_device *)device);
     free_device((tl_cl_device *)device);
 }
 
@@ -80,8 +81,9 @@ static bool supports(tally_device *device, const tl_call *call) {
 
 static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
                             size_t columns) {
-    if (!((tl_cl_device *)device)->longest_sum)
-        return 1;
+    const tl_cl_device *cl = (tl_cl_device *)device;
+    if (!cl->longest_sum)
+        return tl_cl_packed_layer(cl, cell, inputs, hidden).floats;
     /* The C path may have to do it. */
     return tl_cpu_backend()->layer_scratch(device, cell, inputs, hidden, steps, columns);
 }
@@ -149,7 +151,7 @@ static tally_status start(tl_cl_device *device, cl_platform_id platform) {
         return status;
     device->queue = clCreateCommandQueue(device->context, device->id, 0, &error);
     status = tl_cl_check(device, "clCreateCommandQueue", error);
-    return status ? status : tl_cl_program_new(device);
+    return status ? status : tl_cl_common_program(device);
 }
 
 static tally_status open_device(const char *selector, const tally_device_options *options, tally_device **device) {

@@ -1,8 +1,7 @@
 /* Products and sums in the exact order, by tally's own kernels. */
 #include "backend/leaves.h"
 #include "backend/opencl/launch.h"
-
-enum { CHAIN_ROWS = 4 }; /* of cl/gemm.cl */
+#include "constants.h"
 
 /* The view read the other way round. */
 static tally_tensor turned(const tally_tensor *t, bool transpose) {
@@ -17,7 +16,7 @@ static tally_tensor turned(const tally_tensor *t, bool transpose) {
 static tally_status chain(float alpha, const tally_tensor *a, const tally_tensor *b, float beta,
                           const tally_tensor *c) {
     size_t m = c->shape[0];
-    tl_launch l = tl_launch_start(c, TL_CL_GEMM_CHAINS);
+    tl_launch l = tl_launch_start(c, TL_CL_gemm_chains);
     tl_launch_number(&l, m);
     tl_launch_number(&l, a->shape[1]);
     tl_launch_real(&l, alpha);
@@ -25,7 +24,7 @@ static tally_status chain(float alpha, const tally_tensor *a, const tally_tensor
     tl_launch_view(&l, b, 2);
     tl_launch_real(&l, beta);
     tl_launch_view(&l, c, 2);
-    return tl_launch_run(&l, c->shape[1], l.device->width, m / CHAIN_ROWS + (m % CHAIN_ROWS != 0), 1);
+    return tl_launch_run(&l, c->shape[1], l.device->width, m / TL_CHAIN_ROWS + (m % TL_CHAIN_ROWS != 0), 1);
 }
 
 /* In parts where the device's loops are limited: a chain goes on from C. */
@@ -70,8 +69,8 @@ static leaves one_leaf(size_t columns, const tally_tensor *result) {
 static tally_status dots(float alpha, const tally_tensor *left, const tally_tensor *right, leaves of, float beta,
                          const tally_tensor *c) {
     size_t m = c->shape[0];
-    tl_launch l = tl_launch_start(c, TL_CL_DOTS);
-    size_t tile = l.device->width > 1 ? 4 : 1; /* of cl/sums.cl */
+    tl_launch l = tl_launch_start(c, TL_CL_dots);
+    size_t tile = TL_DOTS_TILE_OF(l.device->width);
     tl_launch_number(&l, m);
     tl_launch_number(&l, left->ndim == 3 ? left->shape[1] : 1);
     tl_launch_number(&l, left->shape[left->ndim - 1]);
@@ -101,7 +100,7 @@ tally_status tl_cl_gemm(bool transpose_a, bool transpose_b, float alpha, const t
 }
 
 static tally_status sum_rows(const tally_tensor *x, size_t runs, leaves of, float beta, const tally_tensor *out) {
-    tl_launch l = tl_launch_start(x, TL_CL_REDUCE);
+    tl_launch l = tl_launch_start(x, TL_CL_reduce);
     tally_tensor rows = *x;
     if (x->ndim == 2) {
         rows.ndim = 3;

@@ -1,7 +1,45 @@
-/* kernels.h: the text of cl/, written by scripts/embed-kernels when tally is built. */
+/* kernels.h: the kernels of cl/ and the texts of their programs, which scripts/embed-kernels writes when tally is built. */
 #ifndef TALLY_BACKEND_OPENCL_KERNELS_H
 #define TALLY_BACKEND_OPENCL_KERNELS_H
 
-extern const char tl_kernel_text[];
+/* One program has the kernels that do not depend on a cell; the others are built for one cell, TL_CELL, when it is first used. */
+extern const char tl_common_text[], tl_cell_text[];
+
+/* X(name, program, columns): a kernel tally_NAME, the program that it is in, and whether it is there for work-items with one column,
+ * with a vector of columns, or both. */
+#define TL_CL_KERNEL_LIST(X)                                                                                           \
+    X(add, COMMON, ANY)                                                                                                \
+    X(copy, COMMON, ANY)                                                                                               \
+    X(fill, COMMON, ANY)                                                                                               \
+    X(dropout, COMMON, ANY)                                                                                            \
+    X(bias, COMMON, ANY)                                                                                               \
+    X(apply, COMMON, ANY)                                                                                              \
+    X(loop, COMMON, ANY)                                                                                               \
+    X(gemm_chains, COMMON, ANY)                                                                                        \
+    X(dots, COMMON, ANY)                                                                                               \
+    X(reduce, COMMON, ANY)                                                                                             \
+    X(softmax_loss, COMMON, ANY)                                                                                       \
+    X(softmax_loss_backward, COMMON, ANY)                                                                              \
+    X(optimizer_step, COMMON, ANY)                                                                                     \
+    X(peak, COMMON, ANY)                                                                                               \
+    X(merge, COMMON, ANY)                                                                                              \
+    X(dots_group, COMMON, ONE)                                                                                         \
+    X(gates, CELL, ANY)                                                                                                \
+    X(gates_backward, CELL, ANY)                                                                                       \
+    X(pack_layer, CELL, ANY)                                                                                           \
+    X(layer_forward, CELL, ANY)                                                                                        \
+    X(layer_backward, CELL, ANY)                                                                                       \
+    X(pack_network, CELL, VECTOR)                                                                                      \
+    X(train, CELL, VECTOR)                                                                                             \
+    X(predict, CELL, VECTOR)                                                                                           \
+    X(group_forward, CELL, ONE)                                                                                        \
+    X(group_backward, CELL, ONE)
+
+typedef enum tl_cl_kernel {
+#define TL_CL_KERNEL_NUMBER(name, program, columns) TL_CL_##name,
+    TL_CL_KERNEL_LIST(TL_CL_KERNEL_NUMBER)
+#undef TL_CL_KERNEL_NUMBER
+        TL_CL_KERNELS
+} tl_cl_kernel;
 
 #endif

@@ -1,13 +1,24 @@
 #include "backend/opencl/launch.h"
 
+#include "constants.h"
+
 #include <stdio.h>
 
 tl_launch tl_launch_start(const tally_tensor *on, tl_cl_kernel kernel) {
-    return (tl_launch){tl_cl_device_of(on), kernel, 0, CL_SUCCESS};
+    tl_cl_device *device = tl_cl_device_of(on);
+    return (tl_launch){device, kernel, device->common.kernels[kernel], 0, CL_SUCCESS, TALLY_OK};
+}
+
+tl_launch tl_launch_start_cell(const tally_tensor *on, tally_cell cell, tl_cl_kernel kernel) {
+    tl_cl_device *device = tl_cl_device_of(on);
+    tally_status status = tl_cl_cell_program(device, cell);
+    return (tl_launch){device, kernel, device->cells[cell].kernels[kernel], 0, CL_SUCCESS, status};
 }
 
 static void argument(tl_launch *l, const void *value, size_t size) {
-    cl_int error = clSetKernelArg(l->device->kernels[l->kernel], l->next++, size, value);
+    if (l->status)
+        return;
+    cl_int error = clSetKernelArg(l->kernel, l->next++, size, value);
     if (l->error == CL_SUCCESS)
         l->error = error;
 }
@@ -44,15 +55,25 @@ void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims) {
         tl_launch_number(l, d < 0 ? 0 : t->stride[d]);
 }
 
+void tl_launch_view_or(tl_launch *l, const tally_tensor *t, const tally_tensor *instead, int dims) {
+    tl_launch_view(l, t && t->storage ? t : instead, dims);
+}
+
+void tl_launch_starts(tl_launch *l, const tally_layer_state *state) {
+    tl_launch_int(l, state->starts.storage != NULL);
+    tl_launch_view_or(l, &state->starts, &state->h, 0);
+}
+
 static tally_status enqueue(tl_launch *l, const size_t global[3], const size_t local[3]) {
     const char *call = "clSetKernelArg";
+    if (l->status)
+        return l->status;
     if (l->error == CL_SUCCESS) {
         call = "clEnqueueNDRangeKernel";
-        l->error = clEnqueueNDRangeKernel(l->device->queue, l->device->kernels[l->kernel], 3, NULL, global, local, 0,
-                                          NULL, NULL);
+        l->error = clEnqueueNDRangeKernel(l->device->queue, l->kernel, 3, NULL, global, local, 0, NULL, NULL);
     }
     char text[64];
-    snprintf(text, sizeof text, "%s of %s", call, tl_cl_kernel_name(l->kernel));
+    snprintf(text, sizeof text, "%s of %s", call, tl_cl_kernel_name(l->number));
     return tl_cl_check(l->device, text, l->error);
 }
 
@@ -75,5 +96,5 @@ tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows
 
 tally_status tl_launch_run_flat(tl_launch *l, size_t elements) {
     size_t width = l->device->width;
-    return tl_launch_run(l, elements, width > 1 ? 64 * width : 1, 1, 1);
+    return tl_launch_run(l, elements, TL_FLAT_OF(width), 1, 1);
 }

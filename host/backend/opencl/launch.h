@@ -6,12 +6,17 @@
 
 typedef struct tl_launch {
     tl_cl_device *device;
-    tl_cl_kernel kernel;
+    tl_cl_kernel number;
+    cl_kernel kernel;
     cl_uint next;
     cl_int error;
+    tally_status status; /* of building the kernel's program */
 } tl_launch;
 
+/* A kernel of the common program, on the tensor's device. */
 tl_launch tl_launch_start(const tally_tensor *on, tl_cl_kernel kernel);
+/* A kernel of a cell, whose program is built if it is not yet. */
+tl_launch tl_launch_start_cell(const tally_tensor *on, tally_cell cell, tl_cl_kernel kernel);
 
 void tl_launch_number(tl_launch *l, size_t value);
 void tl_launch_int(tl_launch *l, cl_int value);
@@ -37,10 +42,9 @@ tally_status tl_launch_run_items(tl_launch *l, size_t columns, size_t items);
 /* Adds the last argument, columns, and runs rows times groups of items work-items each. */
 tally_status tl_launch_run_groups(tl_launch *l, size_t columns, size_t groups, size_t rows, size_t items);
 
-/* layer.c: what the kernels of the whole sequence have in common, their first arguments. */
-void tl_cl_layer_forward_arguments(tl_launch *l, const tally_layer_weights *weights, const tally_tensor *x,
-                                   const tally_layer_state *state);
-void tl_cl_layer_backward_arguments(tl_launch *l, const tally_layer_weights *weights, const tally_tensor *dy,
-                                    const tally_layer_state *state);
+/* The arguments of kernels that take columns which start later: whether there are any, and which. */
+void tl_launch_starts(tl_launch *l, const tally_layer_state *state);
+/* A view of a tensor that the cell may not have: kernels want a buffer, but do not read it. */
+void tl_launch_view_or(tl_launch *l, const tally_tensor *t, const tally_tensor *instead, int dims);
 
 #endif

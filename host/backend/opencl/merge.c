@@ -1,11 +1,12 @@
 /* Sums of micro-batches by the tree: what keeps its partial sums, and the launch that adds whole leaves. */
 #include "backend/leaves.h"
 #include "backend/opencl/launch.h"
+#include "constants.h"
 #include "core/fail.h"
 #include "core/size.h"
 
 /* A level's partial sums are whole vectors of any width. */
-enum { VECTOR = 16 };
+enum { VECTOR = TL_LANES };
 
 static size_t level_size(size_t elements) {
     return elements + (VECTOR - elements % VECTOR) % VECTOR;
@@ -32,7 +33,7 @@ tally_status tl_cl_reserve(tl_cl_device *device, size_t bytes, tl_storage **memo
 tally_status tl_cl_merge(const tl_storage *sums, size_t count, size_t first_leaf, size_t leaves,
                          const tl_storage *partials, const tally_tensor *gradient) {
     size_t elements = tally_tensor_elements(gradient);
-    tl_launch l = tl_launch_start(gradient, TL_CL_MERGE);
+    tl_launch l = tl_launch_start(gradient, TL_CL_merge);
     tl_launch_number(&l, count);
     tl_launch_number(&l, first_leaf);
     tl_launch_number(&l, leaves);

@@ -6,49 +6,26 @@
 #include <CL/cl.h>
 
 #include "backend/backend.h"
+#include "backend/opencl/kernels.h"
 #include "backend/registry.h"
 #include "core/cache.h"
 
 enum { TL_MAX_PLATFORMS = 32, TL_MAX_DEVICES = 64 };
 
-/* Kernels are made when the device is opened; setting their arguments is not thread-safe, so a device has one worker. */
-typedef enum tl_cl_kernel {
-    TL_CL_ADD,
-    TL_CL_COPY,
-    TL_CL_FILL,
-    TL_CL_DROPOUT,
-    TL_CL_BIAS,
-    TL_CL_APPLY,
-    TL_CL_LOOP,
-    TL_CL_GEMM_CHAINS,
-    TL_CL_DOTS,
-    TL_CL_REDUCE,
-    TL_CL_GATES, /* one for each cell; so are the next three */
-    TL_CL_GATES_BACKWARD = TL_CL_GATES + TALLY_CELLS,
-    TL_CL_LAYER_FORWARD = TL_CL_GATES_BACKWARD + TALLY_CELLS,
-    TL_CL_LAYER_BACKWARD = TL_CL_LAYER_FORWARD + TALLY_CELLS,
-    TL_CL_AFTER_CELLS = TL_CL_LAYER_BACKWARD + TALLY_CELLS - 1,
-    TL_CL_SOFTMAX_LOSS,
-    TL_CL_SOFTMAX_LOSS_BACKWARD,
-    TL_CL_OPTIMIZER_STEP,
-    TL_CL_PEAK,
-    TL_CL_MERGE,
-    TL_CL_PACK, /* from here on only where a work-item has a vector of columns */
-    TL_CL_TRAIN,
-    TL_CL_PREDICT,
-    TL_CL_LSTM_GROUP_FORWARD, /* from here on only where it has one */
-    TL_CL_LSTM_GROUP_BACKWARD,
-    TL_CL_DOTS_GROUP,
-    TL_CL_KERNELS
-} tl_cl_kernel;
+/* A program and its kernels; those of other programs are NULL. */
+typedef struct tl_cl_program {
+    cl_program program; /* NULL until it is built */
+    cl_kernel kernels[TL_CL_KERNELS];
+    char keep_as[TL_CACHE_NAME]; /* the cache's entry that it goes to when the device is closed; "" for none */
+} tl_cl_program;
 
+/* Setting the arguments of kernels is not thread-safe, so a device has one worker. */
 typedef struct tl_cl_device {
     tally_device base;
     cl_device_id id;
     cl_context context;
     cl_command_queue queue; /* in order */
-    cl_program program;
-    cl_kernel kernels[TL_CL_KERNELS];
+    tl_cl_program common, cells[TALLY_CELLS];
     size_t group; /* work-items of a group, along columns */
     size_t width; /* columns a work-item: 1, or 4, 8 or 16 in a vector; TL_W of cl/ */
     /* Work-items and bytes of local memory of a group whose work-items share them; no items where there are no such groups. */
@@ -60,8 +37,6 @@ typedef struct tl_cl_device {
      * after 65,535 iterations. Found by the self-test. */
     size_t longest_sum;
     tally_device_options options;
-    /* Where the program is kept when the device is closed, "" if it is not to be. */
-    char keep_as[TL_CACHE_NAME];
 } tl_cl_device;
 
 typedef struct tl_cl_storage {
@@ -102,18 +77,22 @@ extern const tl_registration tl_opencl_registration;
 tally_status tl_cl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size);
 tally_status tl_cl_find(const char *selector, cl_platform_id *platform_id, cl_device_id *id, tally_device_info *info);
 
-/* program.c: builds cl/ and makes the kernels. */
+/* program.c: builds what is in cl/. The device's common program, when it is opened, and that of a cell, if it is not built yet. */
 const char *tl_cl_kernel_name(tl_cl_kernel kernel);
-tally_status tl_cl_program_new(tl_cl_device *device);
-void tl_cl_program_free(tl_cl_device *device);
+tally_status tl_cl_common_program(tl_cl_device *device);
+tally_status tl_cl_cell_program(tl_cl_device *device, tally_cell cell);
+void tl_cl_programs_free(tl_cl_device *device);
+/* Keeps all programs for the next start. */
+void tl_cl_programs_keep(tl_cl_device *device);
 
-/* program_cache.c: the program as the driver built it, kept from one run to the next. What is not there or does not load gives NULL.
- * A name is of what depends on the kernels, the device and what besides them; "" where nothing is kept. A driver with a cache of its own
- * is not asked for what it built: an entry without data says that it was compiled before. */
-void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *besides, char name[TL_CACHE_NAME]);
+/* program_cache.c: programs as the driver built them, kept from one run to the next. What is not there or does not load gives NULL.
+ * A name is that of what depends on a text, the device and the options; "" where nothing is kept. A driver with a cache of its own is not
+ * asked for what it built: an entry without data says that it was compiled before. */
+void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *text, const char *options,
+                      char name[TL_CACHE_NAME]);
 cl_program tl_cl_program_load(const tl_cl_device *device, const char *name, bool *compiled);
-void tl_cl_program_built(tl_cl_device *device);
-void tl_cl_program_keep(tl_cl_device *device);
+void tl_cl_program_built(const tl_cl_device *device, tl_cl_program *program);
+void tl_cl_program_keep(const tl_cl_device *device, const tl_cl_program *program);
 
 /* storage.c */
 tally_status tl_cl_storage_new(tally_device *device, size_t bytes, tl_storage **storage);
@@ -161,13 +140,13 @@ void tl_cl_clblast_end(void);
 __typeof__(tally_layer_forward) tl_cl_clblast_layer_forward;
 __typeof__(tally_layer_backward) tl_cl_clblast_layer_backward;
 
-/* lstm_group.c: what a group of work-items may share; and the sequence alone, without the gradients of weights, by such groups.
- * False, and nothing done, where it does not fit. */
-tally_status tl_cl_group_limits(tl_cl_device *device);
-bool tl_cl_lstm_group_forward(const tally_layer_weights *weights, const tally_tensor *x, const tally_layer_state *state,
-                              tally_status *status);
-bool tl_cl_lstm_group_backward(const tally_layer_weights *weights, const tally_tensor *dy,
-                               const tally_layer_state *state, tally_status *status);
+/* layer_group.c: what a group of work-items may share, as far as the kernels of a program allow; and a layer by such groups, but for dx and
+ * the gradients of weights. False, and nothing done, where it does not fit. */
+tally_status tl_cl_group_limits(tl_cl_device *device, const tl_cl_program *program);
+bool tl_cl_group_forward(const tally_layer_weights *weights, const tally_tensor *x, const tally_layer_state *state,
+                         tally_status *status);
+bool tl_cl_group_backward(const tally_layer_weights *weights, const tally_tensor *dy, const tally_layer_state *state,
+                          tally_status *status);
 
 /* plan.c: slices of a batch through a network, for devices whose work-items have vectors of columns. */
 tally_status tl_cl_plan_new(tally_device *device, const tl_network *network, size_t columns, bool training,

@@ -1,12 +1,14 @@
 #include "backend/opencl/opencl.h"
 #include "core/clock.h"
 
-/* CHAINS are those of cl/peak.cl. Loops are short, because some drivers end long ones; more work-items make a launch long enough. */
-enum { CHAINS = 12, ITERATIONS = 512, ROUNDS = 5, MOST_ITEMS = 1 << 22 };
+#include "constants.h"
+
+/* Loops are short, because some drivers end long ones; more work-items make a launch long enough. */
+enum { ITERATIONS = 512, ROUNDS = 5, MOST_ITEMS = 1 << 22 };
 static const double LAUNCH_SECONDS = 0.02;
 
 static tally_status set_arguments(tl_cl_device *device, cl_mem memory) {
-    cl_kernel kernel = device->kernels[TL_CL_PEAK];
+    cl_kernel kernel = device->common.kernels[TL_CL_peak];
     const cl_uint iterations = ITERATIONS;
     const cl_float factor = 0.5f, term = 1.0f;
     cl_int error = clSetKernelArg(kernel, 0, sizeof iterations, &iterations);
@@ -21,9 +23,9 @@ static tally_status set_arguments(tl_cl_device *device, cl_mem memory) {
 
 static tally_status launch(tl_cl_device *device, size_t items, size_t group, double *seconds) {
     double start = tl_seconds();
-    tally_status status = tl_cl_check(
-        device, "clEnqueueNDRangeKernel of tally_peak",
-        clEnqueueNDRangeKernel(device->queue, device->kernels[TL_CL_PEAK], 1, NULL, &items, &group, 0, NULL, NULL));
+    tally_status status = tl_cl_check(device, "clEnqueueNDRangeKernel of tally_peak",
+                                      clEnqueueNDRangeKernel(device->queue, device->common.kernels[TL_CL_peak], 1, NULL,
+                                                             &items, &group, 0, NULL, NULL));
     if (!status)
         status = tl_cl_check(device, "clFinish", clFinish(device->queue));
     *seconds = tl_seconds() - start;
@@ -62,6 +64,6 @@ tally_status tl_cl_peak(tally_device *base, double *flops) {
     if (!status)
         status = try_items(device, items, group, ROUNDS, &seconds);
     if (!status)
-        *flops = (double)items * (double)device->width * CHAINS * ITERATIONS * 2.0 / seconds;
+        *flops = (double)items * (double)device->width * TL_PEAK_CHAINS * ITERATIONS * 2.0 / seconds;
     return status;
 }

@@ -6,51 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL_KERNELS(cell, name)                                                                                       \
-    [TL_CL_GATES + cell] = "tally_" #name "_gates", [TL_CL_GATES_BACKWARD + cell] = "tally_" #name "_gates_backward",  \
-                   [TL_CL_LAYER_FORWARD + cell] = "tally_" #name "_forward",                                           \
-                   [TL_CL_LAYER_BACKWARD + cell] = "tally_" #name "_backward"
-static const char *const KERNEL_NAMES[TL_CL_KERNELS] = {
-    [TL_CL_ADD] = "tally_add",
-    [TL_CL_COPY] = "tally_copy",
-    [TL_CL_FILL] = "tally_fill",
-    [TL_CL_DROPOUT] = "tally_dropout",
-    [TL_CL_BIAS] = "tally_bias",
-    [TL_CL_APPLY] = "tally_apply",
-    [TL_CL_LOOP] = "tally_loop",
-    [TL_CL_GEMM_CHAINS] = "tally_gemm_chains",
-    [TL_CL_DOTS] = "tally_dots",
-    [TL_CL_REDUCE] = "tally_reduce",
-    CELL_KERNELS(TALLY_LSTM, lstm),
-    CELL_KERNELS(TALLY_GRU, gru),
-    CELL_KERNELS(TALLY_RNN, rnn),
-    [TL_CL_SOFTMAX_LOSS] = "tally_softmax_loss",
-    [TL_CL_SOFTMAX_LOSS_BACKWARD] = "tally_softmax_loss_backward",
-    [TL_CL_OPTIMIZER_STEP] = "tally_optimizer_step",
-    [TL_CL_PEAK] = "tally_peak",
-    [TL_CL_MERGE] = "tally_merge",
-    [TL_CL_PACK] = "tally_pack",
-    [TL_CL_TRAIN] = "tally_train",
-    [TL_CL_PREDICT] = "tally_predict",
-    [TL_CL_LSTM_GROUP_FORWARD] = "tally_lstm_group_forward",
-    [TL_CL_LSTM_GROUP_BACKWARD] = "tally_lstm_group_backward",
-    [TL_CL_DOTS_GROUP] = "tally_dots_group",
+typedef enum program_of { COMMON, CELL } program_of;
+typedef enum columns_of { ANY, ONE, VECTOR } columns_of;
+
+typedef struct kernel_entry {
+    const char *name;
+    program_of program;
+    columns_of columns;
+} kernel_entry;
+
+static const kernel_entry KERNELS[TL_CL_KERNELS] = {
+#define KERNEL_ENTRY(name, program, columns) {"tally_" #name, program, columns},
+    TL_CL_KERNEL_LIST(KERNEL_ENTRY)
+#undef KERNEL_ENTRY
 };
 
 const char *tl_cl_kernel_name(tl_cl_kernel kernel) {
-    return KERNEL_NAMES[kernel];
+    return KERNELS[kernel].name;
 }
 
 /* A multiple of the widths in which GPUs run work-items. */
 enum { GROUP = 64 };
 
-static tally_status build_failed(const tl_cl_device *device, cl_int error) {
+static tally_status build_failed(const tl_cl_device *device, cl_program program, cl_int error) {
     size_t size = 0;
     char *log = NULL;
-    if (clGetProgramBuildInfo(device->program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) == CL_SUCCESS &&
-        size > 0)
+    if (clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) == CL_SUCCESS && size > 0)
         log = calloc(1, size + 1);
-    if (log && clGetProgramBuildInfo(device->program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) != CL_SUCCESS)
+    if (log && clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) != CL_SUCCESS)
         log[0] = '\0';
     tally_status status =
         tl_fail(TALLY_DEVICE, "%s: the kernels do not build: %s (%d)\n%s", device->base.info.name,
@@ -59,12 +42,30 @@ static tally_status build_failed(const tl_cl_device *device, cl_int error) {
     return status;
 }
 
-static void build_options(const tl_cl_device *device, char *options, size_t size) {
+/* What a program is built from. */
+typedef struct source {
+    program_of which;
+    const char *text;
+    char options[128];
+    const char *cell; /* its name, or NULL */
+} source;
+
+/* cell: TALLY_CELLS for the common program. */
+static source source_of(const tl_cl_device *device, tally_cell cell) {
     cl_device_fp_config single = 0;
     bool rounds = clGetDeviceInfo(device->id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof single, &single, NULL) == CL_SUCCESS &&
                   single & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT;
-    snprintf(options, size, "-cl-std=CL1.2 -DTL_W=%zu%s", device->width,
+    source s = {COMMON, tl_common_text, "", NULL};
+    char define[32] = "";
+    if (cell < TALLY_CELLS) {
+        s.which = CELL;
+        s.text = tl_cell_text;
+        s.cell = tally_cell_name(cell);
+        snprintf(define, sizeof define, " -DTL_CELL=%u", (unsigned)cell);
+    }
+    snprintf(s.options, sizeof s.options, "-cl-std=CL1.2 -DTL_W=%zu%s%s", device->width, define,
              rounds ? " -cl-fp32-correctly-rounded-divide-sqrt" : "");
+    return s;
 }
 
 /* The largest group that every kernel can have. */
@@ -77,75 +78,103 @@ static tally_status limit_group(tl_cl_device *device, cl_kernel kernel) {
     return tl_cl_check(device, "clGetKernelWorkGroupInfo", error);
 }
 
-/* Whether the program has it for this width. */
-static bool has_kernel(const tl_cl_device *device, int kernel) {
-    return kernel < TL_CL_PACK || (device->width > 1) == (kernel < TL_CL_LSTM_GROUP_FORWARD);
+static bool has_kernel(const tl_cl_device *device, const kernel_entry *kernel, program_of program) {
+    bool vector = device->width > 1;
+    return kernel->program == program && (kernel->columns == ANY || vector == (kernel->columns == VECTOR));
 }
 
-static tally_status make_kernels(tl_cl_device *device) {
-    device->group = GROUP;
+static tally_status make_kernels(tl_cl_device *device, program_of which, tl_cl_program *program) {
     for (int k = 0; k < TL_CL_KERNELS; k++) {
         cl_int error;
-        if (!has_kernel(device, k))
+        if (!has_kernel(device, &KERNELS[k], which))
             continue;
-        device->kernels[k] = clCreateKernel(device->program, KERNEL_NAMES[k], &error);
+        program->kernels[k] = clCreateKernel(program->program, KERNELS[k].name, &error);
         if (error != CL_SUCCESS)
-            return tl_fail(TALLY_DEVICE, "%s: clCreateKernel of %s: %s (%d)", device->base.info.name, KERNEL_NAMES[k],
+            return tl_fail(TALLY_DEVICE, "%s: clCreateKernel of %s: %s (%d)", device->base.info.name, KERNELS[k].name,
                            tl_cl_error_name(error), (int)error);
-        tally_status status = limit_group(device, device->kernels[k]);
+        tally_status status = limit_group(device, program->kernels[k]);
         if (status)
             return status;
     }
-    return device->width > 1 ? TALLY_OK : tl_cl_group_limits(device);
+    return device->width > 1 ? TALLY_OK : tl_cl_group_limits(device, program);
 }
 
-static tally_status build(tl_cl_device *device, const char *options) {
-    const char *text = tl_kernel_text;
+static void free_program(tl_cl_program *program) {
+    for (int k = 0; k < TL_CL_KERNELS; k++)
+        if (program->kernels[k])
+            clReleaseKernel(program->kernels[k]);
+    if (program->program)
+        clReleaseProgram(program->program);
+    memset(program, 0, sizeof *program);
+}
+
+static tally_status build_from_source(tl_cl_device *device, const source *from, tl_cl_program *program) {
     cl_int error;
-    device->program = clCreateProgramWithSource(device->context, 1, &text, NULL, &error);
+    const char *text = from->text;
+    program->program = clCreateProgramWithSource(device->context, 1, &text, NULL, &error);
     tally_status status = tl_cl_check(device, "clCreateProgramWithSource", error);
     if (status)
         return status;
-    error = clBuildProgram(device->program, 1, &device->id, options, NULL, NULL);
-    return error == CL_SUCCESS ? make_kernels(device) : build_failed(device, error);
+    error = clBuildProgram(program->program, 1, &device->id, from->options, NULL, NULL);
+    return error == CL_SUCCESS ? make_kernels(device, from->which, program)
+                               : build_failed(device, program->program, error);
 }
 
-void tl_cl_program_free(tl_cl_device *device) {
-    for (int k = 0; k < TL_CL_KERNELS; k++)
-        if (device->kernels[k])
-            clReleaseKernel(device->kernels[k]);
-    memset(device->kernels, 0, sizeof device->kernels);
-    if (device->program)
-        clReleaseProgram(device->program);
-    device->program = NULL;
-}
-
-static bool load(tl_cl_device *device, const char *options, const char *name, bool *compiled) {
-    device->program = tl_cl_program_load(device, name, compiled);
-    if (!device->program)
+static bool load_program(tl_cl_device *device, const source *from, const char *name, tl_cl_program *program,
+                         bool *compiled) {
+    program->program = tl_cl_program_load(device, name, compiled);
+    if (!program->program)
         return false;
-    if (clBuildProgram(device->program, 1, &device->id, options, NULL, NULL) == CL_SUCCESS && !make_kernels(device))
+    if (clBuildProgram(program->program, 1, &device->id, from->options, NULL, NULL) == CL_SUCCESS &&
+        !make_kernels(device, from->which, program))
         return true;
-    tl_cl_program_free(device);
+    free_program(program);
     tl_cache_remove(name);
     return false;
 }
 
-tally_status tl_cl_program_new(tl_cl_device *device) {
-    char options[128], name[TL_CACHE_NAME], text[256];
+static tally_status new_program(tl_cl_device *device, tally_cell cell, tl_cl_program *program) {
+    char name[TL_CACHE_NAME], text[320];
     bool compiled = false;
-    build_options(device, options, sizeof options);
-    tl_cl_cache_name(device, "program", options, name);
-    if (*name && load(device, options, name, &compiled))
+    const source from = source_of(device, cell);
+    tl_cl_cache_name(device, "program", from.text, from.options, name);
+    if (*name && load_program(device, &from, name, program, &compiled))
         return TALLY_OK;
     if (!compiled) {
-        snprintf(text, sizeof text, "compiling tally's kernels for %s%s", device->base.info.name,
-                 *name ? " (kept for the next start)" : "");
+        snprintf(text, sizeof text, "compiling tally's kernels%s%s for %s%s", from.cell ? " of the cell " : "",
+                 from.cell ? from.cell : "", device->base.info.name, *name ? " (kept for the next start)" : "");
         tl_cl_notice(device, text);
-        memcpy(device->keep_as, name, sizeof name);
     }
-    tally_status status = build(device, options);
-    if (!status)
-        tl_cl_program_built(device);
-    return status;
+    tally_status status = build_from_source(device, &from, program);
+    if (status) {
+        free_program(program);
+        return status;
+    }
+    if (!compiled) {
+        memcpy(program->keep_as, name, sizeof name);
+        tl_cl_program_built(device, program);
+    }
+    return TALLY_OK;
+}
+
+tally_status tl_cl_common_program(tl_cl_device *device) {
+    device->group = GROUP;
+    return new_program(device, TALLY_CELLS, &device->common);
+}
+
+tally_status tl_cl_cell_program(tl_cl_device *device, tally_cell cell) {
+    tl_cl_program *program = &device->cells[cell];
+    return program->program ? TALLY_OK : new_program(device, cell, program);
+}
+
+void tl_cl_programs_free(tl_cl_device *device) {
+    free_program(&device->common);
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        free_program(&device->cells[cell]);
+}
+
+void tl_cl_programs_keep(tl_cl_device *device) {
+    tl_cl_program_keep(device, &device->common);
+    for (int cell = 0; cell < TALLY_CELLS; cell++)
+        tl_cl_program_keep(device, &device->cells[cell]);
 }

@@ -1,4 +1,3 @@
-#include "backend/opencl/kernels.h"
 #include "backend/opencl/opencl.h"
 
 #include <stdlib.h>
@@ -10,7 +9,8 @@ static void platform_text(cl_platform_id id, cl_platform_info what, char *text, 
         text[0] = '\0';
 }
 
-void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *besides, char name[TL_CACHE_NAME]) {
+void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *text, const char *options,
+                      char name[TL_CACHE_NAME]) {
     char vendor[256] = "", platform_version[256] = "";
     cl_platform_id platform;
     name[0] = '\0';
@@ -22,8 +22,8 @@ void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char
     if (clGetDeviceInfo(device->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL) == CL_SUCCESS)
         platform_text(platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);
     const tally_device_info *info = &device->base.info;
-    const char *const texts[] = {tl_kernel_text,   besides,      info->name,    vendor, info->platform,
-                                 platform_version, info->driver, info->version, NULL};
+    const char *const texts[] = {text,         options,       info->name, vendor, info->platform, platform_version,
+                                 info->driver, info->version, NULL};
     tl_cache_name(name, ending, texts);
 }
 
@@ -54,24 +54,24 @@ static bool driver_keeps(const tl_cl_device *device) {
     return strcmp(device->base.info.platform, "Portable Computing Language") == 0;
 }
 
-void tl_cl_program_built(tl_cl_device *device) {
-    if (!device->keep_as[0] || !driver_keeps(device))
+void tl_cl_program_built(const tl_cl_device *device, tl_cl_program *program) {
+    if (!program->keep_as[0] || !driver_keeps(device))
         return;
-    tl_cache_write(device->keep_as, "", 0);
-    device->keep_as[0] = '\0';
+    tl_cache_write(program->keep_as, "", 0);
+    program->keep_as[0] = '\0';
 }
 
 /* Asked for at the end, the program has what the driver compiled at the first launches, too. */
-void tl_cl_program_keep(tl_cl_device *device) {
+void tl_cl_program_keep(const tl_cl_device *device, const tl_cl_program *program) {
     size_t bytes = 0;
-    if (!device->keep_as[0])
+    if (!program->keep_as[0])
         return;
     tl_cl_notice(device, "keeping the compiled kernels for the next start");
-    if (clGetProgramInfo(device->program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) != CL_SUCCESS ||
+    if (clGetProgramInfo(program->program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) != CL_SUCCESS ||
         bytes == 0)
         return;
     unsigned char *binary = malloc(bytes);
-    if (binary && clGetProgramInfo(device->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)
-        tl_cache_write(device->keep_as, binary, bytes);
+    if (binary && clGetProgramInfo(program->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)
+        tl_cache_write(program->keep_as, binary, bytes);
     free(binary);
 }

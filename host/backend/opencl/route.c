@@ -174,7 +174,7 @@ void tl_cl_choose_route(tl_cl_device *device) {
         return;
     }
     snprintf(besides, sizeof besides, WORK "; a work-item has %zu", device->width);
-    tl_cl_cache_name(device, "route", besides, name);
+    tl_cl_cache_name(device, "route", tl_cell_text, besides, name);
     char *text = strdup(tally_error_text());
     if (kept_times(name, &times) || new_times(device, name, &times)) {
         tl_cl_take_route(device, tl_cl_faster_route(times));

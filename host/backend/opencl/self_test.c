@@ -165,7 +165,7 @@ static tally_status try_loop(tl_cl_device *device, tl_storage *storage) {
     uint32_t state = SEED;
     tally_tensor at = part(storage, 0, 1);
     tally_status status = tl_cl_write(storage, 0, &state, sizeof state);
-    cl_kernel kernel = device->kernels[TL_CL_LOOP];
+    cl_kernel kernel = device->common.kernels[TL_CL_loop];
     const cl_uint iterations = LOOP;
     const cl_mem memory = tl_cl_memory(&at);
     const size_t one = 1;

@@ -2,8 +2,7 @@
  * added by the tree. */
 #include "backend/leaves.h"
 #include "backend/opencl/launch.h"
-
-enum { GROUP_TILE = 4, LANES = 16, ROOM = LANES + 1 }; /* of cl/sums_group.cl */
+#include "constants.h"
 
 /* Sums kept at a time: 4 MB, which a GPU's cache holds. A result with more elements than that has enough of them to be
  * computed one a work-item. */
@@ -16,9 +15,10 @@ static bool contiguous(const tally_tensor *t) {
 /* The micro-batches of these columns, to the device's sums. */
 static tally_status sum_leaves(const tally_tensor *left, const tally_tensor *right) {
     size_t m = left->shape[0], columns = right ? right->shape[0] : 1;
-    tl_launch l = tl_launch_start(left, TL_CL_DOTS_GROUP);
-    size_t items = l.device->shared_items, tiles = items / LANES;
-    size_t all = (m / GROUP_TILE + (m % GROUP_TILE != 0)) * (columns / GROUP_TILE + (columns % GROUP_TILE != 0));
+    tl_launch l = tl_launch_start(left, TL_CL_dots_group);
+    size_t items = l.device->shared_items, tiles = items / TL_LANES;
+    size_t all =
+        (m / TL_GROUP_TILE + (m % TL_GROUP_TILE != 0)) * (columns / TL_GROUP_TILE + (columns % TL_GROUP_TILE != 0));
     tl_launch_number(&l, m);
     tl_launch_number(&l, left->shape[1]);
     tl_launch_number(&l, left->shape[2]);
@@ -27,7 +27,7 @@ static tally_status sum_leaves(const tally_tensor *left, const tally_tensor *rig
     tl_launch_int(&l, right != NULL);
     tl_launch_view(&l, right ? right : left, 3);
     tl_launch_memory(&l, ((tl_cl_storage *)l.device->sums)->memory);
-    tl_launch_local(&l, items * ROOM * sizeof(float));
+    tl_launch_local(&l, items * TL_GROUP_LANES * sizeof(float));
     return tl_launch_run_groups(&l, columns, all / tiles + (all % tiles != 0), tl_leaves(left->shape[2]), items);
 }
 
@@ -35,7 +35,7 @@ bool tl_cl_accumulate_group(const tally_tensor *left, const tally_tensor *right,
                             tally_status *status) {
     tl_cl_device *device = tl_cl_device_of(left);
     size_t elements = left->shape[0] * (right ? right->shape[0] : 1), n = left->shape[2], leaves = tl_leaves(n);
-    if (!device->shared_items || device->shared_items * ROOM * sizeof(float) > device->shared_bytes ||
+    if (!device->shared_items || device->shared_items * TL_GROUP_LANES * sizeof(float) > device->shared_bytes ||
         device->longest_sum || elements > SUMS || !contiguous(gradient))
         return false;
     size_t most = SUMS / elements < leaves ? SUMS / elements : leaves;
