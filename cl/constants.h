@@ -2,7 +2,7 @@
 #ifndef TL_CONSTANTS_H
 #define TL_CONSTANTS_H
 
-/* Columns of a micro-batch, a leaf of the gradient tree (TALLY_SLICE_COLUMNS), and the lanes in which it is summed. */
+/* Columns of a micro-batch, a leaf of the gradient tree (TALLY_MICRO_BATCH), and the lanes in which it is summed. */
 #define TL_MICRO_BATCH 64
 #define TL_LANES 16
 

@@ -117,7 +117,7 @@ static void check_accumulate(const accumulation *s, bool tiny) {
     /* CLBlast: any order of k terms. Else a term is rounded in its lane's chain, 4 halvings, on its way up the tree,
      * and at last. */
     size_t levels = tl_leaf_levels(s->columns);
-    double roundings = the.exact ? (double)(s->steps * (TALLY_SLICE_COLUMNS / 16) + 4 + levels + 1) : (double)k + 2;
+    double roundings = the.exact ? (double)(s->steps * (TALLY_MICRO_BATCH / 16) + 4 + levels + 1) : (double)k + 2;
     for (size_t i = 0; i < elements; i++)
         bound[i] = tl_bounded_gamma(roundings) * bound[i] + (5 * (double)k + 4) * tl_bounded_tiny();
     compare_within("gradient", got, want, bound, elements);
@@ -178,7 +178,7 @@ static float tree_sum(const float *leaves, size_t elements, size_t i, size_t lo,
 static void check_tree(size_t j, size_t n) {
     enum { M = 5, T = 2 };
     suite_case("accumulate %d by %zu over %zu columns by the tree", M, j, n);
-    size_t wide = j ? j : 1, elements = M * wide, count = (n + TALLY_SLICE_COLUMNS - 1) / TALLY_SLICE_COLUMNS;
+    size_t wide = j ? j : 1, elements = M * wide, count = (n + TALLY_MICRO_BATCH - 1) / TALLY_MICRO_BATCH;
     float *left = suite_memory(M * T * n, sizeof *left), *right = suite_memory(wide * T * n, sizeof *right);
     float *before = suite_memory(elements, sizeof *before), *got = suite_memory(elements, sizeof *got);
     float *leaves = suite_memory(count * elements, sizeof *leaves), *want = suite_memory(elements, sizeof *want);
@@ -193,8 +193,7 @@ static void check_tree(size_t j, size_t n) {
     suite_ok(tally_tensor_write(&l, left, M * T * n));
     suite_ok(tally_tensor_write(&r, right, wide * T * n));
     for (size_t i = 0; i < count; i++) {
-        size_t first = i * TALLY_SLICE_COLUMNS,
-               length = n - first < TALLY_SLICE_COLUMNS ? n - first : TALLY_SLICE_COLUMNS;
+        size_t first = i * TALLY_MICRO_BATCH, length = n - first < TALLY_MICRO_BATCH ? n - first : TALLY_MICRO_BATCH;
         suite_ok(tally_tensor_slice(&l, 2, first, length, &l_part));
         suite_ok(tally_tensor_slice(&r, 2, first, length, &r_part));
         suite_ok(tally_fill(&leaf, 0.0f));
@@ -240,7 +239,7 @@ static void lanes_keep_the_sign_of_zero(void **state) {
         run_accumulate(the.device, &s, left, right, before, after);
         /* The 6 columns of a second micro-batch leave lanes of +0. */
         for (size_t i = 0; i < M * J && the.exact; i++)
-            compare_bits("gradient", &after[i], columns[n] < TALLY_SLICE_COLUMNS ? &before[i] : &(float){0.0f}, 1);
+            compare_bits("gradient", &after[i], columns[n] < TALLY_MICRO_BATCH ? &before[i] : &(float){0.0f}, 1);
     }
 }
 

@@ -10,7 +10,7 @@ from command_case import SANITIZED, Case, finish, main, path, start, tally
 
 MODEL = ("train", "count", "--length", "6", "--hidden", "4", "--epochs", "2", "--batch", "32", "--train-size", "32",
          "--json")
-COMPILING, KEEPING = "compiling tally's kernels for ", "keeping the compiled kernels for the next start\n"
+COMPILING, KEEPING = "compiling tally's kernels ", "keeping the compiled kernels for the next start\n"
 KEPT = " (kept for the next start)\n"
 MEASURING = "measuring which route is faster on "
 PROGRAMS = 2  # that of all cells, and that of the model's cell

@@ -387,7 +387,7 @@ static tally_status merge_product(void *context, unsigned worker, size_t chunk) 
 
 static void the_profile_of_a_step(void **state) {
     (void)state;
-    const size_t shape[3] = {SIDE, STEPS, TALLY_SLICE_COLUMNS};
+    const size_t shape[3] = {SIDE, STEPS, TALLY_MICRO_BATCH};
     work w;
     tl_worker_pool *pool;
     tl_worker_profile profile[WORKERS] = {{0, 0}};

@@ -330,7 +330,7 @@ static void many_slices_are_each_their_own(void **state) {
     assert_int_equal(result.mistakes, mistakes);
 
     /* What comes before a fault is counted, and nothing after it. */
-    size_t before = 9000 - 9000 % tally_device_slice_columns(e.device);
+    size_t before = 9000 - 9000 % tally_device_chunk_columns(e.device);
     m.unreadable = 9000;
     assert_int_equal(tally_test(e.model, &data, 0, MANY, NULL, &result), TALLY_IO);
     assert_non_null(strstr(tally_error_text(), "sequence 9000 cannot"));

@@ -97,7 +97,7 @@ struct tally_device {
     const tl_backend *backend;
     tally_device_info info;
     unsigned workers;
-    size_t slice_columns;
+    size_t chunk_columns;
     tally_route route;
     char route_reason[160];
     char inexact[160];

@@ -123,7 +123,8 @@ tally_status tally_device_open(const char *selector, const tally_device_options 
     if (status)
         return status;
     const tally_device_info *info = choose(&list, selector);
-    status = info ? backend_named(info->backend)->open(info->selector, options, device) : no_such_device(&list, selector);
+    status =
+        info ? backend_named(info->backend)->open(info->selector, options, device) : no_such_device(&list, selector);
     tally_device_list_free(&list);
     return status;
 }
@@ -153,8 +154,8 @@ unsigned tally_device_workers(const tally_device *device) {
     return device->workers;
 }
 
-size_t tally_device_slice_columns(const tally_device *device) {
-    return device->slice_columns;
+size_t tally_device_chunk_columns(const tally_device *device) {
+    return device->chunk_columns;
 }
 
 tally_status tally_device_peak(tally_device *device, double *flops) {

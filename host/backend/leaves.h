@@ -8,7 +8,7 @@
 #include <tally/tensor.h>
 
 static inline size_t tl_leaves(size_t columns) {
-    return columns / TALLY_SLICE_COLUMNS + (columns % TALLY_SLICE_COLUMNS != 0);
+    return columns / TALLY_MICRO_BATCH + (columns % TALLY_MICRO_BATCH != 0);
 }
 
 /* Partial sums that the tree over the columns needs. */

@@ -253,7 +253,7 @@ static tally_status forward(const tl_slice *slice, const tl_place *place) {
 }
 
 size_t tl_loss_sums(size_t count) {
-    return count / TALLY_SLICE_COLUMNS + (count % TALLY_SLICE_COLUMNS != 0);
+    return count / TALLY_MICRO_BATCH + (count % TALLY_MICRO_BATCH != 0);
 }
 
 /* Losses from first on, as rows of columns each, into the sums from the same slice on. */
@@ -263,15 +263,15 @@ static tally_status sum_losses(const tl_slice *slice, size_t first, size_t rows,
     if (!status)
         status = tally_tensor_reshape(&part, 2, (size_t[]){rows, columns}, &matrix);
     if (!status)
-        status = tally_tensor_slice(&slice->of->loss_sums, 0, first / TALLY_SLICE_COLUMNS, rows, &sums);
+        status = tally_tensor_slice(&slice->of->loss_sums, 0, first / TALLY_MICRO_BATCH, rows, &sums);
     return status ? status : tally_reduce(&matrix, 0.0f, &sums);
 }
 
 static tally_status all_losses(const tl_slice *slice) {
-    size_t columns = slice->loss.shape[0], rest = columns % TALLY_SLICE_COLUMNS, whole = columns - rest;
+    size_t columns = slice->loss.shape[0], rest = columns % TALLY_MICRO_BATCH, whole = columns - rest;
     tally_status status = TALLY_OK;
     if (whole)
-        status = sum_losses(slice, 0, whole / TALLY_SLICE_COLUMNS, TALLY_SLICE_COLUMNS);
+        status = sum_losses(slice, 0, whole / TALLY_MICRO_BATCH, TALLY_MICRO_BATCH);
     if (!status && rest)
         status = sum_losses(slice, whole, 1, rest);
     return status;

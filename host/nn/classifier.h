@@ -19,7 +19,7 @@ typedef struct tl_classifier {
     tally_tensor starts;        /* I32 [N]; no tensor where all sequences have all steps */
     tally_tensor probabilities; /* [C, N]; logits before, their gradient after */
     tally_tensor loss;          /* [N] */
-    tally_tensor loss_sums;     /* one for each TALLY_SLICE_COLUMNS columns */
+    tally_tensor loss_sums;     /* one for each TALLY_MICRO_BATCH columns */
     float *x_columns;           /* host side of x */
     int32_t *label_columns;     /* host side of labels */
     int32_t *start_columns;     /* host side of starts */
@@ -50,7 +50,7 @@ tally_status tl_classifier_slice(const tl_classifier *classifier, size_t count, 
 tally_status tl_slice_load(const tl_slice *slice, const float *x, const int32_t *labels, const int32_t *lengths);
 /* From zero states to probabilities. */
 tally_status tl_slice_predict(const tl_slice *slice);
-/* How many sums of losses count sequences have: one for each TALLY_SLICE_COLUMNS. */
+/* How many sums of losses count sequences have: one for each TALLY_MICRO_BATCH. */
 size_t tl_loss_sums(size_t count);
 /* Where a slice of training is, which dropout depends on. */
 typedef struct tl_place {

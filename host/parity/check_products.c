@@ -238,7 +238,7 @@ static void accumulate(tl_case *c) {
     size_t wide = j ? j : 1;
     /* In a lane as many as a micro-batch has columns there, 4 halvings, the tree's levels, and the gradient; through
      * CLBlast any order. */
-    double exact = (double)(steps * (TALLY_SLICE_COLUMNS / 16) + 4 + tl_leaf_levels(n) + 1);
+    double exact = (double)(steps * (TALLY_MICRO_BATCH / 16) + 4 + tl_leaf_levels(n) + 1);
     double roundings = c->same_bits || !j ? exact : (double)k + 2;
     tl_bounded *want = tl_case_memory(c, m * wide, sizeof *want);
     for (size_t i = 0; i < m * wide && want; i++) {

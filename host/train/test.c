@@ -59,10 +59,10 @@ static double loss_of(float probability) {
 /* Adds a sequence's loss to its micro-batch's, and the last one's in a micro-batch or of all to the tree. */
 static void add_loss(test_run *run, float probability, size_t sequence, bool last) {
     run->loss += loss_of(probability);
-    if (!last && (sequence + 1) % TALLY_SLICE_COLUMNS != 0)
+    if (!last && (sequence + 1) % TALLY_MICRO_BATCH != 0)
         return;
 #define PARTIAL(level) run->partial_losses[level]
-    TL_TREE_ADD(sequence / TALLY_SLICE_COLUMNS, last, run->loss, PARTIAL);
+    TL_TREE_ADD(sequence / TALLY_MICRO_BATCH, last, run->loss, PARTIAL);
 #undef PARTIAL
     if (last)
         *run->result->loss = run->loss;

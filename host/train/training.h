@@ -40,7 +40,7 @@ struct tally_training {
     size_t *order;                                   /* sequences in the order of this epoch */
     const size_t *batch;                             /* the part of it that is the batch */
     size_t batch_size, batches;
-    float *losses; /* of the batch, one for each TALLY_SLICE_COLUMNS sequences */
+    float *losses; /* of the batch, one for each TALLY_MICRO_BATCH sequences */
     bool on;
     tally_status failed; /* what has ended it, wherever in a step that was: it cannot go on */
     tl_training_place at;

@@ -26,7 +26,7 @@ static tally_status worker_new(const tally_model *model, const tl_classifier_opt
 tally_status tl_workers_new(const tally_model *model, const tl_classifier_options *options, tl_workers *workers) {
     tally_device *device = tally_model_device(model);
     memset(workers, 0, sizeof *workers);
-    workers->chunk_columns = tally_device_slice_columns(device);
+    workers->chunk_columns = tally_device_chunk_columns(device);
     size_t chunks = tl_workers_chunks(workers, options->columns);
     unsigned most = tally_device_workers(device);
     workers->count = chunks < most ? (unsigned)chunks : most;

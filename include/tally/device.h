@@ -86,9 +86,9 @@ TALLY_API const char *tally_device_inexact(const tally_device *device);
 /* How many threads may call operations on this device at the same time. */
 TALLY_API unsigned tally_device_workers(const tally_device *device);
 
-/* How many columns (sequences) of a batch a worker takes at a time: a power of two times TALLY_SLICE_COLUMNS. It
+/* How many columns (sequences) of a batch a worker takes at a time: a power of two times TALLY_MICRO_BATCH. It
  * bounds memory and changes no bit. */
-TALLY_API size_t tally_device_slice_columns(const tally_device *device);
+TALLY_API size_t tally_device_chunk_columns(const tally_device *device);
 
 /* How many operations the device could not take and the C path did instead, since it was opened. Their names go to
  * names, comma-separated ("" if there are none), cut off at size bytes; names may be NULL. */

@@ -69,11 +69,11 @@ TALLY_API tally_status tally_reduce(const tally_tensor *x, float beta, const tal
 
 /* The columns (sequences) of a micro-batch: a sum over the columns of a batch is taken over each micro-batch first,
  * and those sums are added by the tree below. Part of the exact arithmetic, the same on every device. */
-enum { TALLY_SLICE_COLUMNS = 64 };
+enum { TALLY_MICRO_BATCH = 64 };
 
 /* gradient[m][j] += sum over t, n of left[m][t][n] right[j][t][n]: the gradient of weights. left [M, T, N], right [J,
  * T, N], gradient [M, J]; or right NULL, for ones, and gradient [M]. Exact order: leaf s is the sum over micro-batch
- * s, the columns from TALLY_SLICE_COLUMNS s on. It has 16 lanes: column n belongs to lane n mod 16, t ascending, then
+ * s, the columns from TALLY_MICRO_BATCH s on. It has 16 lanes: column n belongs to lane n mod 16, t ascending, then
  * n ascending, fma(left, right, lane) from 0; the lanes are halved 8, 4, 2, 1. The leaves 0 to S - 1 are added by a
  * binary tree, and gradient + sum(0, S) is the result, each addition rounded once:
  *     sum(lo, hi) = leaf lo                       if hi - lo = 1

@@ -117,7 +117,7 @@ typedef struct tally_test_result {
     size_t *tested_of_class; /* caller's arrays of classes elements, or NULL */
     size_t *mistakes_of_class;
     /* The caller's, or NULL: cross-entropy summed over the sequences, with probabilities clipped to 1e-10, in double:
-     * a chain over each TALLY_SLICE_COLUMNS sequences, those added by the tree of tally_accumulate. 0 unless the whole
+     * a chain over each TALLY_MICRO_BATCH sequences, those added by the tree of tally_accumulate. 0 unless the whole
      * test succeeds. */
     double *loss;
     double seconds;

@@ -154,7 +154,7 @@ static tally_status open_device(const char *selector, const tally_device_options
     }
     made->backend = chosen->backend;
     made->workers = made->info.compute_units;
-    made->slice_columns = TALLY_SLICE_COLUMNS; /* its activations fit in a core's cache */
+    made->chunk_columns = TALLY_MICRO_BATCH; /* its activations fit in a core's cache */
     made->route = TALLY_ROUTE_EXACT;
     *device = made;
     return TALLY_OK;

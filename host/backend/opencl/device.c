@@ -7,10 +7,10 @@
 #include <string.h>
 
 /* A launch covers this many sequences at most; bounds the memory of activations. */
-enum { SLICE_COLUMNS = 4096 };
+enum { CHUNK_COLUMNS = 4096 };
 /* Workers add up what such columns come to by the tree over micro-batches: each must be a whole subtree. */
-static_assert(SLICE_COLUMNS % TALLY_SLICE_COLUMNS == 0 &&
-                  (SLICE_COLUMNS / TALLY_SLICE_COLUMNS & (SLICE_COLUMNS / TALLY_SLICE_COLUMNS - 1)) == 0,
+static_assert(CHUNK_COLUMNS % TALLY_MICRO_BATCH == 0 &&
+                  (CHUNK_COLUMNS / TALLY_MICRO_BATCH & (CHUNK_COLUMNS / TALLY_MICRO_BATCH - 1)) == 0,
               "a power of two micro-batches");
 
 void tl_cl_notice(const tl_cl_device *device, const char *text) {
@@ -42,7 +42,7 @@ static void close_device(tally_device *device) {
 /* The elements of one micro-batch's sum in [features, steps, columns]. */
 static size_t micro_batch_elements(const tally_tensor *t) {
     size_t columns = t->shape[2];
-    return t->shape[1] * (columns < TALLY_SLICE_COLUMNS ? columns : TALLY_SLICE_COLUMNS);
+    return t->shape[1] * (columns < TALLY_MICRO_BATCH ? columns : TALLY_MICRO_BATCH);
 }
 
 /* How many elements a work-item sums in one loop that cannot go on in another launch. */
@@ -161,7 +161,7 @@ static tally_status open_device(const char *selector, const tally_device_options
     made->options = *options;
     tl_cl_take_route(made, options->route == TALLY_ROUTE_CLBLAST ? TALLY_ROUTE_CLBLAST : TALLY_ROUTE_EXACT);
     made->base.workers = 1;
-    made->base.slice_columns = SLICE_COLUMNS;
+    made->base.chunk_columns = CHUNK_COLUMNS;
     cl_platform_id platform_id;
     tally_status status = tl_cl_find(selector, &platform_id, &made->id, &made->base.info);
     if (!status)

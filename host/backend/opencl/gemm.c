@@ -143,8 +143,8 @@ tally_status tl_cl_accumulate(const tally_tensor *left, const tally_tensor *righ
     if (tl_cl_accumulate_group(left, right, gradient, &status))
         return status;
     if (device->longest_sum && n > device->longest_sum / steps)
-        part = device->longest_sum / steps / TALLY_SLICE_COLUMNS * TALLY_SLICE_COLUMNS;
-    leaves of = {TALLY_SLICE_COLUMNS, 0, tl_leaves(n), NULL};
+        part = device->longest_sum / steps / TALLY_MICRO_BATCH * TALLY_MICRO_BATCH;
+    leaves of = {TALLY_MICRO_BATCH, 0, tl_leaves(n), NULL};
     status = tl_cl_partials_new(device, tally_tensor_elements(gradient), of.all, &device->partials);
     of.partials = device->partials;
     for (size_t first = 0; first < n && !status; first += part) {
@@ -152,7 +152,7 @@ tally_status tl_cl_accumulate(const tally_tensor *left, const tally_tensor *righ
         tally_tensor some_left = tl_cl_columns_of(left, first, count), some_right;
         if (right)
             some_right = tl_cl_columns_of(right, first, count);
-        of.first = first / TALLY_SLICE_COLUMNS;
+        of.first = first / TALLY_MICRO_BATCH;
         status = accumulate(&some_left, right ? &some_right : NULL, of, gradient);
     }
     return status;

@@ -22,7 +22,7 @@ static tally_status sum_leaves(const tally_tensor *left, const tally_tensor *rig
     tl_launch_number(&l, m);
     tl_launch_number(&l, left->shape[1]);
     tl_launch_number(&l, left->shape[2]);
-    tl_launch_number(&l, TALLY_SLICE_COLUMNS);
+    tl_launch_number(&l, TALLY_MICRO_BATCH);
     tl_launch_view(&l, left, 3);
     tl_launch_int(&l, right != NULL);
     tl_launch_view(&l, right ? right : left, 3);
@@ -43,8 +43,8 @@ bool tl_cl_accumulate_group(const tally_tensor *left, const tally_tensor *right,
     if (!*status)
         *status = tl_cl_partials_new(device, elements, leaves, &device->partials);
     for (size_t first = 0; first < leaves && !*status; first += most) {
-        size_t count = leaves - first < most ? leaves - first : most, column = first * TALLY_SLICE_COLUMNS;
-        size_t width = count * TALLY_SLICE_COLUMNS < n - column ? count * TALLY_SLICE_COLUMNS : n - column;
+        size_t count = leaves - first < most ? leaves - first : most, column = first * TALLY_MICRO_BATCH;
+        size_t width = count * TALLY_MICRO_BATCH < n - column ? count * TALLY_MICRO_BATCH : n - column;
         tally_tensor some_left = tl_cl_columns_of(left, column, width), some_right;
         if (right)
             some_right = tl_cl_columns_of(right, column, width);
