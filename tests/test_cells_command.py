@@ -103,7 +103,8 @@ class Cells(Case):
         for length in "9..3", "0..4", "5..99", "..5", "5..", "5..6..7", "5-7", "-3..5", "..", "0", "25":
             self.fails(USAGE, f"option --length: '{length}' is not a whole number from 1 to 24, or two: 5..20\n",
                        args=("train", "count", f"--length={length}"))
-        self.fails(USAGE, "option --cell: 'ltsm' is not lstm or gru or rnn\n", args=("train", "count", "--cell", "ltsm"))
+        self.fails(USAGE, "option --cell: 'ltsm' is not lstm or gru or rnn; did you mean lstm?\n",
+                   args=("train", "count", "--cell", "ltsm"))
         for layers in "0", "65":
             self.fails(USAGE, f"option --layers: '{layers}' is not a whole number from 1 to 64\n",
                        args=("train", "count", "--layers", layers))

@@ -414,11 +414,17 @@ class Eval(WithModel):
             r = self.passes_json("train", "count", "--device", "cpu", "--length", "4", "--hidden", "2", "--epochs", "1",
                                  *options, "--optimizer", optimizer)
             self.assertEqual(tuple(r[key] for key in settings), values)
-        for options, text in ((("sgd", "--beta1", "0.5"), "sgd takes no beta1, which is 0.5"),
-                              (("adam", "--nesterov"), "adam takes no nesterov"),
-                              (("sgd", "--nesterov"), "sgd: nesterov needs a momentum above 0"),
-                              (("lion",), "'lion' is not adam or adamw or sgd or rmsprop or adagrad")):
-            self.fails(USAGE, f"option --optimizer: {text}" if options != ("lion",) else text, "Try: tally train --help",
+        names = "adam or adamw or sgd or rmsprop or adagrad"
+        for options, text in ((("sgd", "--beta1", "0.5"), "--beta1: the optimizer sgd does not take it"),
+                              (("adam", "--momentum", "0.9"), "--momentum: the optimizer adam does not take it"),
+                              (("adam", "--nesterov"), "--nesterov: the optimizer adam does not take it"),
+                              (("sgd", "--nesterov"), "--optimizer: sgd: nesterov needs a momentum above 0"),
+                              (("adagrad", "--weight-decay", "-1"), "--weight-decay: '-1' is not a number from 0 to"),
+                              (("rmsprop", "--alpha", "1"), "--alpha: '1' is not a number from 0 to below 1"),
+                              (("sgd", "--momentum", "1"), "--momentum: '1' is not a number from 0 to below 1"),
+                              (("lion",), f"--optimizer: 'lion' is not {names}\n"),
+                              (("sdg",), f"--optimizer: 'sdg' is not {names}; did you mean sgd?\n")):
+            self.fails(USAGE, f"tally train: option {text}", "Try: tally train --help",
                        args=("train", "count", "--optimizer", *options))
 
     def test_names_are_noted_and_told_as_they_are_given(self):

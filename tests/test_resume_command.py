@@ -90,6 +90,20 @@ class Stopped(Case):
             self.interrupted(name, *RICH, *more)
             self.same(self.end_of(name), want)
 
+    def test_with_another_optimizer(self):
+        name = path("optimizer.safetensors")
+        for optimizer in (("sgd", "--momentum", "0.9", "--nesterov", "--lr", "1e-3", "--weight-decay", "0.1"), ("rmsprop",)):
+            train = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--batch", "64", "--train-size",
+                     "200", "--quiet", "--optimizer", *optimizer)
+            want = self.passes_json(*train, "--epochs", "4")
+            self.passes_json(*train, "--epochs", "2", "--out", name)
+            self.assertIn(f"{optimizer[0]}.{'momentum' if optimizer[1:] else 'square'}.head.bias", read_file(name)[0])
+            self.assertEqual(state(name)["optimizer"], optimizer[0])
+            got = self.passes_json("train", "--resume", name, "--epochs", "4", "--quiet")
+            self.same(got, want)
+            for key in "optimizer", "weight_decay", "momentum", "nesterov", "alpha", "epsilon":
+                self.assertEqual(got[key], want[key], key)
+
     def test_before_the_first_epoch(self):
         # An epoch takes minutes, a few steps no time.
         long = ("train", "count", "--device", "cpu", "--length", "20", "--train-size", "1000000", "--batch", "16",

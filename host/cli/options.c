@@ -82,6 +82,18 @@ static int unknown(const tally_setting *options, const char *command, const char
     return command_misused(command, "unknown option --%s", wrong);
 }
 
+static int wrong_value(const tally_setting *o, const char *command, const char *given) {
+    char range[TALLY_SETTING_TEXT_SIZE];
+    tally_setting_describe_range(o, range);
+    suggest near;
+    suggest_start(&near, given);
+    for (size_t i = 0; o->type == TALLY_SETTING_CHOICE && o->names[i] != NULL; i++)
+        suggest_offer(&near, o->names[i]);
+    bool close = near.nearest != NULL;
+    return command_misused(command, "option --%s: '%s' is not %s%s%s%s", o->option, given, range,
+                           close ? "; did you mean " : "", close ? near.nearest : "", close ? "?" : "");
+}
+
 /* One option at argv[*at]; leaves *at at its last argument. */
 static int take_option(const tally_setting *options, void *base, const char *command, int argc, char **argv, int *at) {
     const char *name = argv[*at] + 2;
@@ -101,12 +113,7 @@ static int take_option(const tally_setting *options, void *base, const char *com
             return command_misused(command, "option --%s needs a value", o->option);
         given = argv[++*at];
     }
-    if (!tally_setting_parse(o, base, given)) {
-        char range[TALLY_SETTING_TEXT_SIZE];
-        tally_setting_describe_range(o, range);
-        return command_misused(command, "option --%s: '%s' is not %s", o->option, given, range);
-    }
-    return TALLY_OK;
+    return tally_setting_parse(o, base, given) ? TALLY_OK : wrong_value(o, command, given);
 }
 
 static bool asks_help(const char *argument) {

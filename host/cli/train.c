@@ -125,6 +125,33 @@ static int check_paths(const train_arguments *a) {
     return result == TALLY_OK && a->out != NULL ? paths_check_out(a->out) : result;
 }
 
+static bool any_takes(const tally_setting *s) {
+    for (int kind = 0; kind < TALLY_OPTIMIZERS; kind++)
+        if (tally_optimizer_takes((tally_optimizer)kind, s->name))
+            return true;
+    return false;
+}
+
+/* What the optimizer does not take is as its defaults have it. */
+static int check_optimizer(const train_arguments *a) {
+    const tally_train_options *now = &a->recipe.train;
+    const tally_optimizer kind = now->optimizer.kind;
+    const tally_train_options without = {.optimizer = tally_optimizer_defaults(kind)};
+    size_t count;
+    const tally_setting *settings = tally_train_settings(&count);
+    for (size_t i = 0; i < count; i++) {
+        const tally_setting *s = &settings[i];
+        char is[TALLY_SETTING_TEXT_SIZE], other[TALLY_SETTING_TEXT_SIZE];
+        if (any_takes(s) && !tally_optimizer_takes(kind, s->name) &&
+            strcmp(tally_setting_format(s, now, is), tally_setting_format(s, &without, other)) != 0)
+            return command_misused(a->task->help.command, "option --%s: the optimizer %s does not take it", s->option,
+                                   tally_optimizer_name(kind));
+    }
+    return tally_optimizer_check(&now->optimizer) == TALLY_OK
+               ? TALLY_OK
+               : command_misused(a->task->help.command, "option --optimizer: %s", tally_error_text());
+}
+
 int command_train(int argc, char **argv) {
     train_arguments a;
     recipe resumed;
@@ -141,9 +168,10 @@ int command_train(int argc, char **argv) {
                                                       : "where to? Give --out FILE");
     if (a.recipe.train.dropout > 0 && a.recipe.model.layers == 1)
         return command_misused(a.task->help.command, "option --dropout: it is between layers, and there is one");
-    if (tally_optimizer_check(&a.recipe.train.optimizer) != TALLY_OK)
-        return command_misused(a.task->help.command, "option --optimizer: %s", tally_error_text());
-    int checked = a.compare.list != NULL ? compare_parse(&a.compare, a.task->help.command) : TALLY_OK;
+    int checked = check_optimizer(&a);
+    if (checked != TALLY_OK)
+        return checked;
+    checked = a.compare.list != NULL ? compare_parse(&a.compare, a.task->help.command) : TALLY_OK;
     if (checked == TALLY_OK)
         checked = a.task->check(&a.recipe, &a.files);
     if (checked != TALLY_OK)
