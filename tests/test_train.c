@@ -1,5 +1,6 @@
 /* Training: what does not change its result, how it stops, what it keeps. The device is TALLY_TEST_DEVICE, cpu if that is not set. */
 #include "core/fail.h"
+#include "core/scalar_arith.h"
 #include "parity/bounded.h"
 #include "test_device.h"
 
@@ -294,6 +295,22 @@ static tally_status read_many(const tally_dataset *data, const size_t *numbers, 
     return TALLY_OK;
 }
 
+/* Of p [count, 10], as tally/train.h states it. */
+static double tree_of_losses(const float *p, const int32_t *labels, size_t count) {
+    size_t half = TALLY_MICRO_BATCH;
+    if (count > half) {
+        while (2 * half < count)
+            half *= 2;
+        return tree_of_losses(p, labels, half) + tree_of_losses(p + 10 * half, labels + half, count - half);
+    }
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        float of_label = p[10 * i + (size_t)labels[i]];
+        sum += (double)fabsf(tl_s_log(of_label < 1e-10f ? 1e-10f : of_label));
+    }
+    return sum;
+}
+
 static void many_slices_are_each_their_own(void **state) {
     (void)state;
     experiment e = start(0);
@@ -324,10 +341,14 @@ static void many_slices_are_each_their_own(void **state) {
             best = p[10 * i + k] > p[10 * i + best] ? k : best;
         mistakes += best != (size_t)labels[i];
     }
-    tally_test_result result = {0};
+    double loss;
+    tally_test_result result = {.loss = &loss};
     check(tally_test(e.model, &data, 0, MANY, NULL, &result));
     assert_int_equal(result.tested, MANY);
     assert_int_equal(result.mistakes, mistakes);
+    assert_true(loss == tree_of_losses(p, labels, MANY));
+    check(tally_test(e.model, &data, 0, 450, NULL, &result));
+    assert_true(loss == tree_of_losses(p, labels, 450));
 
     /* What comes before a fault is counted, and nothing after it. */
     size_t before = 9000 - 9000 % tally_device_chunk_columns(e.device);
