@@ -25,8 +25,8 @@ typedef struct leaf {
 } leaf;
 
 /* Halves the lanes of a leaf's sums and adds them to the tree; after the last leaf the tree's sum to the result. */
-static void finish_block(const tl_left_operand *left, size_t row, size_t rows, const tl_right_row *right,
-                         size_t columns, float beta, leaf of, const block_memory *memory) {
+TL_TEMPLATE void finish_block(const tl_left_operand *left, size_t row, size_t rows, const tl_right_row *right,
+                              size_t columns, float beta, leaf of, const block_memory *memory) {
     const size_t level_size = memory->workspace.rows * memory->workspace.columns;
     for (size_t i = 0; i < rows && row + i < left->rows; i++)
         for (size_t j = 0; j < columns; j++) {
@@ -48,7 +48,10 @@ static void add_block(const tl_left_operand *left, size_t row, size_t rows, cons
     for (size_t first = 0, number = 0; first < over.columns; first += over.leaf_columns, number++) {
         size_t rest = over.columns - first, length = rest < over.leaf_columns ? rest : over.leaf_columns;
         tl_sum_columns(left, row, rows, right, columns, over.steps, first, length, &memory->workspace);
-        finish_block(left, row, rows, right, columns, beta, (leaf){number, rest == length}, memory);
+        if (over.columns <= over.leaf_columns) /* constants: nothing is decided for each element */
+            finish_block(left, row, rows, right, columns, beta, (leaf){0, true}, memory);
+        else
+            finish_block(left, row, rows, right, columns, beta, (leaf){number, rest == length}, memory);
     }
 }
 
