@@ -61,7 +61,7 @@ void tl_gradient_tree_begin(tl_gradient_tree *t, size_t count) {
     t->free_count = t->made;
 }
 
-/* Makes room for one tensor more in both lists. Called with the lock held. */
+/* Both lists can have one tensor more. Called with the lock held; false: no memory. */
 static bool grow_lists(tl_gradient_tree *t) {
     if (t->made < t->capacity)
         return true;
