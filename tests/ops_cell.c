@@ -15,7 +15,7 @@ static const char *const part_names[PARTS] = {"gates", "previous", "c", "tanh_c"
 typedef struct cells {
     tally_cell cell;
     size_t hidden, columns;
-    layout how;
+    tl_layout how;
     float *part[PARTS];
 } cells;
 
@@ -45,7 +45,7 @@ static size_t count_of(const cells *s) {
     return s->hidden * s->columns;
 }
 
-static cells cells_new(tally_cell cell, size_t hidden, size_t columns, layout how) {
+static cells cells_new(tally_cell cell, size_t hidden, size_t columns, tl_layout how) {
     cells s = {.cell = cell, .hidden = hidden, .columns = columns, .how = how};
     for (int part = 0; part < PARTS; part++)
         s.part[part] = suite_memory(rows_of(&s, part) * columns, sizeof(float));
@@ -66,7 +66,7 @@ static cells copy_of(const cells *s) {
 
 /* Replaces what the operation changes. */
 static void run(tally_device *device, cells *s, bool forward) {
-    guarded g[PARTS];
+    tl_guarded g[PARTS];
     const tally_tensor *t[PARTS] = {0};
     for (int part = 0; part < PARTS; part++) {
         if (!has(s->cell, part))
@@ -84,7 +84,7 @@ static void run(tally_device *device, cells *s, bool forward) {
             guarded_read(&g[part], part_names[part], s->part[part]);
         else
             guarded_unchanged(&g[part], part_names[part]);
-        guarded_free(&g[part]);
+        tl_guarded_free(&g[part]);
     }
 }
 
@@ -114,7 +114,7 @@ static void compare_one(const char *name, float got, double want, double bound) 
 /* bits: no denormal is among the operands, so that every device must give the same. */
 static void check(const cells *s, bool forward, bool bits) {
     suite_case("%s cell_%s, %zu units, %zu columns, %s", tally_cell_name(s->cell), forward ? "forward" : "backward",
-               s->hidden, s->columns, layout_names[s->how]);
+               s->hidden, s->columns, tl_layout_name(s->how));
     cells got = copy_of(s), other = copy_of(s);
     run(the.device, &got, forward);
     run(the.peer, &other, forward);
@@ -165,10 +165,10 @@ static void random_backward(cells *s) {
 static void every_size_of(tally_cell cell) {
     for (size_t i = 0; i < odd_sizes_used(); i++)
         for (size_t j = 0; j < odd_sizes_used(); j++)
-            for (int how = 0; how < LAYOUTS; how++) {
-                if (the.small && (i + j) % LAYOUTS != (size_t)how)
+            for (int how = 0; how < TL_MATRIX_LAYOUTS; how++) {
+                if (the.small && (i + j) % TL_MATRIX_LAYOUTS != (size_t)how)
                     continue;
-                cells s = cells_new(cell, odd_sizes[i], odd_sizes[j], (layout)how);
+                cells s = cells_new(cell, odd_sizes[i], odd_sizes[j], (tl_layout)how);
                 random_forward(&s);
                 check(&s, true, true);
                 random_backward(&s);
@@ -198,7 +198,7 @@ static void extreme_gates(void **state) {
     for (int cell = 0; cell < TALLY_CELLS; cell++)
         for (size_t before = 0; before < (has((tally_cell)cell, PREVIOUS) ? BEFORE : 1); before++)
             for (size_t g = 0; g < tally_cell_gates((tally_cell)cell); g++) {
-                cells s = cells_new((tally_cell)cell, 1, EXTREMES, FLAT);
+                cells s = cells_new((tally_cell)cell, 1, EXTREMES, TL_FLAT);
                 random_forward(&s);
                 for (size_t i = 0; i < EXTREMES; i++) {
                     s.part[GATES][g * EXTREMES + i] = extremes[i];
@@ -213,7 +213,7 @@ static void infinite_states(void **state) {
     (void)state;
     for (int cell = TALLY_LSTM; cell <= TALLY_GRU; cell++)
         for (int sign = -1; sign <= 1; sign += 2) {
-            cells s = cells_new((tally_cell)cell, 3, 5, FLAT);
+            cells s = cells_new((tally_cell)cell, 3, 5, TL_FLAT);
             random_forward(&s);
             s.part[PREVIOUS][suite_pick(15)] = (float)sign * INFINITY;
             check(&s, true, true);
@@ -231,7 +231,7 @@ static void saturated_cells_have_no_gradient(void **state) {
     };
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         suite_case("%s cell_backward of saturated gates", tally_cell_name((tally_cell)cell));
-        cells s = cells_new((tally_cell)cell, 1, 2, FLAT);
+        cells s = cells_new((tally_cell)cell, 1, 2, TL_FLAT);
         size_t gates = rows_of(&s, GATES) * 2;
         memcpy(s.part[GATES], saturated[cell], gates * sizeof(float));
         for (size_t i = 0; i < 2; i++) {
@@ -259,7 +259,7 @@ static void extreme_gradients(void **state) {
     for (int cell = 0; cell < TALLY_CELLS; cell++)
         for (size_t i = 0; i < GRADIENTS; i++)
             for (size_t j = 0; j < (has((tally_cell)cell, DC) ? GRADIENTS : 1); j++) {
-                cells s = cells_new((tally_cell)cell, 3, 5, FLAT);
+                cells s = cells_new((tally_cell)cell, 3, 5, TL_FLAT);
                 random_backward(&s);
                 s.part[DH][suite_pick(15)] = gradients[i];
                 s.part[DC][suite_pick(15)] = gradients[j];
@@ -273,7 +273,7 @@ static void nan_reaches_what_depends_on_it(void **state) {
     static const int operands[] = {GATES, PREVIOUS, TANH_C, DH, DC};
     for (int cell = 0; cell < TALLY_CELLS; cell++)
         for (size_t i = 0; i < sizeof operands / sizeof *operands; i++) {
-            cells s = cells_new((tally_cell)cell, 3, 7, PADDED);
+            cells s = cells_new((tally_cell)cell, 3, 7, TL_PADDED);
             random_backward(&s);
             s.part[operands[i]][suite_pick(operands[i] == GATES ? rows_of(&s, GATES) * 7 : 21)] = NAN;
             check(&s, false, true);

@@ -16,26 +16,26 @@ static float expected(const tally_dropout_options *o, size_t f, size_t t, size_t
     return (double)word[f % 4] < floor(o->probability * 4294967296.0) ? 0 : x * (float)(1 / (1 - o->probability));
 }
 
-static void drop(const tally_dropout_options *o, layout how, const size_t shape[3], bool in_place) {
+static void drop(const tally_dropout_options *o, tl_layout how, const size_t shape[3], bool in_place) {
     size_t count = shape[0] * shape[1] * shape[2];
     float *values = suite_memory(count, sizeof *values), *want = suite_memory(count, sizeof *want);
     suite_uniforms(values, count, -2, 2);
     suite_case("p %g, first %u, [%zu, %zu, %zu], %s%s", o->probability, (unsigned)o->first, shape[0], shape[1],
-               shape[2], layout_names[how], in_place ? ", in place" : "");
+               shape[2], tl_layout_name(how), in_place ? ", in place" : "");
     for (size_t f = 0; f < shape[0]; f++)
         for (size_t t = 0; t < shape[1]; t++)
             for (size_t n = 0; n < shape[2]; n++) {
                 size_t i = (f * shape[1] + t) * shape[2] + n;
                 want[i] = expected(o, f, t, n, values[i]);
             }
-    guarded x = guarded_cube(the.device, how, shape, values), out = guarded_cube(the.device, how, shape, NULL);
+    tl_guarded x = guarded_cube(the.device, how, shape, values), out = guarded_cube(the.device, how, shape, NULL);
     suite_ok(tally_dropout(o, &x.tensor, in_place ? &x.tensor : &out.tensor));
     if (!in_place)
         guarded_unchanged(&x, "x");
     guarded_read(in_place ? &x : &out, "out", values);
     compare_bits("out", values, want, count);
-    guarded_free(&x);
-    guarded_free(&out);
+    tl_guarded_free(&x);
+    tl_guarded_free(&out);
     free(values);
     free(want);
 }
@@ -47,12 +47,12 @@ static void drops_by_place(void **state) {
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (size_t p = 0; p < sizeof probabilities / sizeof *probabilities; p++) {
             tally_dropout_options o = {probabilities[p], suite_random(), (uint32_t)suite_pick(3000)};
-            drop(&o, FLAT, shapes[s], false);
-            drop(&o, PADDED, shapes[s], true);
-            drop(&o, STEP_MAJOR, shapes[s], false);
+            drop(&o, TL_FLAT, shapes[s], false);
+            drop(&o, TL_PADDED, shapes[s], true);
+            drop(&o, TL_STEP_MAJOR, shapes[s], false);
         }
     const tally_dropout_options last = {0.5, suite_random(), UINT32_MAX - 17};
-    drop(&last, FLAT, (size_t[]){3, 2, 17}, false);
+    drop(&last, TL_FLAT, (size_t[]){3, 2, 17}, false);
 }
 
 static void refuses(void **state) {

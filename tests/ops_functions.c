@@ -10,8 +10,8 @@ enum { COUNT = 4099 };
 static const char *const function_names[TALLY_FUNCTIONS] = {"exp",     "log",      "sigmoid", "tanh", "sum",
                                                             "product", "quotient", "root",    "fma"};
 
-static void run(tally_device *device, tally_function function, layout how, float operands[3][COUNT], float *out) {
-    guarded in[3], result = guarded_vector(device, how, COUNT, NULL);
+static void run(tally_device *device, tally_function function, tl_layout how, float operands[3][COUNT], float *out) {
+    tl_guarded in[3], result = guarded_vector(device, how, COUNT, NULL);
     for (int o = 0; o < 3; o++)
         in[o] = guarded_vector(device, how, COUNT, operands[o]);
     suite_ok(tally_apply(function, &in[0].tensor, &in[1].tensor, &in[2].tensor, &result.tensor));
@@ -19,8 +19,8 @@ static void run(tally_device *device, tally_function function, layout how, float
         guarded_unchanged(&in[o], "an operand");
     guarded_read(&result, "out", out);
     for (int o = 0; o < 3; o++)
-        guarded_free(&in[o]);
-    guarded_free(&result);
+        tl_guarded_free(&in[o]);
+    tl_guarded_free(&result);
 }
 
 /* Any float; or, where denormals count as zero, none that is or makes one. */
@@ -39,13 +39,13 @@ static void every_function(void **state) {
     (void)state;
     static float operands[3][COUNT], got[COUNT], want[COUNT];
     for (int f = 0; f < TALLY_FUNCTIONS; f++)
-        for (int how = FLAT; how <= STRIDED; how++) {
-            suite_case("function %s, %s", function_names[f], layout_names[how]);
+        for (int how = TL_FLAT; how <= TL_STRIDED; how++) {
+            suite_case("function %s, %s", function_names[f], tl_layout_name(how));
             for (int o = 0; o < 3; o++)
                 for (size_t i = 0; i < COUNT; i++)
                     operands[o][i] = operand((tally_function)f);
-            run(the.device, (tally_function)f, (layout)how, operands, got);
-            run(the.peer, (tally_function)f, (layout)how, operands, want);
+            run(the.device, (tally_function)f, (tl_layout)how, operands, got);
+            run(the.peer, (tally_function)f, (tl_layout)how, operands, want);
             compare_bits("out", got, want, COUNT);
         }
 }
@@ -72,9 +72,9 @@ static void fma_next_to_the_middle(void **state) {
         }
         want[i] = fmaf(operands[0][i], operands[1][i], operands[2][i]);
     }
-    run(the.device, TALLY_FMA, FLAT, operands, got);
+    run(the.device, TALLY_FMA, TL_FLAT, operands, got);
     compare_bits("out", got, want, COUNT);
-    run(the.peer, TALLY_FMA, FLAT, operands, got);
+    run(the.peer, TALLY_FMA, TL_FLAT, operands, got);
     compare_bits("the baseline's", got, want, COUNT);
 }
 

@@ -10,7 +10,7 @@
 
 typedef struct product {
     bool transpose_a, transpose_b;
-    layout a, b, c;
+    tl_layout a, b, c;
     size_t m, n, k;
     float alpha, beta;
 } product;
@@ -18,20 +18,20 @@ typedef struct product {
 static void describe(const product *p) {
     suite_case("gemm %zux%zux%zu%s%s, alpha %g, beta %g, A %s, B %s, C %s", p->m, p->n, p->k,
                p->transpose_a ? ", A transposed" : "", p->transpose_b ? ", B transposed" : "", (double)p->alpha,
-               (double)p->beta, layout_names[p->a], layout_names[p->b], layout_names[p->c]);
+               (double)p->beta, tl_layout_name(p->a), tl_layout_name(p->b), tl_layout_name(p->c));
 }
 
 static void run(tally_device *device, const product *p, const float *a, const float *b, const float *c, float *out) {
-    guarded ga = guarded_matrix(device, p->a, p->transpose_a ? p->k : p->m, p->transpose_a ? p->m : p->k, a);
-    guarded gb = guarded_matrix(device, p->b, p->transpose_b ? p->n : p->k, p->transpose_b ? p->k : p->n, b);
-    guarded gc = guarded_matrix(device, p->c, p->m, p->n, c);
+    tl_guarded ga = guarded_matrix(device, p->a, p->transpose_a ? p->k : p->m, p->transpose_a ? p->m : p->k, a);
+    tl_guarded gb = guarded_matrix(device, p->b, p->transpose_b ? p->n : p->k, p->transpose_b ? p->k : p->n, b);
+    tl_guarded gc = guarded_matrix(device, p->c, p->m, p->n, c);
     suite_ok(tally_gemm(p->transpose_a, p->transpose_b, p->alpha, &ga.tensor, &gb.tensor, p->beta, &gc.tensor));
     guarded_unchanged(&ga, "A");
     guarded_unchanged(&gb, "B");
     guarded_read(&gc, "C", out);
-    guarded_free(&ga);
-    guarded_free(&gb);
-    guarded_free(&gc);
+    tl_guarded_free(&ga);
+    tl_guarded_free(&gb);
+    tl_guarded_free(&gc);
 }
 
 /* A product whose term is first in its sum is rounded with alpha, as a product, in each of K - 1 additions, by alpha after the sum
@@ -99,9 +99,9 @@ static void every_size(void **state) {
                         continue;
                     check(&(product){.transpose_a = transposes & 1,
                                      .transpose_b = transposes & 2,
-                                     .a = (layout)suite_pick(LAYOUTS),
-                                     .b = (layout)suite_pick(LAYOUTS),
-                                     .c = (layout)suite_pick(LAYOUTS),
+                                     .a = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
+                                     .b = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
+                                     .c = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
                                      .m = odd_sizes[i],
                                      .n = odd_sizes[j],
                                      .k = odd_sizes[l],
@@ -112,19 +112,19 @@ static void every_size(void **state) {
 
 static void every_form(void **state) {
     (void)state;
-    enum { FORMS = 4 * LAYOUTS * LAYOUTS * LAYOUTS * ALPHAS * BETAS };
+    enum { FORMS = 4 * TL_MATRIX_LAYOUTS * TL_MATRIX_LAYOUTS * TL_MATRIX_LAYOUTS * ALPHAS * BETAS };
     for (int form = 0; form < FORMS; form += the.small ? 37 : 1) {
         int rest = form;
         product p = {.m = 5, .n = 19, .k = 9};
         p.transpose_a = rest & 1;
         p.transpose_b = rest & 2;
         rest /= 4;
-        p.a = (layout)(rest % LAYOUTS);
-        rest /= LAYOUTS;
-        p.b = (layout)(rest % LAYOUTS);
-        rest /= LAYOUTS;
-        p.c = (layout)(rest % LAYOUTS);
-        rest /= LAYOUTS;
+        p.a = (tl_layout)(rest % TL_MATRIX_LAYOUTS);
+        rest /= TL_MATRIX_LAYOUTS;
+        p.b = (tl_layout)(rest % TL_MATRIX_LAYOUTS);
+        rest /= TL_MATRIX_LAYOUTS;
+        p.c = (tl_layout)(rest % TL_MATRIX_LAYOUTS);
+        rest /= TL_MATRIX_LAYOUTS;
         p.alpha = alphas[rest % ALPHAS];
         p.beta = betas[rest / ALPHAS];
         check(&p);

@@ -84,25 +84,25 @@ static void randomise(sizes s, arrays *a) {
 
 typedef struct form {
     bool with_dy, with_dx, composed;
-    layout state, sequences; /* of gates, c, h and tanh_c; of x, dy and dx */
+    tl_layout state, sequences; /* of gates, c, h and tanh_c; of x, dy and dx */
 } form;
 
 /* Feature by feature, step by step, and others that are allowed. */
-static const layout orders[] = {FLAT, STEP_MAJOR, APART, PADDED};
+static const tl_layout orders[] = {TL_FLAT, TL_STEP_MAJOR, TL_APART, TL_PADDED};
 enum { ORDERS = 4 };
 
-static guarded make(tally_device *device, sizes s, form how, int part, const float *values) {
+static tl_guarded make(tally_device *device, sizes s, form how, int part, const float *values) {
     shape is = shape_of(s, part);
     if (is.ndim == 1)
-        return guarded_vector(device, FLAT, is.dims[0], values);
+        return guarded_vector(device, TL_FLAT, is.dims[0], values);
     if (is.ndim == 2)
-        return guarded_matrix(device, FLAT, is.dims[0], is.dims[1], values);
+        return guarded_matrix(device, TL_FLAT, is.dims[0], is.dims[1], values);
     return guarded_cube(device, part == X || part == DY || part == DX ? how.sequences : how.state, is.dims, values);
 }
 
 /* forward: what there is between the passes; backward: after both. */
 static void run(tally_device *device, sizes s, form how, const arrays *in, arrays *forward, arrays *backward) {
-    guarded g[PARTS] = {0};
+    tl_guarded g[PARTS] = {0};
     for (int part = 0; part < PARTS; part++)
         if (has(s, part))
             g[part] = make(device, s, how, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
@@ -140,7 +140,7 @@ static void run(tally_device *device, sizes s, form how, const arrays *in, array
         guarded_unchanged(&g[DX], part_names[DX]);
     for (int part = 0; part < PARTS; part++)
         if (has(s, part))
-            guarded_free(&g[part]);
+            tl_guarded_free(&g[part]);
     tally_layer_state_free(&own);
 }
 
@@ -174,7 +174,7 @@ static bool has_every_operation(const tally_device *device) {
 static void check_values(sizes s, form how, const arrays *in, bool fades) {
     suite_case("%s, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s, state %s, x %s", tally_cell_name(s.cell),
                s.inputs, s.hidden, s.steps, s.columns, how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "",
-               layout_names[how.state], layout_names[how.sequences]);
+               tl_layout_name(how.state), tl_layout_name(how.sequences));
     arrays forward = arrays_new(s), got = arrays_new(s);
     run(the.device, s, how, in, &forward, &got);
     for (int part = 0; part < PARTS; part++)
@@ -400,7 +400,7 @@ static void check_narrowed(tally_cell cell) {
     suite_ok(tally_layer_state_new(the.device, cell, s.inputs, s.hidden, s.steps, 40, &wide));
     suite_ok(tally_layer_state_narrow(&wide, s.columns, &narrow));
     write_initial(s, &in, &narrow);
-    guarded g[PARTS];
+    tl_guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
         g[part] = make(the.device, s, (form){0}, part, in.part[part]);
     tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, cell};
@@ -416,7 +416,7 @@ static void check_narrowed(tally_cell cell) {
     compare_bits(part_names[DW_HH], got, backward.part[DW_HH], count_of(s, DW_HH));
     free(got);
     for (int part = 0; part < PARTS; part++)
-        guarded_free(&g[part]);
+        tl_guarded_free(&g[part]);
     tally_layer_state_free(&wide);
     arrays_free(&in);
     arrays_free(&forward);
@@ -433,7 +433,7 @@ static void a_narrowed_state_gives_the_same(void **state) {
 typedef struct layer {
     sizes s;
     arrays in, forward, backward;
-    guarded g[PARTS];
+    tl_guarded g[PARTS];
     tally_layer_state state;
 } layer;
 
@@ -482,7 +482,7 @@ static void layer_end(layer *l) {
         free(got);
     }
     for (int part = 0; part < PARTS; part++)
-        guarded_free(&l->g[part]);
+        tl_guarded_free(&l->g[part]);
     tally_layer_state_free(&l->state);
 }
 
@@ -505,7 +505,7 @@ static void check_two_layers(tally_cell cell) {
     memcpy(first.in.part[DY], second.backward.part[DX], count_of(second.s, DX) * sizeof(float));
     run(the.device, first.s, (form){.with_dy = true}, &first.in, &first.forward, &first.backward);
     for (int i = 0; i < ORDERS; i++) {
-        suite_case("%s, two layers, x and dx %s", tally_cell_name(cell), layout_names[orders[i]]);
+        suite_case("%s, two layers, x and dx %s", tally_cell_name(cell), tl_layout_name(orders[i]));
         layer_start(&first, (form){.sequences = orders[i]});
         layer_start(&second, (form){.sequences = orders[i]});
         tally_tensor h, *x = &first.g[X].tensor, *dx = &second.g[DX].tensor;

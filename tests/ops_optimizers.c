@@ -67,11 +67,12 @@ static int32_t step_on(tally_device *device, const tally_optimizer_options *o, u
                        flats *f) {
     static const int32_t before = 7;
     int32_t after;
-    guarded gradients = guarded_vector(device, FLAT, f->n, gradient), faults = guarded_ints(device, FLAT, 1, &before);
-    guarded parts[PARTS];
+    tl_guarded gradients = guarded_vector(device, TL_FLAT, f->n, gradient),
+               faults = guarded_ints(device, TL_FLAT, 1, &before);
+    tl_guarded parts[PARTS];
     tally_tensor states[TALLY_MAX_OPTIMIZER_STATES];
     for (size_t p = 0; p < f->parts; p++) {
-        parts[p] = guarded_vector(device, FLAT, f->n, f->part[p]);
+        parts[p] = guarded_vector(device, TL_FLAT, f->n, f->part[p]);
         if (p >= STATES)
             states[p - STATES] = parts[p].tensor;
     }
@@ -80,10 +81,10 @@ static int32_t step_on(tally_device *device, const tally_optimizer_options *o, u
     guarded_read(&faults, "faults", &after);
     for (size_t p = 0; p < f->parts; p++) {
         guarded_read(&parts[p], part_name(o, p), f->part[p]);
-        guarded_free(&parts[p]);
+        tl_guarded_free(&parts[p]);
     }
-    guarded_free(&gradients);
-    guarded_free(&faults);
+    tl_guarded_free(&gradients);
+    tl_guarded_free(&faults);
     return after - before;
 }
 

@@ -10,51 +10,51 @@
 
 typedef struct batch {
     size_t classes, columns;
-    layout how;
+    tl_layout how;
     bool in_place; /* probabilities over logits, dlogits over probabilities */
 } batch;
 
-static layout along(layout how) {
-    return how == TRANSPOSED ? STRIDED : how;
+static tl_layout along(tl_layout how) {
+    return how == TL_TRANSPOSED ? TL_STRIDED : how;
 }
 
 static void run_forward(tally_device *device, const batch *b, const float *logits, const int32_t *labels,
                         float *probabilities, float *loss) {
-    guarded glogits = guarded_matrix(device, b->how, b->classes, b->columns, logits);
-    guarded gprobabilities = guarded_matrix(device, b->how, b->classes, b->columns, NULL);
-    guarded glabels = guarded_ints(device, along(b->how), b->columns, labels);
-    guarded gloss = guarded_vector(device, along(b->how), b->columns, NULL);
-    guarded *out = b->in_place ? &glogits : &gprobabilities, *rest = b->in_place ? &gprobabilities : &glogits;
+    tl_guarded glogits = guarded_matrix(device, b->how, b->classes, b->columns, logits);
+    tl_guarded gprobabilities = guarded_matrix(device, b->how, b->classes, b->columns, NULL);
+    tl_guarded glabels = guarded_ints(device, along(b->how), b->columns, labels);
+    tl_guarded gloss = guarded_vector(device, along(b->how), b->columns, NULL);
+    tl_guarded *out = b->in_place ? &glogits : &gprobabilities, *rest = b->in_place ? &gprobabilities : &glogits;
     suite_ok(tally_softmax_loss(&glogits.tensor, &glabels.tensor, &out->tensor, &gloss.tensor));
     guarded_unchanged(rest, b->in_place ? "an unused tensor" : "logits");
     guarded_unchanged(&glabels, "labels");
     guarded_read(out, "probabilities", probabilities);
     guarded_read(&gloss, "loss", loss);
-    guarded_free(&glogits);
-    guarded_free(&gprobabilities);
-    guarded_free(&glabels);
-    guarded_free(&gloss);
+    tl_guarded_free(&glogits);
+    tl_guarded_free(&gprobabilities);
+    tl_guarded_free(&glabels);
+    tl_guarded_free(&gloss);
 }
 
 static void run_backward(tally_device *device, const batch *b, const float *probabilities, const int32_t *labels,
                          float *dlogits) {
-    guarded gprobabilities = guarded_matrix(device, b->how, b->classes, b->columns, probabilities);
-    guarded gdlogits = guarded_matrix(device, b->how, b->classes, b->columns, NULL);
-    guarded glabels = guarded_ints(device, along(b->how), b->columns, labels);
-    guarded *out = b->in_place ? &gprobabilities : &gdlogits, *rest = b->in_place ? &gdlogits : &gprobabilities;
+    tl_guarded gprobabilities = guarded_matrix(device, b->how, b->classes, b->columns, probabilities);
+    tl_guarded gdlogits = guarded_matrix(device, b->how, b->classes, b->columns, NULL);
+    tl_guarded glabels = guarded_ints(device, along(b->how), b->columns, labels);
+    tl_guarded *out = b->in_place ? &gprobabilities : &gdlogits, *rest = b->in_place ? &gdlogits : &gprobabilities;
     suite_ok(tally_softmax_loss_backward(&gprobabilities.tensor, &glabels.tensor, &out->tensor));
     guarded_unchanged(rest, b->in_place ? "an unused tensor" : "probabilities");
     guarded_unchanged(&glabels, "labels");
     guarded_read(out, "dlogits", dlogits);
-    guarded_free(&gprobabilities);
-    guarded_free(&gdlogits);
-    guarded_free(&glabels);
+    tl_guarded_free(&gprobabilities);
+    tl_guarded_free(&gdlogits);
+    tl_guarded_free(&glabels);
 }
 
 /* bits: without denormals, so that every device must give the same. */
 static void check(const batch *b, const float *logits, const int32_t *labels, bool bits) {
     size_t classes = b->classes, n = b->columns, count = classes * n;
-    suite_case("softmax_loss, %zu classes, %zu columns, %s%s", classes, n, layout_names[b->how],
+    suite_case("softmax_loss, %zu classes, %zu columns, %s%s", classes, n, tl_layout_name(b->how),
                b->in_place ? ", in place" : "");
     float *got = suite_memory(count, sizeof *got), *other = suite_memory(count, sizeof *other);
     float *loss = suite_memory(n, sizeof *loss), *other_loss = suite_memory(n, sizeof *other_loss);
@@ -84,7 +84,7 @@ static void check(const batch *b, const float *logits, const int32_t *labels, bo
     }
 
     /* One subtraction, exactly rounded, of the probabilities as they are. */
-    suite_case("softmax_loss_backward, %zu classes, %zu columns, %s%s", classes, n, layout_names[b->how],
+    suite_case("softmax_loss_backward, %zu classes, %zu columns, %s%s", classes, n, tl_layout_name(b->how),
                b->in_place ? ", in place" : "");
     run_backward(the.device, b, got, labels, other);
     for (size_t i = 0; i < count; i++) {
@@ -110,9 +110,9 @@ static void every_size(void **state) {
     (void)state;
     for (size_t i = 0; i < odd_sizes_used(); i++)
         for (size_t j = 0; j < odd_sizes_used(); j++)
-            for (int how = 0; how < LAYOUTS; how++) {
-                batch b = {odd_sizes[i], odd_sizes[j], (layout)how, suite_pick(2)};
-                if (the.small && (i + j) % LAYOUTS != (size_t)how)
+            for (int how = 0; how < TL_MATRIX_LAYOUTS; how++) {
+                batch b = {odd_sizes[i], odd_sizes[j], (tl_layout)how, suite_pick(2)};
+                if (the.small && (i + j) % TL_MATRIX_LAYOUTS != (size_t)how)
                     continue;
                 float *logits = suite_memory(b.classes * b.columns, sizeof *logits);
                 int32_t *labels = suite_memory(b.columns, sizeof *labels);
@@ -140,7 +140,7 @@ static void extreme_logits(void **state) {
     for (int round = 0; round < 20; round++) {
         float logits[CLASSES * COLUMNS];
         int32_t labels[COLUMNS];
-        batch b = {CLASSES, COLUMNS, FLAT, round % 2};
+        batch b = {CLASSES, COLUMNS, TL_FLAT, round % 2};
         for (size_t column = 0; column < COLUMNS; column++)
             labels[column] = suite_label(CLASSES);
         from(logits, far_apart, 8);
@@ -158,7 +158,7 @@ static void equal_logits_are_equally_probable(void **state) {
     (void)state;
     suite_case("softmax_loss of equal logits");
     static const float values[] = {0, -0.0f, 1e4f, -1e4f, 0x1p-149f, 3.0e38f};
-    batch b = {4, 1, FLAT, false};
+    batch b = {4, 1, TL_FLAT, false};
     for (size_t v = 0; v < 6; v++) {
         float logits[] = {values[v], values[v], values[v], values[v]}, probabilities[4], loss;
         run_forward(the.device, &b, logits, &(int32_t){2}, probabilities, &loss);
@@ -171,7 +171,7 @@ static void equal_logits_are_equally_probable(void **state) {
 static void a_clipped_loss_has_its_gradient(void **state) {
     (void)state;
     suite_case("softmax_loss below the clip");
-    batch b = {2, 1, FLAT, false};
+    batch b = {2, 1, TL_FLAT, false};
     float logits[] = {0, -200}, probabilities[2], loss, dlogits[2];
     run_forward(the.device, &b, logits, &(int32_t){1}, probabilities, &loss);
     compare_within("loss", &loss, &(double){-log(1e-10)}, &(double){TL_LOG_ULPS * tl_bounded_ulp(23) + 2 * TL_UNIT}, 1);
@@ -187,7 +187,7 @@ static void labels_outside_the_classes(void **state) {
     for (size_t k = 0; k < C; k++)
         logits[k * N + 4] = NAN;
     static const int32_t labels[N] = {-1, INT32_MIN, C, INT32_MAX, -1};
-    batch b = {C, N, FLAT, false};
+    batch b = {C, N, TL_FLAT, false};
     check(&b, logits, labels, true);
     run_forward(the.device, &b, logits, labels, probabilities, loss);
     run_backward(the.device, &b, probabilities, labels, dlogits);
@@ -205,17 +205,18 @@ static void the_label_behind_the_last_class(void **state) {
     float values[(C + 1) * N], loss[N];
     suite_uniforms(values, (C + 1) * N, 0.1f, 1);
     static const int32_t classes[N] = {C, C, C, C, C};
-    guarded all = guarded_matrix(the.device, FLAT, C + 1, N, values);
-    guarded labels = guarded_ints(the.device, FLAT, N, classes), losses = guarded_vector(the.device, FLAT, N, NULL);
+    tl_guarded all = guarded_matrix(the.device, TL_FLAT, C + 1, N, values);
+    tl_guarded labels = guarded_ints(the.device, TL_FLAT, N, classes),
+               losses = guarded_vector(the.device, TL_FLAT, N, NULL);
     tally_tensor first;
     suite_ok(tally_tensor_slice(&all.tensor, 0, 0, C, &first));
     suite_ok(tally_softmax_loss(&first, &labels.tensor, &first, &losses.tensor));
     guarded_read(&losses, "loss", loss);
     for (size_t n = 0; n < N; n++)
         assert_true(isnan(loss[n]));
-    guarded_free(&all);
-    guarded_free(&labels);
-    guarded_free(&losses);
+    tl_guarded_free(&all);
+    tl_guarded_free(&labels);
+    tl_guarded_free(&losses);
 }
 
 int ops_softmax(void) {

@@ -11,20 +11,20 @@
 static const float betas[] = {0, 1, -0.61f};
 enum { BETAS = 3 };
 
-static void run_reduce(tally_device *device, layout how, size_t m, size_t n, const float *x, float beta,
+static void run_reduce(tally_device *device, tl_layout how, size_t m, size_t n, const float *x, float beta,
                        const float *old, float *out) {
-    layout row = how == TRANSPOSED ? STRIDED : how;
-    guarded gx = guarded_matrix(device, how, m, n, x), gout = guarded_vector(device, row, m, old);
+    tl_layout row = how == TL_TRANSPOSED ? TL_STRIDED : how;
+    tl_guarded gx = guarded_matrix(device, how, m, n, x), gout = guarded_vector(device, row, m, old);
     suite_ok(tally_reduce(&gx.tensor, beta, &gout.tensor));
     guarded_unchanged(&gx, "X");
     guarded_read(&gout, "out", out);
-    guarded_free(&gx);
-    guarded_free(&gout);
+    tl_guarded_free(&gx);
+    tl_guarded_free(&gout);
 }
 
 /* 16 lanes: the first addition of each is to 0 and exact, ceil(n / 16) - 1 more follow, 4 halvings, one fma. */
-static void check_reduce(layout how, size_t m, size_t n, float *x, float beta, float *old) {
-    suite_case("reduce %zux%zu %s, beta %g", m, n, layout_names[how], (double)beta);
+static void check_reduce(tl_layout how, size_t m, size_t n, float *x, float beta, float *old) {
+    suite_case("reduce %zux%zu %s, beta %g", m, n, tl_layout_name(how), (double)beta);
     float *got = suite_memory(m, sizeof *got), *other = suite_memory(m, sizeof *other);
     double *want = suite_memory(m, sizeof *want), *bound = suite_memory(m, sizeof *bound);
     for (size_t i = 0; i < m && beta == 0; i++)
@@ -47,14 +47,14 @@ static void sums_of_rows(void **state) {
     static const size_t lengths[] = {1, 2, 3, 7, 15, 16, 17, 31, 33, 127, 1000, 4097};
     for (size_t i = 0; i < odd_sizes_used(); i++)
         for (size_t j = 0; j < 12; j++)
-            for (int how = 0; how < LAYOUTS; how++) {
+            for (int how = 0; how < TL_MATRIX_LAYOUTS; how++) {
                 size_t m = odd_sizes[i], n = lengths[j];
                 if (m * n > (the.small ? 500 : 200000))
                     continue;
                 float *x = suite_memory(m * n, sizeof *x), *old = suite_memory(m, sizeof *old);
                 suite_uniforms(x, m * n, -1, 1);
                 suite_uniforms(old, m, -1, 1);
-                check_reduce((layout)how, m, n, x, betas[suite_pick(BETAS)], old);
+                check_reduce((tl_layout)how, m, n, x, betas[suite_pick(BETAS)], old);
                 free(x);
                 free(old);
             }
@@ -69,38 +69,38 @@ static void sums_of_special_values(void **state) {
         suite_uniforms(x, M * N, -1, 1);
         suite_uniforms(old, M, -1, 1);
         x[suite_pick(M * N)] = specials[s];
-        check_reduce(FLAT, M, N, x, 1, old);
+        check_reduce(TL_FLAT, M, N, x, 1, old);
     }
 }
 
 /* What tally_accumulate sums over, with [M, T, N] for left and [J, T, N] for right. */
 typedef struct accumulation {
     size_t m, j, steps, columns; /* j 0: right is ones */
-    layout how, right;
+    tl_layout how, right;
 } accumulation;
 
 static void run_accumulate(tally_device *device, const accumulation *s, const float *left, const float *right,
                            const float *before, float *after) {
-    guarded gl = guarded_cube(device, s->how, (size_t[]){s->m, s->steps, s->columns}, left), gr, gg;
+    tl_guarded gl = guarded_cube(device, s->how, (size_t[]){s->m, s->steps, s->columns}, left), gr, gg;
     if (s->j) {
         gr = guarded_cube(device, s->right, (size_t[]){s->j, s->steps, s->columns}, right);
         gg = guarded_matrix(device, s->how, s->m, s->j, before);
         suite_ok(tally_accumulate(&gl.tensor, &gr.tensor, &gg.tensor));
         guarded_unchanged(&gr, "right");
-        guarded_free(&gr);
+        tl_guarded_free(&gr);
     } else {
-        gg = guarded_vector(device, s->how == TRANSPOSED ? STRIDED : s->how, s->m, before);
+        gg = guarded_vector(device, s->how == TL_TRANSPOSED ? TL_STRIDED : s->how, s->m, before);
         suite_ok(tally_accumulate(&gl.tensor, NULL, &gg.tensor));
     }
     guarded_unchanged(&gl, "left");
     guarded_read(&gg, "gradient", after);
-    guarded_free(&gl);
-    guarded_free(&gg);
+    tl_guarded_free(&gl);
+    tl_guarded_free(&gg);
 }
 
 static void check_accumulate(const accumulation *s, bool tiny) {
-    suite_case("accumulate [%zu, %zu, %zu] by %zu, %s by %s%s", s->m, s->steps, s->columns, s->j, layout_names[s->how],
-               layout_names[s->right], tiny ? ", tiny" : "");
+    suite_case("accumulate [%zu, %zu, %zu] by %zu, %s by %s%s", s->m, s->steps, s->columns, s->j,
+               tl_layout_name(s->how), tl_layout_name(s->right), tiny ? ", tiny" : "");
     size_t k = s->steps * s->columns, wide = s->j ? s->j : 1, elements = s->m * wide;
     float *left = suite_memory(s->m * k, sizeof *left), *right = suite_memory(wide * k, sizeof *right);
     float *before = suite_memory(elements, sizeof *before), *got = suite_memory(elements, sizeof *got);
@@ -131,8 +131,8 @@ static void check_accumulate(const accumulation *s, bool tiny) {
     free(bound);
 }
 
-static layout cube_layout(void) {
-    static const layout layouts[] = {FLAT, PADDED, TRANSPOSED};
+static tl_layout cube_layout(void) {
+    static const tl_layout layouts[] = {TL_FLAT, TL_PADDED, TL_TRANSPOSED};
     return layouts[suite_pick(3)];
 }
 
@@ -149,19 +149,20 @@ static void gradients_of_weights(void **state) {
                 if (!the.small || (number++ % 13 == 0 && columns[n] < 200))
                     check_accumulate(&s, false);
             }
-    for (int how = FLAT; how < LAYOUTS && !the.small; how++) /* more than a device of limited loops takes at a time */
-        if (how != STRIDED) {
-            check_accumulate(&(accumulation){5, 3, 33, 150, (layout)how, cube_layout()}, false);
-            check_accumulate(&(accumulation){5, 0, 33, 150, (layout)how, FLAT}, false);
+    for (int how = TL_FLAT; how < TL_MATRIX_LAYOUTS && !the.small;
+         how++) /* more than a device of limited loops takes at a time */
+        if (how != TL_STRIDED) {
+            check_accumulate(&(accumulation){5, 3, 33, 150, (tl_layout)how, cube_layout()}, false);
+            check_accumulate(&(accumulation){5, 0, 33, 150, (tl_layout)how, TL_FLAT}, false);
         }
     if (!the.small) /* more of short steps than the C path packs at a time, for a whole block */
-        check_accumulate(&(accumulation){33, 33, 20, 17, FLAT, FLAT}, false);
+        check_accumulate(&(accumulation){33, 33, 20, 17, TL_FLAT, TL_FLAT}, false);
     if (!the.small) /* more leaves than are kept at a time (sums_group.c), and a result larger than that */
-        check_accumulate(&(accumulation){127, 127, 1, 4163, FLAT, FLAT}, false);
+        check_accumulate(&(accumulation){127, 127, 1, 4163, TL_FLAT, TL_FLAT}, false);
     if (!the.small)
-        check_accumulate(&(accumulation){1030, 1025, 1, 3, FLAT, FLAT}, false);
-    check_accumulate(&(accumulation){6, 5, 2, 70, FLAT, FLAT}, true);
-    check_accumulate(&(accumulation){6, 0, 2, 70, FLAT, FLAT}, true);
+        check_accumulate(&(accumulation){1030, 1025, 1, 3, TL_FLAT, TL_FLAT}, false);
+    check_accumulate(&(accumulation){6, 5, 2, 70, TL_FLAT, TL_FLAT}, true);
+    check_accumulate(&(accumulation){6, 0, 2, 70, TL_FLAT, TL_FLAT}, true);
 }
 
 /* The definition, as tally/tensor.h has it: element i of leaves lo to hi - 1 [leaf][element]. */
@@ -185,7 +186,7 @@ static void check_tree(size_t j, size_t n) {
     suite_uniforms(left, M * T * n, -1, 1);
     suite_uniforms(right, wide * T * n, -1, 1);
     suite_uniforms(before, elements, -1, 1);
-    run_accumulate(the.device, &(accumulation){M, j, T, n, FLAT, FLAT}, left, right, before, got);
+    run_accumulate(the.device, &(accumulation){M, j, T, n, TL_FLAT, TL_FLAT}, left, right, before, got);
     tally_tensor l, r, leaf, l_part, r_part;
     suite_ok(tally_tensor_new(the.device, TALLY_F32, 3, (size_t[]){M, T, n}, &l));
     suite_ok(tally_tensor_new(the.device, TALLY_F32, 3, (size_t[]){wide, T, n}, &r));
@@ -234,7 +235,7 @@ static void lanes_keep_the_sign_of_zero(void **state) {
     for (size_t i = 0; i < M * J; i++)
         before[i] = -0.0f;
     for (size_t n = 0; n < 5; n++) {
-        accumulation s = {M, J, T, columns[n], FLAT, FLAT};
+        accumulation s = {M, J, T, columns[n], TL_FLAT, TL_FLAT};
         suite_case("accumulate -0 over %zu columns", s.columns);
         run_accumulate(the.device, &s, left, right, before, after);
         /* The 6 columns of a second micro-batch leave lanes of +0. */

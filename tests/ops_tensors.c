@@ -22,7 +22,7 @@ static void starts_as_zeros(void **state) {
     }
 }
 
-static guarded make(int ndim, const size_t *shape, layout how, const float *values) {
+static tl_guarded make(int ndim, const size_t *shape, tl_layout how, const float *values) {
     if (ndim == 1)
         return guarded_vector(the.device, how, shape[0], values);
     if (ndim == 2)
@@ -31,17 +31,17 @@ static guarded make(int ndim, const size_t *shape, layout how, const float *valu
 }
 
 /* The guarded tensor knows by itself where its elements are: reads must find them there, and writes reach nothing else. */
-static void check_transfer(int ndim, const size_t *shape, layout how) {
+static void check_transfer(int ndim, const size_t *shape, tl_layout how) {
     size_t count = 1;
     for (int d = 0; d < ndim; d++)
         count *= shape[d];
-    suite_case("write and read, %d dimensions, %zu elements, %s", ndim, count, layout_names[how]);
+    suite_case("write and read, %d dimensions, %zu elements, %s", ndim, count, tl_layout_name(how));
     uint32_t *bits = suite_memory(count, sizeof *bits), *got = suite_memory(count, sizeof *got);
     float *values = suite_memory(count, sizeof *values);
     for (size_t i = 0; i < count; i++)
         bits[i] = (uint32_t)suite_random(); /* among them signalling NaN: bits are moved, not values */
     memcpy(values, bits, count * sizeof *bits);
-    guarded g = make(ndim, shape, how, values);
+    tl_guarded g = make(ndim, shape, how, values);
     suite_ok(tally_tensor_read(&g.tensor, got, count));
     assert_memory_equal(got, bits, count * sizeof *bits);
     guarded_unchanged(&g, "tensor");
@@ -50,7 +50,7 @@ static void check_transfer(int ndim, const size_t *shape, layout how) {
     suite_ok(tally_tensor_write(&g.tensor, bits, count));
     guarded_read(&g, "tensor", got);
     assert_memory_equal(got, bits, count * sizeof *bits);
-    guarded_free(&g);
+    tl_guarded_free(&g);
     free(bits);
     free(got);
     free(values);
@@ -59,15 +59,15 @@ static void check_transfer(int ndim, const size_t *shape, layout how) {
 static void writes_and_reads(void **state) {
     (void)state;
     for (size_t i = 0; i < odd_sizes_used(); i++) {
-        check_transfer(1, &odd_sizes[i], FLAT);
-        check_transfer(1, &odd_sizes[i], PADDED);
-        check_transfer(1, &odd_sizes[i], STRIDED);
+        check_transfer(1, &odd_sizes[i], TL_FLAT);
+        check_transfer(1, &odd_sizes[i], TL_PADDED);
+        check_transfer(1, &odd_sizes[i], TL_STRIDED);
         for (size_t j = 0; j < odd_sizes_used(); j++)
-            for (int how = 0; how < LAYOUTS; how++)
-                check_transfer(2, (size_t[]){odd_sizes[i], odd_sizes[j]}, (layout)how);
+            for (int how = 0; how < TL_MATRIX_LAYOUTS; how++)
+                check_transfer(2, (size_t[]){odd_sizes[i], odd_sizes[j]}, (tl_layout)how);
         for (size_t j = 0; j < 4; j++) {
-            check_transfer(3, (size_t[]){odd_sizes[j], odd_sizes[i], 3}, FLAT);
-            check_transfer(3, (size_t[]){3, odd_sizes[j], odd_sizes[i]}, PADDED);
+            check_transfer(3, (size_t[]){odd_sizes[j], odd_sizes[i], 3}, TL_FLAT);
+            check_transfer(3, (size_t[]){3, odd_sizes[j], odd_sizes[i]}, TL_PADDED);
         }
     }
 }

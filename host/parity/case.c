@@ -1,6 +1,5 @@
 #include "parity/case.h"
 
-#include "backend/view.h"
 #include "core/fail.h"
 
 #include <stdarg.h>
@@ -15,7 +14,7 @@ typedef struct tl_block {
 void tl_case_end(tl_case *c) {
     for (size_t i = 0; i < c->operand_count; i++)
         for (int side = 0; side < TL_SIDES; side++)
-            tally_tensor_free(&c->storage[i][side]);
+            tl_guarded_free(&c->operands[i].guarded[side]);
     while (c->memory) {
         tl_block *next = c->memory->next;
         free(c->memory);
@@ -49,59 +48,6 @@ void tl_case_keep(tl_case *c, tally_status status) {
         c->status = status;
 }
 
-static const uint32_t GUARD = 0x7fa5a5a5; /* a signalling NaN, and no label either */
-enum { BEFORE = 5, BEHIND = 37 };         /* guards; behind, more than the widest vector */
-
-/* The view, between guards; where spaced, also with one more before and two more behind in every dimension; where turned, with its first
- * two dimensions the other way round in memory. */
-static tally_status make(tally_device *device, tally_dtype dtype, size_t before, bool spaced, bool turned, int ndim,
-                         const size_t *shape, tally_tensor *storage, tally_tensor *view) {
-    size_t larger[TALLY_MAX_DIMS], elements = 1;
-    for (int d = 0; d < ndim; d++) {
-        larger[d] = shape[turned && d < 2 ? 1 - d : d] + (spaced ? 3 : 0);
-        elements *= larger[d];
-    }
-    size_t whole = before + elements + BEHIND;
-    tally_tensor cut;
-    tally_status status = tally_tensor_new(device, dtype, 1, &whole, storage);
-    if (!status)
-        status = tally_tensor_slice(storage, 0, before, elements, &cut);
-    if (!status)
-        status = tally_tensor_reshape(&cut, ndim, larger, view);
-    if (!status && turned)
-        status = tally_tensor_transpose(view, 0, 1, view);
-    for (int d = 0; d < ndim && !status && spaced; d++) {
-        status = tally_tensor_slice(view, d, 1, shape[d], &cut);
-        if (!status)
-            *view = cut;
-    }
-    return status;
-}
-
-/* Where the element with this row-major number lies. */
-static size_t position(const tally_tensor *t, size_t number) {
-    size_t at = t->offset;
-    for (int d = t->ndim - 1; d >= 0; d--) {
-        at += number % t->shape[d] * t->stride[d];
-        number /= t->shape[d];
-    }
-    return at;
-}
-
-/* The view's elements, row-major, into the image of a storage. */
-static void place(const tally_tensor *view, size_t elements, const void *values, uint32_t *image) {
-    if (tl_view_contiguous(view)) {
-        memcpy(image + view->offset, values, elements * sizeof *image);
-        return;
-    }
-    for (size_t i = 0; i < elements; i++)
-        memcpy(&image[position(view, i)], (const char *)values + i * sizeof *image, sizeof *image);
-}
-
-static tally_tensor *storage_of(tl_case *c, const tl_operand *o, int side) {
-    return &c->storage[o - c->operands][side];
-}
-
 static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool spaced, int ndim,
                            const size_t *shape) {
     size_t index = c->operand_count;
@@ -113,20 +59,13 @@ static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool
         o->elements *= shape[d];
     if (c->status)
         return o;
-    memset(c->storage[index], 0, sizeof c->storage[index]);
     c->operand_count++;
-    size_t before = tl_random_below(&c->random, 2) ? BEFORE : 0; /* where a buffer begins, other code may run */
+    bool first = tl_random_below(&c->random, 2) == 0;
     bool turned = spaced && ndim > 1 && tl_random_below(&c->random, 2) && !c->rows;
-    for (int side = 0; side < TL_SIDES && !c->status; side++)
-        tl_case_keep(
-            c, make(c->device[side], dtype, before, spaced, turned, ndim, shape, storage_of(c, o, side), &o->on[side]));
-    size_t whole = c->status ? 0 : tally_tensor_elements(storage_of(c, o, TL_DEVICE));
-    for (int side = 0; side < TL_SIDES; side++) {
-        uint32_t *image = o->image[side] = tl_case_memory(c, whole, sizeof *image);
-        for (size_t i = 0; i < whole && image; i++)
-            image[i] = GUARD;
-        if (!c->status)
-            tl_case_keep(c, tally_tensor_write(storage_of(c, o, side), image, whole));
+    tl_layout layout = turned ? TL_TURNED : spaced ? TL_PADDED : TL_FLAT;
+    for (int side = 0; side < TL_SIDES && !c->status; side++) {
+        tl_case_keep(c, tl_guarded_new(c->device[side], dtype, layout, first, ndim, shape, &o->guarded[side]));
+        o->on[side] = o->guarded[side].tensor;
     }
     o->before = tl_case_memory(c, o->elements, sizeof *o->before);
     for (int side = 0; side < TL_SIDES; side++)
@@ -135,10 +74,8 @@ static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool
 }
 
 static void write_view(tl_case *c, tl_operand *o, const void *values) {
-    if (c->status)
-        return;
     for (int side = 0; side < TL_SIDES && !c->status; side++) {
-        place(&o->on[side], o->elements, values, o->image[side]);
+        tl_guarded_expect(&o->guarded[side], values);
         tl_case_keep(c, tally_tensor_write(&o->on[side], values, o->elements));
     }
 }
@@ -225,7 +162,7 @@ void tl_case_read(tl_case *c, tl_operand *o) {
 
 void tl_case_settle(tl_case *c, tl_operand *o) {
     for (int side = 0; side < TL_SIDES && !c->status; side++)
-        place(&o->on[side], o->elements, o->after[side], o->image[side]);
+        tl_guarded_expect(&o->guarded[side], o->after[side]);
     o->read = false;
 }
 
@@ -306,46 +243,25 @@ void tl_case_compare(tl_case *c, const tl_operand *o, const tl_bounded *want) {
     tl_case_bits(c, o);
 }
 
-/* The view's elements in now as in the image. */
-static void keep_view(const tl_operand *o, int side, uint32_t *now) {
-    const tally_tensor *view = &o->on[side];
-    const uint32_t *image = o->image[side];
-    if (tl_view_contiguous(view))
-        memcpy(now + view->offset, image + view->offset, o->elements * sizeof *now);
-    else
-        for (size_t i = 0; i < o->elements; i++)
-            now[position(view, i)] = image[position(view, i)];
-}
-
-/* now: what the storage of an operand holds. */
-static void compare_storage(tl_case *c, const tl_operand *o, int side, const uint32_t *now) {
-    const uint32_t *image = o->image[side];
-    size_t at = 0, i = 0;
-    while (now[at] == image[at])
-        at++;
-    while (i < o->elements && position(&o->on[side], i) != at)
-        i++;
+static void tell_damage(tl_case *c, const tl_operand *o, int side, const tl_damage *damage) {
     char text[64];
     const char *who = side == TL_PEER ? " by the C path" : "";
-    if (i < o->elements)
+    if (damage->inside)
         tl_case_fail(c, "%s[%s], which is an input, was changed%s from 0x%08x to 0x%08x", o->name,
-                     place_text(o, i, text, sizeof text), who, (unsigned)image[at], (unsigned)now[at]);
+                     place_text(o, damage->element, text, sizeof text), who, (unsigned)damage->was,
+                     (unsigned)damage->is);
     else
         tl_case_fail(c, "0x%08x was written%s at element %zu of the buffer in which %s has its first at %zu",
-                     (unsigned)now[at], who, at, o->name, o->on[side].offset);
+                     (unsigned)damage->is, who, damage->at, o->name, o->on[side].offset);
 }
 
 void tl_case_guards(tl_case *c) {
-    for (size_t n = 0; n < c->operand_count && !c->status; n++) {
-        tl_operand *o = &c->operands[n];
-        size_t whole = tally_tensor_elements(storage_of(c, o, TL_DEVICE));
-        uint32_t *now = tl_case_memory(c, whole, sizeof *now);
+    for (size_t n = 0; n < c->operand_count; n++)
         for (int side = 0; side < TL_SIDES && !c->status; side++) {
-            tl_case_keep(c, tally_tensor_read(storage_of(c, o, side), now, whole));
-            if (!c->status && o->read) /* only what is around it is compared */
-                keep_view(o, side, now);
-            if (!c->status && memcmp(now, o->image[side], whole * sizeof *now) != 0)
-                compare_storage(c, o, side, now);
+            const tl_operand *o = &c->operands[n];
+            tl_damage damage;
+            tl_case_keep(c, tl_guarded_check(&o->guarded[side], o->read, NULL, &damage));
+            if (!c->status && damage.found)
+                tell_damage(c, o, side, &damage);
         }
-    }
 }

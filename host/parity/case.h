@@ -8,6 +8,7 @@
 
 #include "core/philox.h"
 #include "parity/bounded.h"
+#include "parity/guarded.h"
 
 #include <tally/parity.h>
 #include <tally/tensor.h>
@@ -29,10 +30,10 @@ typedef struct tl_operand {
     const char *name;
     tally_tensor on[TL_SIDES]; /* the views under test */
     size_t elements;
-    float *before;             /* what was written, row-major */
-    float *after[TL_SIDES];    /* what tl_case_read read */
-    bool read;                 /* it did: a result; else nothing of it may change */
-    uint32_t *image[TL_SIDES]; /* what its storage has to hold, guards around the view included */
+    float *before;          /* what was written, row-major */
+    float *after[TL_SIDES]; /* what tl_case_read read */
+    bool read;              /* it did: a result; else nothing of it may change */
+    tl_guarded guarded[TL_SIDES];
 } tl_operand;
 
 enum { TL_CASE_OPERANDS = 24 };
@@ -48,7 +49,6 @@ typedef struct tl_case {
     tally_status status;
     char text[160];
     tl_operand operands[TL_CASE_OPERANDS];
-    tally_tensor storage[TL_CASE_OPERANDS][TL_SIDES];
     size_t operand_count;
     struct tl_block *memory;
     /* What was found. */
