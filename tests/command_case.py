@@ -57,6 +57,21 @@ def path(name):
     return os.path.join(folder.name, name)
 
 
+def write(name, data):
+    """The path of a new file with these bytes."""
+    with open(path(name), "wb") as file:
+        file.write(data)
+    return path(name)
+
+
+def npy(descr, shape, data, fortran="False", version=1):
+    """The bytes of an npy file; data are its values'."""
+    header = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
+    size = 10 if version == 1 else 12
+    header += b" " * (-(size + len(header) + 1) % 64) + b"\n"
+    return b"\x93NUMPY" + bytes((version, 0)) + struct.pack("<H" if version == 1 else "<I", len(header)) + header + data
+
+
 def start(*args, before=None, **kwargs):
     """In a process group of its own, with the signals' default actions, whatever this process has ignored."""
     def prepare():

@@ -5,30 +5,48 @@ import io
 import json
 import os
 import signal
+import struct
 import time
 import unittest
 
 from command_case import (DATA, DEVICE, IO, PARITY, SANITIZED, SECONDS, USAGE, Case, Terminal, catches, finish, main,
-                          path, start, tally)
+                          npy, path, start, tally, write)
 
 BENCH = ("bench", "--device", "cpu", "--repeat", "1")
 COUNT = (*BENCH, "--workload", "count")
-KEYS = ("version", "workload", "device", "selector", "backend", "platform", "route", "arithmetic", "threads", "layers",
-        "hidden", "inputs", "steps", "classes", "batch", "repeat", "steps_a_run", "ms_per_step", "spread", "gflops",
-        "peak_gflops", "share", "memory_mib", "first_step_seconds", "sequences_per_second", "fallbacks",
-        "weights_after_steps", "weights_sha256", "mistakes")
+KEYS = ("version", "workload", "device", "selector", "backend", "platform", "route", "arithmetic", "threads", "cell",
+        "layers", "hidden", "inputs", "shortest", "steps", "classes", "batch", "dropout", "repeat", "steps_a_run",
+        "ms_per_step", "spread", "gflops", "peak_gflops", "share", "memory_mib", "first_step_seconds",
+        "sequences_per_second", "fallbacks", "weights_after_steps", "weights_sha256", "mistakes")
+VARIANT = {"cell": "lstm", "shortest": 20, "dropout": 0}  # of count; early versions did not write these keys
 COMPARED = ("old_ms_per_step", "old_over_new", "weights_as_old")
 WIDTH = 100
 
 
+def lengths(m):
+    """The time steps of a batch's sequences, as the help says."""
+    return [m["shortest"] + i % (m["steps"] - m["shortest"] + 1) for i in range(m["batch"])]
+
+
 def flops(m):
     """The help's formula."""
-    inputs, hidden, steps = m["inputs"], m["hidden"], m["steps"]
-    forward = 8 * hidden * steps * sum((hidden if layer else inputs) + hidden for layer in range(m["layers"]))
-    head = 2 * hidden * m["classes"]
+    inputs, hidden, steps = m["inputs"], m["hidden"], sum(lengths(m))
+    rows = {"lstm": 4, "gru": 3, "rnn": 1}[m["cell"]] * hidden
+    forward = 2 * rows * steps * sum((hidden if layer else inputs) + hidden for layer in range(m["layers"]))
+    head = 2 * hidden * m["classes"] * m["batch"]
     if m["workload"] == "score":
-        return m["batch"] * (forward + head)
-    return m["batch"] * (3 * (forward + head) - 8 * hidden * inputs * steps)
+        return forward + head
+    return 3 * (forward + head) - 2 * rows * inputs * steps
+
+
+def made_numbers(count):
+    """SplitMix64 (Steele, Lea & Flood 2014), seed 1: what made batches are of."""
+    state, mask = 1, (1 << 64) - 1
+    for _ in range(count):
+        state = z = (state + 0x9e3779b97f4a7c15) & mask
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9 & mask
+        z = (z ^ z >> 27) * 0x94d049bb133111eb & mask
+        yield z ^ z >> 31
 
 
 class BenchCase(Case):
@@ -55,8 +73,8 @@ class Bench(BenchCase):
         m, = self.measured(*COUNT)
         self.assertEqual(tuple(m), KEYS)
         for key, value in {"workload": "count", "selector": "cpu", "backend": "cpu", "route": "exact",
-                           "arithmetic": "exact", "layers": 1, "hidden": 24, "inputs": 1, "steps": 20, "classes": 21,
-                           "batch": 1000, "repeat": 1, "spread": 0, "fallbacks": 0, "weights_after_steps": 10,
+                           "arithmetic": "exact", **VARIANT, "layers": 1, "hidden": 24, "inputs": 1, "steps": 20,
+                           "classes": 21, "batch": 1000, "repeat": 1, "spread": 0, "fallbacks": 0, "weights_after_steps": 10,
                            "mistakes": None}.items():
             self.assertEqual(m[key], value, key)
         self.assertRegex(m["weights_sha256"], "^[0-9a-f]{64}$")
@@ -101,13 +119,36 @@ class Bench(BenchCase):
     @unittest.skipIf(SANITIZED, "takes minutes")
     def test_every_workload(self):
         measured = self.measured(*BENCH)
-        self.assertEqual([m["workload"] for m in measured], ["count", "rows", "deep", "pixels", "score"])
+        self.assertEqual([m["workload"] for m in measured],
+                         ["count", "rows", "rows-gru", "rows-rnn", "rows-uneven", "rows-dropout", "deep", "pixels",
+                          "score"])
         for m in measured:
             self.assertAlmostEqual(m["gflops"] * m["ms_per_step"] * 1e6 / flops(m), 1)
         score = measured[-1]
         self.assertEqual((score["batch"], score["weights_sha256"]), (1038576, measured[0]["weights_sha256"]))
         trained = self.passes_json("train", "count", "--device", "cpu", "--epochs", "1")
         self.assertEqual((score["batch"], score["mistakes"]), (trained["tested"], trained["mistakes"]))
+        self.check_rows(measured[1:6])
+
+    def check_rows(self, measured):
+        """The weights of rows and its variants are those of training on the same numbers in files."""
+        self.assertEqual([(m["cell"], m["layers"], m["shortest"], m["dropout"]) for m in measured],
+                         [("lstm", 1, 28, 0), ("gru", 1, 28, 0), ("rnn", 1, 28, 0), ("lstm", 1, 7, 0),
+                          ("lstm", 2, 28, 0.2)])
+        batch, steps, inputs, classes = (measured[0][key] for key in ("batch", "steps", "inputs", "classes"))
+        values = batch * steps * inputs
+        numbers = list(made_numbers(values + batch))
+        x = write("x.npy", npy("<f4", (batch, steps, inputs),
+                               struct.pack(f"<{values}f", *((n >> 40) * 2.0**-24 for n in numbers[:values]))))
+        y = write("y.npy", npy("|u1", (batch,), bytes(n % classes for n in numbers[values:])))
+        for m in measured:
+            own = write("lengths.npy", npy("|u1", (batch,), bytes(lengths(m))))
+            trained = self.passes_json("train", "npy", "--x", x, "--y", y, "--lengths", own, "--normalize", "none",
+                                       "--hold-out", "0", "--no-shuffle", "--device", "cpu", "--batch", str(batch),
+                                       "--hidden", str(m["hidden"]), "--layers", str(m["layers"]), "--cell", m["cell"],
+                                       "--dropout", str(m["dropout"]), "--epochs", str(m["weights_after_steps"]))
+            self.assertEqual(trained["steps"], m["weights_after_steps"])
+            self.assertEqual(trained["weights_sha256"], m["weights_sha256"], m["workload"])
 
     @unittest.skipIf(SANITIZED, "takes minutes")
     def test_sweep(self):
@@ -126,6 +167,9 @@ class Bench(BenchCase):
         self.assertEqual(tuple(new), KEYS + COMPARED)
         self.assertEqual((new["old_ms_per_step"], new["weights_as_old"]), (m["ms_per_step"], "equal"))
         self.assertAlmostEqual(new["old_over_new"] * new["ms_per_step"] / m["ms_per_step"], 1)
+        early = {key: value for key, value in m.items() if key not in VARIANT}
+        new, = self.measured(*COUNT, "--compare", self.written([early]))
+        self.assertEqual((new["old_ms_per_step"], new["weights_as_old"]), (m["ms_per_step"], "equal"))
         text = self.passes(tally(*COUNT, "--compare", self.written([m])))
         self.assertRegex(text, r"^.* old/new\n.* [\d.,]+\n")
         self.assertTrue(text.endswith("weights are those of the earlier run in 1 of 1 measurements\n"))
@@ -143,7 +187,8 @@ class Bench(BenchCase):
         self.assertIn("weights differ where they must be the same", outcome.err)
         outcome = tally(*COUNT, "--format", "json", "--compare", self.written([m]))
         self.assertEqual((outcome.code, json.loads(outcome.out)[0]["weights_as_old"]), (PARITY, "different"))
-        others = {"version": "0.0.1", "route": "clblast", "arithmetic": "not", "batch": 999, "workload": "rows"}
+        others = {"version": "0.0.1", "route": "clblast", "arithmetic": "not", "batch": 999, "workload": "rows",
+                  "cell": "gru", "shortest": 7, "dropout": 0.2}
         others = [dict(m, **{key: other}) for key, other in others.items()]
         new, = self.measured(*COUNT, "--compare", self.written(others))
         self.assertIsNone(new["weights_as_old"])

@@ -59,6 +59,10 @@ class Peers(unittest.TestCase):
             for text in ("pytorch ended: ", "torch is a sham", "keras ended: ", "jax ended: ",
                          "count: every peer failed"):
                 self.assertIn(text, done.stderr)
+            done = run("--workload", "rows-gru", "--peer", "keras", "--device", "cpu", "--tally", os.environ["TALLY"],
+                       modules=folder)
+            self.assertEqual(done.returncode, NO_PEER)
+            self.assertIn("rows-gru: no peer has it", done.stderr)
             done = run(*args, "--tally", os.path.join(folder, "tally"), modules=folder)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("/tally: No such file or directory; build it, or name it with --tally", done.stderr)

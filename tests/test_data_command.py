@@ -8,17 +8,11 @@ import random
 import struct
 import unittest
 
-from command_case import DATA, IO, MODEL, NUMBERS, USAGE, Case, folder, main, path, tally
+from command_case import DATA, IO, MODEL, NUMBERS, USAGE, Case, folder, main, npy, path, tally, write
 
 FIXTURE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures", "mnist")
 QUICK = ("--device", "cpu", "--hidden", "8", "--epochs", "2", "--batch", "16")
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
-
-
-def write(name, data):
-    with open(path(name), "wb") as file:
-        file.write(data)
-    return path(name)
 
 
 def fixture(part, kind):
@@ -41,13 +35,6 @@ def make_folder(name, **files):
             with open(os.path.join(made, f"{part}-{kind}"), "wb") as file:
                 file.write(fixture(part, kind) if data is None else data)
     return made
-
-
-def npy(descr, shape, data, fortran="False", version=1):
-    header = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
-    size = 10 if version == 1 else 12
-    header += b" " * (-(size + len(header) + 1) % 64) + b"\n"
-    return b"\x93NUMPY" + bytes((version, 0)) + struct.pack("<H" if version == 1 else "<I", len(header)) + header + data
 
 
 def npy_of(values, shape, code, descr):

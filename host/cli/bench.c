@@ -20,18 +20,26 @@ typedef struct arguments {
 
 static const char COMMAND[] = "bench";
 
-static const char about[] = "A step is forward, loss, backward and Adam on a batch that is in memory; of\n"
-                            "score, which tests the model of count, it is every string once. After\n"
-                            "at least two steps and 0.2 s to warm up, each run is as many steps as take\n"
-                            "about 0.5 s; shown are the median of the runs, and their spread, (largest -\n"
-                            "smallest) / median. GFLOP/s are those of the matrix products, a multiplication\n"
-                            "and an addition being two: of I inputs, H hidden, T steps and C classes, each\n"
-                            "sequence takes 8 H (I + H) T a layer forward, with 2 H C for the linear layer,\n"
-                            "and twice that backward but for the gradient of the first layer's inputs\n"
-                            "(8 H I T), which nobody needs. 'peak' is their share of what the device does in\n"
-                            "a short loop of fused multiply-adds in registers, measured beside it. 'MiB' is\n"
-                            "the most memory of the process, a GPU's own not counted; 'first s' is from\n"
-                            "opening the device to the end of the first step, with what drivers compile.\n"
+static const char about[] = "count trains on the counting experiment's strings, and score tests its model on\n"
+                            "the other strings. The others train on random numbers: rows has the shape of an\n"
+                            "image read row by row, pixels of one read pixel by pixel, and deep is for much\n"
+                            "arithmetic. Where steps are a range, the lengths of a batch's sequences cycle\n"
+                            "through it: the first sequence has the fewest steps, each next one a step more,\n"
+                            "and after the longest one comes a shortest one again.\n"
+                            "\n"
+                            "A step is forward, loss, backward and Adam on a batch that is in memory; of\n"
+                            "score, it is every string once. After at least two steps and 0.2 s to warm up,\n"
+                            "each run is as many steps as take about 0.5 s; shown are the median of the runs,\n"
+                            "and their spread, (largest - smallest) / median. GFLOP/s are those of the matrix\n"
+                            "products, a multiplication and an addition being two: of I inputs, H hidden, C\n"
+                            "classes and a cell whose weights have W H rows (W is 4 for lstm, 3 for gru, 1\n"
+                            "for rnn), a sequence of T steps takes 2 W H (I + H) T a layer forward, with 2 H\n"
+                            "C for the linear layer, and twice that backward but for the gradient of the\n"
+                            "first layer's inputs (2 W H I T), which nobody needs. 'peak' is their share of\n"
+                            "what the device does in a short loop of fused multiply-adds in registers,\n"
+                            "measured beside it. 'MiB' is the most memory of the process, a GPU's own not\n"
+                            "counted; 'first s' is from opening the device to the end of the first step, with\n"
+                            "what drivers compile.\n"
                             "\n"
                             "The weights after a fixed number of steps are digested: on the exact route they\n"
                             "are the same on every device and with any number of threads. If they are not,\n"
@@ -39,13 +47,13 @@ static const char about[] = "A step is forward, loss, backward and Adam on a bat
                             "\n"
                             "JSON is a list of objects, CSV has their keys as its header: version, workload,\n"
                             "device, selector, backend, platform, route, arithmetic (exact, or why not),\n"
-                            "threads, layers, hidden, inputs, steps, classes, batch, repeat, steps_a_run,\n"
-                            "ms_per_step, spread, gflops, peak_gflops, share, memory_mib,\n"
-                            "first_step_seconds, sequences_per_second, fallbacks (operations the C path did\n"
-                            "for the device), weights_after_steps, weights_sha256 and mistakes (of score,\n"
-                            "or null); with --compare also old_ms_per_step, old_over_new (both null where\n"
-                            "FILE has no such workload, device and route) and weights_as_old (equal,\n"
-                            "different, or null).";
+                            "threads, cell, layers, hidden, inputs, shortest (steps of the shortest\n"
+                            "sequence), steps, classes, batch, dropout, repeat, steps_a_run, ms_per_step,\n"
+                            "spread, gflops, peak_gflops, share, memory_mib, first_step_seconds,\n"
+                            "sequences_per_second, fallbacks (operations the C path did for the device),\n"
+                            "weights_after_steps, weights_sha256 and mistakes (of score, or null); with\n"
+                            "--compare also old_ms_per_step, old_over_new (both null where FILE has no such\n"
+                            "workload, device and route) and weights_as_old (equal, different, or null).";
 
 static const char examples[] = "  tally bench --device all\n"
                                "  tally bench --workload count --device cpu --threads 1 --format json > old.json\n"
@@ -175,6 +183,7 @@ static size_t make_sweep(workload list[SWEEP_MOST]) {
             w->kind = WORKLOAD_MADE;
             snprintf(w->name, sizeof w->name, "%s %zu", sizes[i].name, size);
             memcpy((char *)w + sizes[i].offset, &size, sizeof size);
+            w->shortest = w->steps;
         }
     return count;
 }
@@ -199,16 +208,27 @@ static int run_chosen(const arguments *a, const json_t *old) {
     return run(a, workload_find(a->workload), 1, old);
 }
 
+/* The steps of a workload's sequences: "28", or "7-28". */
+static void describe_steps(const workload *w, char *to, size_t size) {
+    if (w->shortest < w->steps)
+        snprintf(to, size, "%zu-%zu", w->shortest, w->steps);
+    else
+        snprintf(to, size, "%zu", w->steps);
+}
+
 /* The table of workloads, and what is behind it. */
 static void describe(char *to, size_t size) {
     size_t used = (size_t)snprintf(to, size,
                                    "Measures how fast training and testing are, with workloads of fixed shapes:\n\n"
-                                   "          layers  hidden  inputs  steps  classes      batch\n");
+                                   "  %-12s  %-4s  %6s  %6s  %6s  %5s  %7s %9s  %7s\n",
+                                   "", "cell", "layers", "hidden", "inputs", "steps", "classes", "batch", "dropout");
     for (size_t i = 0; i < WORKLOADS && used < size; i++) {
         const workload *w = &workloads[i];
-        used += (size_t)snprintf(to + used, size - used, "  %-8s%6zu  %6zu  %6zu  %5zu  %7zu  %9s  %s\n", w->name,
-                                 w->layers, w->hidden, w->inputs, w->steps, w->classes, format_whole(w->batch).text,
-                                 w->about);
+        char steps[48];
+        describe_steps(w, steps, sizeof steps);
+        used += (size_t)snprintf(to + used, size - used, "  %-12s  %-4s  %6zu  %6zu  %6zu  %5s  %7zu %9s  %7g\n",
+                                 w->name, tally_cell_name(w->cell), w->layers, w->hidden, w->inputs, steps, w->classes,
+                                 format_whole(w->batch).text, w->dropout);
     }
     if (used < size)
         snprintf(to + used, size - used, "\n%s", about);
@@ -216,14 +236,14 @@ static void describe(char *to, size_t size) {
 
 int command_bench(int argc, char **argv) {
     arguments a = {.workload = "all", .device = {.selector = "auto"}, .repeat = 5};
-    char described[4096];
+    char described[6144];
     describe(described, sizeof described);
     const command_help help = {
         .command = COMMAND, .usage = "tally bench [OPTION...]", .about = described, .examples = examples};
     static const tally_setting options[] = {
         {.option = "workload",
          .metavar = "NAME",
-         .help = "what to measure: all, count, rows, deep, pixels or score",
+         .help = "what to measure: all, or one of the table above",
          TALLY_TEXT_AT(arguments, workload)},
         {.option = "device",
          .metavar = "D",

@@ -70,11 +70,20 @@ int bench_compare_load(const char *path, json_t **old) {
     return result;
 }
 
+/* Versions that had only the LSTM with sequences of one length and without dropout wrote nothing of these three. */
+static bool same_variant(const json_t *entry, const workload *w) {
+    const json_t *cell = json_object_get(entry, "cell"), *dropout = json_object_get(entry, "dropout");
+    const json_t *shortest = json_object_get(entry, "shortest");
+    return (cell != NULL ? is_text(entry, "cell", tally_cell_name(w->cell)) : w->cell == TALLY_LSTM) &&
+           (dropout != NULL ? json_number_value(dropout) : 0) == w->dropout &&
+           (shortest != NULL ? is_number(entry, "shortest", w->shortest) : w->shortest == w->steps);
+}
+
 static bool same_workload(const json_t *entry, const workload *w) {
     return is_text(entry, "workload", w->name) && is_number(entry, "layers", w->layers) &&
            is_number(entry, "hidden", w->hidden) && is_number(entry, "inputs", w->inputs) &&
            is_number(entry, "steps", w->steps) && is_number(entry, "classes", w->classes) &&
-           is_number(entry, "batch", w->batch);
+           is_number(entry, "batch", w->batch) && same_variant(entry, w);
 }
 
 double bench_compare_speed(const json_t *old, const bench_line *line) {

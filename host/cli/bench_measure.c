@@ -61,6 +61,7 @@ static bool watch_step(void *context, const tally_progress *now) {
 static tally_status train(stopwatch *s, const tally_dataset *data) {
     tally_train_options options = tally_train_defaults();
     options.batch = workload_train_batch(s->workload);
+    options.dropout = s->workload->dropout;
     bool training = s->workload->kind != WORKLOAD_SCORE;
     if (!training) /* in whole epochs, for those are what is kept */
         options.epochs = s->workload->digest * options.batch / data->size;

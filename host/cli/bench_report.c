@@ -45,15 +45,14 @@ static bool is_new_device(const bench_report *r, size_t i) {
     return true;
 }
 
-/* A sweep's names are longer, and what is asked there is the time for a unit of work. */
+/* What is asked of a sweep is the time for a unit of work. */
 static void print_row(const bench_report *r) {
-    int width = r->sweep ? 10 : 8;
     if (r->count == 1)
-        printf("%-*s  %-6s  %-7s  %7s  %6s  %7s  %6s  %6s  %7s  %9s%s\n", width, r->sweep ? "sweep" : "workload",
-               "device", "route", "ms/step", "spread", "GFLOP/s", "peak", "MiB", "first s",
-               r->sweep ? "ms/GFLOP" : "seq/s", r->old != NULL ? "  old/new" : "");
+        printf("%-12s  %-6s  %-7s  %7s  %6s  %7s  %6s  %6s  %7s  %9s%s\n", r->sweep ? "sweep" : "workload", "device",
+               "route", "ms/step", "spread", "GFLOP/s", "peak", "MiB", "first s", r->sweep ? "ms/GFLOP" : "seq/s",
+               r->old != NULL ? "  old/new" : "");
     const bench_line *line = &r->lines[r->count - 1];
-    printf("%-*s  %-6s  %-7s  %7s  %6s  %7s  %6s  %6.1f  %7.3f  %9s", width, line->workload.name, line->device.selector,
+    printf("%-12s  %-6s  %-7s  %7s  %6s  %7s  %6s  %6.1f  %7.3f  %9s", line->workload.name, line->device.selector,
            command_routes[line->route], number_cell(line->ms_per_step).text, share_cell(line->spread).text,
            number_cell(gflops(line)).text, share_cell(share(line)).text, line->memory_mib, line->first_step_seconds,
            r->sweep ? number_cell(1e3 / gflops(line)).text : format_whole((uint64_t)sequences(line)).text);
@@ -158,12 +157,13 @@ static bool add_comparison(const bench_report *r, const bench_line *line, json_t
 static json_t *line_json(const bench_report *r, const bench_line *line) {
     const workload *w = &line->workload;
     json_t *object = json_pack(
-        "{s:s, s:s, s:o, s:s, s:s, s:o, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "version", tally_version(),
-        "workload", w->name, "device", value_json_text(line->device.name), "selector", line->device.selector, "backend",
-        line->device.backend, "platform", value_json_text(line->device.platform), "route", command_routes[line->route],
-        "arithmetic", line->inexact[0] != '\0' ? line->inexact : "exact", "threads", (int)line->threads, "layers",
-        (json_int_t)w->layers, "hidden", (json_int_t)w->hidden, "inputs", (json_int_t)w->inputs, "steps",
-        (json_int_t)w->steps, "classes", (json_int_t)w->classes, "batch", (json_int_t)w->batch);
+        "{s:s, s:s, s:o, s:s, s:s, s:o, s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "version",
+        tally_version(), "workload", w->name, "device", value_json_text(line->device.name), "selector",
+        line->device.selector, "backend", line->device.backend, "platform", value_json_text(line->device.platform),
+        "route", command_routes[line->route], "arithmetic", line->inexact[0] != '\0' ? line->inexact : "exact",
+        "threads", (int)line->threads, "cell", tally_cell_name(w->cell), "layers", (json_int_t)w->layers, "hidden",
+        (json_int_t)w->hidden, "inputs", (json_int_t)w->inputs, "shortest", (json_int_t)w->shortest, "steps",
+        (json_int_t)w->steps, "classes", (json_int_t)w->classes, "batch", (json_int_t)w->batch, "dropout", w->dropout);
     json_t *measured = json_pack(
         "{s:I, s:I, s:f, s:f, s:f, s:o, s:o, s:f, s:f, s:f, s:I, s:I, s:s, s:o}", "repeat", (json_int_t)line->repeat,
         "steps_a_run", (json_int_t)line->steps_a_run, "ms_per_step", line->ms_per_step, "spread", line->spread,

@@ -5,12 +5,17 @@
 
 #include "command.h"
 
+/* name, kind, cell, layers, hidden, inputs, shortest, steps, classes, batch, dropout, digest */
 const workload workloads[WORKLOADS] = {
-    {"count", WORKLOAD_COUNT, 1, 24, 1, 20, 21, 1000, 10, "counting strings"},
-    {"rows", WORKLOAD_MADE, 1, 128, 28, 28, 10, 128, 10, "an image by rows"},
-    {"deep", WORKLOAD_MADE, 2, 256, 64, 50, 10, 256, 2, "much arithmetic"},
-    {"pixels", WORKLOAD_MADE, 1, 64, 1, 784, 10, 128, 10, "it by pixels"},
-    {"score", WORKLOAD_SCORE, 1, 24, 1, 20, 21, 1038576, 10, "tests the others"},
+    {"count", WORKLOAD_COUNT, TALLY_LSTM, 1, 24, 1, 20, 20, 21, 1000, 0, 10},
+    {"rows", WORKLOAD_MADE, TALLY_LSTM, 1, 128, 28, 28, 28, 10, 128, 0, 10},
+    {"rows-gru", WORKLOAD_MADE, TALLY_GRU, 1, 128, 28, 28, 28, 10, 128, 0, 10},
+    {"rows-rnn", WORKLOAD_MADE, TALLY_RNN, 1, 128, 28, 28, 28, 10, 128, 0, 10},
+    {"rows-uneven", WORKLOAD_MADE, TALLY_LSTM, 1, 128, 28, 7, 28, 10, 128, 0, 10},
+    {"rows-dropout", WORKLOAD_MADE, TALLY_LSTM, 2, 128, 28, 28, 28, 10, 128, 0.2, 10},
+    {"deep", WORKLOAD_MADE, TALLY_LSTM, 2, 256, 64, 50, 50, 10, 256, 0, 2},
+    {"pixels", WORKLOAD_MADE, TALLY_LSTM, 1, 64, 1, 784, 784, 10, 128, 0, 10},
+    {"score", WORKLOAD_SCORE, TALLY_LSTM, 1, 24, 1, 20, 20, 21, 1038576, 0, 10},
 };
 
 const workload *workload_find(const char *name) {
@@ -21,23 +26,37 @@ const workload *workload_find(const char *name) {
 }
 
 tally_model_config workload_model(const workload *w) {
-    return (tally_model_config){.layers = w->layers, .inputs = w->inputs, .hidden = w->hidden, .classes = w->classes};
+    return (tally_model_config){
+        .cell = w->cell, .layers = w->layers, .inputs = w->inputs, .hidden = w->hidden, .classes = w->classes};
 }
 
 size_t workload_train_batch(const workload *w) {
     return w->kind == WORKLOAD_SCORE ? tally_train_defaults().batch : w->batch;
 }
 
+/* Time steps of a batch's sequence: from shortest to steps, one more each, and again. */
+static size_t length_of(const workload *w, size_t sequence) {
+    return w->shortest + sequence % (w->steps - w->shortest + 1);
+}
+
+static double steps_of_batch(const workload *w) {
+    size_t steps = 0;
+    for (size_t i = 0; i < w->batch; i++)
+        steps += length_of(w, i);
+    return (double)steps;
+}
+
 double workload_flops(const workload *w) {
     double hidden = (double)w->hidden, inputs = (double)w->inputs, head = 2 * hidden * (double)w->classes;
-    double products = 0; /* of a time step forward */
+    double per_value = 2 * hidden * (double)tally_cell_weights(w->cell); /* of a layer's input, or of its h */
+    double products = 0;                                                 /* of a time step forward */
     for (size_t l = 0; l < w->layers; l++)
-        products += 8 * hidden * ((l == 0 ? inputs : hidden) + hidden);
-    double first_dx = 8 * hidden * inputs; /* which is not computed */
-    double steps = (double)w->steps, columns = (double)w->batch;
+        products += per_value * ((l == 0 ? inputs : hidden) + hidden);
+    double first_dx = per_value * inputs; /* which is not computed */
+    double steps = steps_of_batch(w), heads = (double)w->batch * head;
     if (w->kind == WORKLOAD_SCORE)
-        return columns * (steps * products + head);
-    return columns * (steps * (3 * products - first_dx) + 3 * head);
+        return steps * products + heads;
+    return steps * (3 * products - first_dx) + 3 * heads;
 }
 
 /* SplitMix64 (Steele, Lea & Flood 2014). */
@@ -54,14 +73,22 @@ enum { BATCHES = 100 };
 static tally_status read_made(const tally_dataset *dataset, const size_t *numbers, size_t count, float *x,
                               int32_t *labels) {
     const workload_data *data = dataset->context;
-    size_t values = dataset->steps * dataset->inputs, batch = dataset->size / BATCHES;
+    size_t values = dataset->steps * dataset->inputs;
     for (size_t i = 0; i < count; i++) {
-        size_t n = numbers[i] % batch;
+        size_t n = numbers[i] % data->workload->batch;
         if (x != NULL)
             memcpy(x + i * values, data->x + n * values, values * sizeof *x);
         if (labels != NULL)
             labels[i] = data->labels[n];
     }
+    return TALLY_OK;
+}
+
+static tally_status read_made_lengths(const tally_dataset *dataset, const size_t *numbers, size_t count,
+                                      int32_t *lengths) {
+    const workload *w = ((const workload_data *)dataset->context)->workload;
+    for (size_t i = 0; i < count; i++)
+        lengths[i] = (int32_t)length_of(w, numbers[i] % w->batch);
     return TALLY_OK;
 }
 
@@ -81,13 +108,14 @@ static int make_batch(const workload *w, workload_data *data) {
                                  .inputs = w->inputs,
                                  .classes = w->classes,
                                  .read = read_made,
+                                 .lengths = w->shortest < w->steps ? read_made_lengths : NULL,
                                  .context = data};
     data->train = &data->made;
     return TALLY_OK;
 }
 
 int workload_data_new(const workload *w, workload_data *data) {
-    *data = (workload_data){.x = NULL};
+    *data = (workload_data){.workload = w};
     if (w->kind == WORKLOAD_MADE) {
         int result = make_batch(w, data);
         if (result != TALLY_OK)
