@@ -207,20 +207,18 @@ static float *sequences_of(const problem *p) {
 
 /* What training makes of x, for which a classifier of more columns is made, against the reference. */
 static void compare_training(const problem *p, double dropout, const float *x, const int32_t *lengths,
-                             const tl_place *place) {
+                             const tl_step_position *position) {
     const tl_model_sizes *s = p->sizes;
     wanted w = wanted_of(p);
     tally_model *model = model_of(p);
     float loss;
     tally_tensor gradient;
     tl_classifier classifier;
-    tl_slice slice;
-    suite_ok(tl_classifier_new(
-        model, &(tl_classifier_options){s->steps, s->columns + 20, true, lengths != NULL, dropout}, &classifier));
-    suite_ok(tl_classifier_slice(&classifier, s->columns, &slice));
-    suite_ok(tl_slice_load(&slice, x, p->labels, lengths));
+    suite_ok(tl_classifier_new(model, s->steps, &(tl_executor_options){s->columns + 20, true, lengths != NULL, dropout},
+                               &classifier));
+    suite_ok(tl_classifier_load(&classifier, s->columns, x, p->labels, lengths));
     suite_ok(tl_model_flat_new(model, &gradient));
-    suite_ok(tl_slice_train(&slice, place, &gradient, &loss));
+    suite_ok(tl_classifier_train(&classifier, position, &gradient, &loss));
     compare_within("loss", &loss, &w.loss, &w.loss_bound, 1);
     size_t count = tally_tensor_elements(&gradient);
     float *got = suite_memory(count, sizeof *got);
@@ -244,32 +242,32 @@ static void the_classifier_has_the_gradient_of_the_reference(void **state) {
         for (size_t i = tl_model_part_at(p.sizes, TL_PART_H0); i < p.count; i++)
             p.values[i] = 0, p.exact[i] = 0;
         float *x = sequences_of(&p);
-        compare_training(&p, 0, x, NULL, &(tl_place){0});
+        compare_training(&p, 0, x, NULL, &(tl_step_position){0});
         free(x);
         problem_free(&p);
     }
 }
 
 /* What the layer's outputs are multiplied by on their way to the next, as tally/tensor.h and nn/classifier.c say of dropout. */
-static float factor_of(double probability, const tl_place *place, size_t layer, size_t unit, size_t step,
+static float factor_of(double probability, const tl_step_position *position, size_t layer, size_t unit, size_t step,
                        size_t column) {
-    const uint32_t place_counter[4] = {(uint32_t)place->step, (uint32_t)(place->step >> 32), (uint32_t)layer,
-                                       TL_STREAM_DROPOUT};
-    const uint32_t seed[2] = {(uint32_t)place->seed, (uint32_t)(place->seed >> 32)};
-    const uint32_t counter[4] = {(uint32_t)(place->first + column), (uint32_t)step, (uint32_t)(unit / 4), 0};
+    const uint32_t position_counter[4] = {(uint32_t)position->step, (uint32_t)(position->step >> 32), (uint32_t)layer,
+                                          TL_STREAM_DROPOUT};
+    const uint32_t seed[2] = {(uint32_t)position->seed, (uint32_t)(position->seed >> 32)};
+    const uint32_t counter[4] = {(uint32_t)(position->first + column), (uint32_t)step, (uint32_t)(unit / 4), 0};
     uint32_t key[4], word[4];
-    tl_philox(place_counter, seed, key);
+    tl_philox(position_counter, seed, key);
     tl_philox(counter, key, word);
     return (double)word[unit % 4] < floor(probability * 0x1p32) ? 0 : (float)(1 / (1 - probability));
 }
 
-static float *factors_of(const tl_model_sizes *s, double probability, const tl_place *place) {
+static float *factors_of(const tl_model_sizes *s, double probability, const tl_step_position *position) {
     float *factors = suite_memory((s->layers - 1) * s->hidden * s->steps * s->columns, sizeof *factors), *to = factors;
     for (size_t l = 0; l + 1 < s->layers; l++)
         for (size_t u = 0; u < s->hidden; u++)
             for (size_t t = 0; t < s->steps; t++)
                 for (size_t n = 0; n < s->columns; n++)
-                    *to++ = factor_of(probability, place, l, u, t, n);
+                    *to++ = factor_of(probability, position, l, u, t, n);
     return factors;
 }
 
@@ -284,7 +282,7 @@ static const struct irregular {
     {{2, 5, 3, 19, 3, 3, TALLY_GRU, NULL, NULL}, 0, true},     {{2, 5, 3, 19, 3, 3, TALLY_GRU, NULL, NULL}, 0.3, true},
     {{2, 5, 3, 19, 3, 3, TALLY_RNN, NULL, NULL}, 0.3, true}};
 enum { IRREGULAR = sizeof irregular / sizeof *irregular };
-static const tl_place trained_at = {0x123456789abcdef, 0x100000007, 128};
+static const tl_step_position trained_at = {0x123456789abcdef, 0x100000007, 128};
 
 /* A problem that one of them is of, from zero states as training is; sizes, lengths and starts are the caller's. */
 static problem irregular_problem(const struct irregular *how, tl_model_sizes *s, int32_t *lengths, int32_t *starts) {

@@ -7,13 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-tally_status tl_no_plan(tally_device *device, const tl_network *network, size_t columns, bool training,
-                        tl_plan **plan) {
-    (void)device, (void)network, (void)columns, (void)training;
-    *plan = NULL;
-    return TALLY_OK;
-}
-
 /* Adds a backend's devices to the list. */
 static tally_status list_backend(const tl_registration *backend, tally_device_list *list) {
     tally_device_info *infos = NULL, *grown;

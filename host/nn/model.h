@@ -2,8 +2,8 @@
 #ifndef TALLY_NN_MODEL_H
 #define TALLY_NN_MODEL_H
 
-#include "backend/backend.h"
 #include "backend/cells.h"
+#include "backend/executor.h"
 
 #include <tally/nn.h>
 

@@ -43,9 +43,10 @@ static tally_status test_chunk(void *context, unsigned number, size_t chunk) {
     size_t count = tl_workers_chunk_size(&run->workers, run->count, chunk);
     tally_status status = tl_worker_load(worker, run->data, run->numbers + first, count, true);
     if (!status)
-        status = tl_slice_predict(&worker->slice);
+        status = tl_classifier_predict(&worker->classifier);
     if (!status)
-        status = tl_slice_probabilities(&worker->slice, worker->probability_columns, worker->probability_rows);
+        status =
+            tl_classifier_probabilities(&worker->classifier, worker->probability_columns, worker->probability_rows);
     for (size_t n = 0; n < count && !status; n++)
         run->verdicts[first + n] = judge(classes, worker->probability_rows + n * classes, worker->labels[n]);
     return status;
@@ -127,12 +128,12 @@ tally_status tally_test(const tally_model *model, const tally_dataset *data, siz
     if (count == 0)
         return TALLY_OK;
     size_t most = count < RUN ? count : RUN;
-    const tl_classifier_options options = {data->steps, most, false, data->lengths != NULL, 0};
+    const tl_executor_options options = {.columns = most, .uneven = data->lengths != NULL};
     test_run run = {.data = data,
                     .numbers = malloc(most * sizeof *run.numbers),
                     .verdicts = malloc(most * sizeof *run.verdicts),
                     .result = result};
-    status = run.numbers && run.verdicts ? tl_workers_new(model, &options, &run.workers)
+    status = run.numbers && run.verdicts ? tl_workers_new(model, data->steps, &options, &run.workers)
                                          : tl_fail(TALLY_MEMORY, "no memory left for %zu numbers", most);
     if (!status) {
         status = test_all(&run, first, count, observer);
@@ -155,16 +156,14 @@ static tally_status predict_chunk(void *context, unsigned number, size_t chunk) 
     predict_run *run = context;
     tl_worker *worker = &run->workers.each[number];
     size_t count = tl_workers_chunk_size(&run->workers, run->count, chunk), first = chunk * run->workers.chunk_columns;
-    size_t classes = worker->classifier.probabilities.shape[0];
-    tally_status status = tl_classifier_slice(&worker->classifier, count, &worker->slice);
+    size_t classes = worker->classifier.whole.probabilities.shape[0];
+    tally_status status = tl_classifier_load(&worker->classifier, count, run->x + first * run->values, NULL,
+                                             run->lengths ? run->lengths + first : NULL);
     if (!status)
-        status = tl_slice_load(&worker->slice, run->x + first * run->values, NULL,
-                               run->lengths ? run->lengths + first : NULL);
+        status = tl_classifier_predict(&worker->classifier);
     if (!status)
-        status = tl_slice_predict(&worker->slice);
-    if (!status)
-        status =
-            tl_slice_probabilities(&worker->slice, worker->probability_columns, run->probabilities + first * classes);
+        status = tl_classifier_probabilities(&worker->classifier, worker->probability_columns,
+                                             run->probabilities + first * classes);
     return status;
 }
 
@@ -183,8 +182,8 @@ tally_status tally_predict(const tally_model *model, const float *x, size_t coun
                        .count = count,
                        .values = steps * tally_model_get_config(model)->inputs,
                        .probabilities = probabilities};
-    const tl_classifier_options options = {steps, count, false, lengths != NULL, 0};
-    tally_status status = tl_workers_new(model, &options, &run.workers);
+    const tl_executor_options options = {.columns = count, .uneven = lengths != NULL};
+    tally_status status = tl_workers_new(model, steps, &options, &run.workers);
     if (status)
         return status;
     size_t chunks = tl_workers_chunks(&run.workers, count);

@@ -19,8 +19,9 @@ static tally_status train_chunk(void *context, unsigned number, size_t chunk) {
         status = tl_gradient_tree_gradient(t->gradients, &worker->gradient);
     if (!status)
         status = tally_fill(worker->gradient, 0.0f);
-    const tl_place place = {t->options.seed, t->at.step + 1, first};
-    return status ? status : tl_slice_train(&worker->slice, &place, worker->gradient, t->losses + tl_loss_sums(first));
+    const tl_step_position position = {t->options.seed, t->at.step + 1, first};
+    return status ? status
+                  : tl_classifier_train(&worker->classifier, &position, worker->gradient, t->losses + tl_leaves(first));
 }
 
 static tally_status merge_chunk(void *context, unsigned number, size_t chunk) {
@@ -293,8 +294,9 @@ static tally_status make_clipping(tally_training *t) {
 
 static tally_status make_tensors(tally_training *t) {
     size_t one = 1, batch = t->options.batch < t->data->size ? t->options.batch : t->data->size;
-    const tl_classifier_options options = {t->data->steps, batch, true, t->data->lengths != NULL, t->options.dropout};
-    tally_status status = tl_workers_new(t->model, &options, &t->workers);
+    const tl_executor_options options = {
+        .columns = batch, .training = true, .uneven = t->data->lengths != NULL, .dropout = t->options.dropout};
+    tally_status status = tl_workers_new(t->model, t->data->steps, &options, &t->workers);
     if (!status)
         status = tl_gradient_tree_new(t->model->device, tally_tensor_elements(&t->model->weights),
                                       tl_workers_chunks(&t->workers, batch), &t->gradients);
@@ -311,7 +313,7 @@ static tally_status make_tensors(tally_training *t) {
     if (status)
         return status;
     t->order = calloc(t->data->size, sizeof *t->order);
-    t->losses = calloc(tl_loss_sums(batch), sizeof *t->losses);
+    t->losses = calloc(tl_leaves(batch), sizeof *t->losses);
     return t->order && t->losses
                ? TALLY_OK
                : tl_fail(TALLY_MEMORY, "no memory left for the order of %zu sequences", t->data->size);

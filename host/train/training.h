@@ -15,8 +15,8 @@ typedef struct tl_score {
     size_t valid_mistakes;
 } tl_score;
 
-/* All that a run is besides its options, its data and its flat tensors: there are no random numbers but those that follow from the seed,
- * the epoch and the step. */
+/* All that a run is besides its options, its data and its flat tensors: there are no random numbers but those that
+ * follow from the seed, the epoch and the step. */
 typedef struct tl_training_place {
     size_t epoch, batch, step; /* whole epochs done, batches of the next one, steps in all */
     double epoch_loss;         /* of those batches */

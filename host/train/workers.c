@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tally_status worker_new(const tally_model *model, const tl_classifier_options *options, tl_worker *worker) {
-    tally_status status = tl_classifier_new(model, options, &worker->classifier);
+static tally_status worker_new(const tally_model *model, size_t steps, const tl_executor_options *options,
+                               tl_worker *worker) {
+    tally_status status = tl_classifier_new(model, steps, options, &worker->classifier);
     if (status)
         return status;
     /* The classifier's tensors have as many elements or more, so these sizes fit. */
-    size_t capacity = worker->classifier.capacity, classes = tally_model_get_config(model)->classes;
-    worker->x = malloc(tally_tensor_elements(&worker->classifier.x) * sizeof *worker->x);
+    size_t capacity = worker->classifier.whole.x.shape[2], classes = tally_model_get_config(model)->classes;
+    worker->x = malloc(tally_tensor_elements(&worker->classifier.whole.x) * sizeof *worker->x);
     worker->labels = malloc(capacity * sizeof *worker->labels);
     worker->lengths = options->uneven ? malloc(capacity * sizeof *worker->lengths) : NULL;
     worker->probability_columns = malloc(capacity * classes * sizeof(float));
@@ -23,20 +24,21 @@ static tally_status worker_new(const tally_model *model, const tl_classifier_opt
     return TALLY_OK;
 }
 
-tally_status tl_workers_new(const tally_model *model, const tl_classifier_options *options, tl_workers *workers) {
+tally_status tl_workers_new(const tally_model *model, size_t steps, const tl_executor_options *options,
+                            tl_workers *workers) {
     tally_device *device = tally_model_device(model);
     memset(workers, 0, sizeof *workers);
     workers->chunk_columns = tally_device_chunk_columns(device);
     size_t chunks = tl_workers_chunks(workers, options->columns);
     unsigned most = tally_device_workers(device);
     workers->count = chunks < most ? (unsigned)chunks : most;
-    tl_classifier_options each = *options;
+    tl_executor_options each = *options;
     each.columns = options->columns < workers->chunk_columns ? options->columns : workers->chunk_columns;
     workers->each = calloc(workers->count, sizeof *workers->each);
     tally_status status =
         workers->each ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %u workers", workers->count);
     for (unsigned i = 0; i < workers->count && !status; i++)
-        status = worker_new(model, &each, &workers->each[i]);
+        status = worker_new(model, steps, &each, &workers->each[i]);
     if (!status)
         status = tl_worker_pool_new(workers->count, &workers->pool);
     if (status)
@@ -71,9 +73,9 @@ tally_status tl_worker_load(tl_worker *worker, const tally_dataset *data, const 
         return tl_fail(status, "the data set's %s() failed with status %d", asked, (int)status);
     if (!status)
         status = check_read(worker, data, numbers, count);
-    if (!status)
-        status = tl_classifier_slice(&worker->classifier, count, &worker->slice);
-    return status ? status : tl_slice_load(&worker->slice, worker->x, masked ? NULL : worker->labels, worker->lengths);
+    return status ? status
+                  : tl_classifier_load(&worker->classifier, count, worker->x, masked ? NULL : worker->labels,
+                                       worker->lengths);
 }
 
 void tl_workers_free(tl_workers *workers) {

@@ -9,7 +9,6 @@
 
 typedef struct tl_worker {
     tl_classifier classifier;
-    tl_slice slice;             /* the chunk it is at */
     tally_tensor *gradient;     /* of the chunk, in training; not the worker's */
     float *x;                   /* [columns, T, I], as read from the data set */
     int32_t *labels;            /* [columns] */
@@ -27,7 +26,8 @@ typedef struct tl_workers {
 
 /* options->columns: the most sequences that are run at a time. The caller frees the workers. TALLY_MEMORY,
  * TALLY_DEVICE. */
-tally_status tl_workers_new(const tally_model *model, const tl_classifier_options *options, tl_workers *workers);
+tally_status tl_workers_new(const tally_model *model, size_t steps, const tl_executor_options *options,
+                            tl_workers *workers);
 void tl_workers_free(tl_workers *workers);
 
 /* The data's sizes are those the model is made for. what: the function that asks, for the error. */

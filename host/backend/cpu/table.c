@@ -18,7 +18,6 @@ const tl_backend TL_ISA_NAME(backend) = {
     .load = tl_cpu_write,
     .read = tl_cpu_read,
     .layer_scratch = TL_ISA_NAME(layer_scratch),
-    .plan_new = tl_no_plan, /* a worker takes slice after slice: single operations already keep its activations near */
     .peak = TL_ISA_NAME(peak),
 #define SLOT(name, ...) .name = TL_ISA_NAME(name),
     TL_OPERATIONS(SLOT)

@@ -100,13 +100,13 @@ static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs
 #pragma GCC diagnostic ignored "-Woverride-init"
 
 static const tl_backend exact_backend = {
-    COMMON_SLOTS,         .step_major = true,       .plan_new = tl_cl_plan_new, .plan_free = tl_cl_plan_free,
-    .train = tl_cl_train, .predict = tl_cl_predict,
+    COMMON_SLOTS,
+    .step_major = true,
+    .executor_new = tl_cl_executor_new,
 };
 
 static const tl_backend clblast_backend = {
     COMMON_SLOTS,
-    .plan_new = tl_no_plan,
     .gemm = tl_cl_clblast_gemm,
     .accumulate = tl_cl_clblast_accumulate,
     .layer_forward = tl_cl_clblast_layer_forward,

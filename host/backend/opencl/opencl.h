@@ -148,12 +148,8 @@ bool tl_cl_group_forward(const tally_layer_weights *weights, const tally_tensor 
 bool tl_cl_group_backward(const tally_layer_weights *weights, const tally_tensor *dy, const tally_layer_state *state,
                           tally_status *status);
 
-/* plan.c: slices of a batch through a network, for devices whose work-items have vectors of columns. */
-tally_status tl_cl_plan_new(tally_device *device, const tl_network *network, size_t columns, bool training,
-                            tl_plan **plan);
-void tl_cl_plan_free(tl_plan *plan);
-tally_status tl_cl_train(tl_plan *plan, const tl_batch *batch);
-tally_status tl_cl_predict(tl_plan *plan, const tl_batch *batch);
+/* network_executor.c: for devices whose work-items have vectors of columns. */
+__typeof__(tl_executor_new) tl_cl_executor_new;
 
 /* Whether a slice's sum over so many elements can be taken. */
 bool tl_cl_sum_supports(const tl_cl_device *device, size_t elements);
