@@ -1,8 +1,8 @@
-/* device.h: where tensors live and operations run.
+/* device.h: devices, on which tensors live and operations run.
  *
- * Two backends: "cpu", the reference C path, always there; and "opencl", where the library was built with it and a
- * driver is installed. Thread-safety: a device may be used from several threads only where
- * tally_device_workers() is above 1, and then at most by that many at a time, on tensors they do not share for writing.
+ * There are two backends: "cpu", the reference C path, which is always available, and "opencl", which is available
+ * if the library was built with it and a driver is installed. Thread-safety: a device may be used by at most
+ * tally_device_workers() threads at a time, on tensors that they do not share for writing.
  */
 #ifndef TALLY_DEVICE_H
 #define TALLY_DEVICE_H
@@ -24,7 +24,7 @@ typedef enum tally_device_type {
 } tally_device_type;
 
 typedef struct tally_device_info {
-    char selector[24];  /* what opens exactly this device: "cpu", or "P:D" (platform and device number) */
+    char selector[24];  /* opens exactly this device: "cpu", or "P:D" (platform and device number) */
     char backend[16];   /* "cpu" or "opencl" */
     char name[192];     /* the device's name */
     char platform[128]; /* the OpenCL platform's name, or the instruction set of the C path */
@@ -36,37 +36,41 @@ typedef struct tally_device_info {
 } tally_device_info;
 
 typedef struct tally_device_list {
-    tally_device_info *devices; /* the C path first, then OpenCL platforms and devices in the loader's order */
+    tally_device_info *devices; /* the C path, then the OpenCL devices in the loader's order of platforms and devices */
     size_t count;
-    char opencl_note[256]; /* why there is no OpenCL device, "" if there is one */
+    char opencl_note[256]; /* why there is no OpenCL device; "" if there is one */
 } tally_device_list;
 
-/* Every device of every platform. The caller frees the list. A missing driver is no error: see opencl_note. */
+/* Lists every device of every platform. The caller frees the list. A missing driver is not an error: see
+ * opencl_note. */
 TALLY_API tally_status tally_device_list_new(tally_device_list *list);
 TALLY_API void tally_device_list_free(tally_device_list *list);
 
-/* What carries matrix products. The exact route gives the same bits on every device; CLBlast sums in its own order. Auto is exact,
- * but on a GPU whichever is faster by more than a tenth, as measured when it is first opened; the times are kept like compiled kernels. */
+/* What computes matrix products. The exact route gives the same bits on every device; CLBlast sums in its own order.
+ * Auto is the exact route, except on GPUs: there both are timed when the device is first opened, and CLBlast is
+ * chosen if it is faster by more than a tenth. The timings are cached like compiled kernels. */
 typedef enum tally_route { TALLY_ROUTE_AUTO, TALLY_ROUTE_EXACT, TALLY_ROUTE_CLBLAST } tally_route;
 
 typedef struct tally_device_options {
-    unsigned threads; /* of the C path; 0: one for each processor this process may use */
+    unsigned threads; /* of the C path; 0: one per processor available to the process */
     tally_route route;
-    /* Of the C path: "baseline", "avx2" or "avx512"; NULL: what the environment's TALLY_CPU names, else the best
-     * this processor has. */
+    /* Of the C path: "baseline", "avx2" or "avx512". NULL: the one named by the environment variable TALLY_CPU, or
+     * else the best that the processor supports. */
     const char *instruction_set;
-    /* Called, if not NULL, before something that may take seconds while the device is opened or closed, with what it is, such as
-     * "compiling tally's kernels for NAME". */
+    /* Unless NULL, called before anything that may take seconds while a device is opened or closed, with a
+     * description such as "compiling tally's kernels for NAME". */
     void (*notice)(void *context, const char *text);
     void *notice_context;
 } tally_device_options;
 
-/* Compiled kernels are kept, for the next time, in the user's cache folder ($XDG_CACHE_HOME/tally, else ~/.cache/tally) when a device is closed, unless
- * TALLY_CACHE=off; whatever is wrong with that folder is no error.
+/* Opens a device: "auto" (a GPU if there is one, else the C path), "cpu", "opencl" (the first GPU, else the first
+ * device), "P:D", or part of a device's or platform's name, ignoring case. options may be NULL.
  *
- * Opens a device: "auto" (a GPU if there is one, else the C path), "cpu", "opencl" (the first GPU, else the first
- * device), "P:D", or a part of a device's or platform's name, whatever its case. What is not there is TALLY_DEVICE and
- * the text lists what is; nothing is ever replaced silently. TALLY_USAGE: CLBlast was asked for on the C path. options may be NULL. */
+ * TALLY_DEVICE: there is no such device; the text lists the devices that there are, and no other is used instead.
+ * TALLY_USAGE: CLBlast was requested for the C path.
+ *
+ * Unless TALLY_CACHE=off, compiled kernels are cached in $XDG_CACHE_HOME/tally, or else ~/.cache/tally, when a
+ * device is closed. Problems with that folder are not errors. */
 TALLY_API tally_status tally_device_open(const char *selector, const tally_device_options *options,
                                          tally_device **device);
 /* Frees the device. Free all its tensors and models first. NULL is allowed. */
@@ -74,29 +78,31 @@ TALLY_API void tally_device_close(tally_device *device);
 
 TALLY_API const tally_device_info *tally_device_get_info(const tally_device *device);
 
-/* The route that was taken: exact or CLBlast. */
+/* The route in use: exact or CLBlast. */
 TALLY_API tally_route tally_device_route(const tally_device *device);
-/* Why auto took it; "" where it was asked for or is the only one. */
+/* Why auto chose this route; "" if it was requested or is the only one. */
 TALLY_API const char *tally_device_route_reason(const tally_device *device);
 
-/* Why the device gives the C path's results within tolerance only, as found by trying its arithmetic when it was opened: denormals
- * taken for zero, a division rounded wrongly, ...; "" where there is nothing. CLBlast's order of sums is not meant. */
+/* Why the device's results agree with the C path's only within tolerance, as found by testing its arithmetic when it
+ * was opened (denormals flushed to zero, incorrectly rounded division, ...); "" if its arithmetic is exact.
+ * CLBlast's order of summation does not count. */
 TALLY_API const char *tally_device_inexact(const tally_device *device);
 
 /* How many threads may call operations on this device at the same time. */
 TALLY_API unsigned tally_device_workers(const tally_device *device);
 
-/* How many columns (sequences) of a batch a worker takes at a time: a power of two times TALLY_MICRO_BATCH. It
- * bounds memory and changes no bit. */
+/* How many columns (sequences) of a batch a worker processes at a time: a power of two times TALLY_MICRO_BATCH. It
+ * bounds the memory used and does not change a bit of any result. */
 TALLY_API size_t tally_device_chunk_columns(const tally_device *device);
 
-/* How many operations the device could not take and the C path did instead, since it was opened. Their names go to
- * names, comma-separated ("" if there are none), cut off at size bytes; names may be NULL. */
+/* How many operations the C path has executed for the device since it was opened because the device could not. Their
+ * names are written to names, comma-separated ("" if there are none), truncated to size bytes; names may be NULL. */
 TALLY_API uint64_t tally_device_fallbacks(const tally_device *device, char *names, size_t size);
 
-/* The floating-point operations a second that the device does at most, found by running for a fraction of a second: independent
- * fused multiply-adds in registers, two operations each, on everything the device computes with at once (all threads of the C path,
- * which without an instruction for them takes a multiplication and an addition). What the speed of a kernel is compared with. */
+/* Measures, in a fraction of a second, how many floating-point operations per second the device can execute:
+ * independent fused multiply-adds in registers, counted as two operations each, on all of its compute units at once
+ * (all threads of the C path, which multiplies and adds if it has no such instruction). The speed of kernels is
+ * compared with it. */
 TALLY_API tally_status tally_device_peak(tally_device *device, double *flops);
 
 #ifdef __cplusplus

@@ -1,9 +1,10 @@
-/* settings.h: settings as rows of a table. A row has everything there is to know of a setting: its name, where it is
- * kept, its text form, range, default, command-line option and help. Command lines, files, help texts and comparisons
- * are made from it.
+/* settings.h: tables of settings. A row holds everything about a setting: its name, where it is stored, its text
+ * form, range, default, command-line option and help. Command lines, files, help texts and comparisons are derived
+ * from the tables.
  *
- * Every setting has one text form, in which it is typed, noted and kept in files: true or false, a whole number, a
- * decimal number that reads back as the same double, an enumeration's name. It does not depend on the locale.
+ * A setting has one text form, which is used on the command line, in notes and in files: true or false, an integer,
+ * a decimal number that reads back as the same double, or the name of an enumeration's value. It does not depend on
+ * the locale.
  */
 #ifndef TALLY_SETTINGS_H
 #define TALLY_SETTINGS_H
@@ -20,31 +21,31 @@ typedef enum tally_setting_type {
     TALLY_SETTING_FLAG,   /* bool */
     TALLY_SETTING_SIZE,   /* size_t */
     TALLY_SETTING_WHOLE,  /* uint64_t */
-    TALLY_SETTING_REAL,   /* double; NaN while it is not given */
+    TALLY_SETTING_REAL,   /* double; NaN if it is not given */
     TALLY_SETTING_CHOICE, /* an enumeration that counts from 0 */
-    TALLY_SETTING_TEXT,   /* const char *, borrowed from what was parsed; NULL while it is not given */
-    TALLY_SETTING_SPAN    /* two neighbouring uint64_t, the first not above the second: "20", or "5..20" */
+    TALLY_SETTING_TEXT,   /* const char *, borrowed from the parsed text; NULL if it is not given */
+    TALLY_SETTING_SPAN    /* two consecutive uint64_t, the first not above the second: "20", or "5..20" */
 } tally_setting_type;
 
 typedef struct tally_setting {
-    const char *name;     /* in files and JSON; NULL: it is in neither */
-    const char *option;   /* on the command line, without dashes; NULL: it has none */
-    const char *metavar;  /* what help calls the option's value; NULL: a flag, which has none */
+    const char *name;     /* in files and JSON; NULL: in neither */
+    const char *option;   /* on the command line, without dashes; NULL: none */
+    const char *metavar;  /* the option's value in help texts; NULL: a flag, which has no value */
     const char *help;     /* of the option */
-    const char *initial;  /* its default; NULL: at first it is not given, which is false, 0, NaN or NULL */
-    const char *fallback; /* the default in words, where initial does not say it; "": there is none to tell */
-    bool may_change;      /* a run of training may go on with another value */
-    unsigned groups;      /* bits of the caller's own */
+    const char *initial;  /* the default; NULL: not given, which is false, 0, NaN or NULL */
+    const char *fallback; /* a description of the default to use instead of initial; "": none */
+    bool may_change;      /* a resumed training run may use another value */
+    unsigned groups;      /* a bit mask for the caller's own use */
     tally_setting_type type;
-    size_t offset;            /* in the struct that keeps it */
-    uint64_t least, most;     /* of whole numbers */
+    size_t offset;            /* in the struct that holds the setting */
+    uint64_t least, most;     /* of an integer */
     double low, high;         /* of a real number */
     bool below_high;          /* high itself is out of range */
-    bool off;                 /* the flag's option makes it false */
-    const char *const *names; /* of a choice, NULL behind the last */
+    bool off;                 /* giving the flag's option sets it to false */
+    const char *const *names; /* of a choice, terminated by NULL */
 } tally_setting;
 
-/* The end of a row: its type, range and offset. What does not have the C type of the setting's does not compile. */
+/* The type, range and offset at the end of a row. A member of the wrong C type does not compile. */
 #define TALLY_SETTING_OFFSET(type, member, expected)                                                                   \
     (offsetof(type, member) + 0 * sizeof(char[_Generic(&((type *)0)->member, expected * : 1)]))
 #define TALLY_FLAG_AT(type_, member) .type = TALLY_SETTING_FLAG, .offset = TALLY_SETTING_OFFSET(type_, member, bool)
@@ -70,17 +71,16 @@ typedef struct tally_setting {
 
 enum { TALLY_SETTING_TEXT_SIZE = 128 };
 
-/* base: the struct that keeps the setting. None of these fails otherwise than stated; each may be called from any
- * thread. */
+/* base is the struct that holds the setting. These functions fail only as stated and may be called from any thread. */
 
-/* Sets it; false, and it stays as it was, for a text that is not in its range. */
+/* Sets the setting. Returns false, and changes nothing, if the text is not within its range. */
 TALLY_API bool tally_setting_parse(const tally_setting *setting, void *base, const char *text);
-/* Its text form: in the buffer, or the setting's own text; "none" for what is not given. */
+/* The text form, in the buffer or as the setting's own text; "none" if it is not given. */
 TALLY_API const char *tally_setting_format(const tally_setting *setting, const void *base,
                                            char buffer[TALLY_SETTING_TEXT_SIZE]);
-/* What tally_setting_parse takes, in words: "a whole number from 1 to 24". */
+/* Describes what tally_setting_parse accepts: "a whole number from 1 to 24". */
 TALLY_API void tally_setting_describe_range(const tally_setting *setting, char buffer[TALLY_SETTING_TEXT_SIZE]);
-/* Sets all of them to their defaults. */
+/* Sets all settings of the table to their defaults. */
 TALLY_API void tally_settings_reset(const tally_setting *settings, size_t count, void *base);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* tally.h: everything. See the headers below for what each has. */
+/* tally.h: includes all of the library's headers. */
 #ifndef TALLY_TALLY_H
 #define TALLY_TALLY_H
 

@@ -1,12 +1,13 @@
-/* tensor.h: tensors, views, and the operations on them.
+/* tensor.h: tensors, views and operations on them.
  *
- * A tensor is a view (shape, strides, offset) of a device's storage. The struct is passed by address and copied freely;
- * only the one from tally_tensor_new owns its storage and is freed, views of it are not. Fields are for reading.
- * Activations are feature-major, [feature][time][column], a column being one sequence of the batch.
+ * A tensor is a view (shape, strides, offset) of a device's storage. The struct is passed by address and may be
+ * copied. Only the tensor made by tally_tensor_new owns the storage and is freed; views of it are not. Treat the
+ * fields as read-only. Activations are feature-major, [feature][time][column], a column being one sequence of the
+ * batch.
  *
- * Operations check shapes, types and devices once and then run on the tensors' device. They may return before the
- * device is done; tally_tensor_read waits. Outputs must not overlap inputs unless said otherwise. On an
- * error no output is to be relied on. Errors: TALLY_USAGE for wrong shapes, TALLY_DEVICE from a driver, TALLY_MEMORY.
+ * Operations check shapes, types and devices and then run on the tensors' device. They may return before the device
+ * has finished; tally_tensor_read waits. Outputs must not overlap inputs unless stated otherwise. After an error the
+ * contents of outputs are undefined. Errors: TALLY_USAGE for wrong shapes, TALLY_DEVICE from a driver, TALLY_MEMORY.
  */
 #ifndef TALLY_TENSOR_H
 #define TALLY_TENSOR_H
@@ -31,10 +32,10 @@ typedef struct tally_tensor {
     size_t offset;                 /* in elements */
 } tally_tensor;
 
-/* A new tensor of zeros, row-major, 1 to 3 dimensions, each of at least 1. The caller frees it. */
+/* A new tensor of zeros, row-major, with 1 to 3 dimensions of at least 1 each. The caller frees it. */
 TALLY_API tally_status tally_tensor_new(tally_device *device, tally_dtype dtype, int ndim, const size_t *shape,
                                         tally_tensor *tensor);
-/* Frees the storage and clears the struct; views of it are dead. A cleared struct is allowed. */
+/* Frees the storage and clears the struct; views of it become invalid. A cleared struct is allowed. */
 TALLY_API void tally_tensor_free(tally_tensor *tensor);
 
 TALLY_API size_t tally_tensor_elements(const tally_tensor *tensor);
@@ -44,20 +45,21 @@ TALLY_API tally_status tally_tensor_slice(const tally_tensor *tensor, int dim, s
                                           tally_tensor *view);
 TALLY_API tally_status tally_tensor_select(const tally_tensor *tensor, int dim, size_t index, tally_tensor *view);
 TALLY_API tally_status tally_tensor_transpose(const tally_tensor *tensor, int dim0, int dim1, tally_tensor *view);
-/* The first elements of a contiguous tensor as another shape, row-major; it may use fewer than the tensor has. */
+/* Views the first elements of a contiguous tensor in another shape, row-major. The shape may have fewer elements
+ * than the tensor. */
 TALLY_API tally_status tally_tensor_reshape(const tally_tensor *tensor, int ndim, const size_t *shape,
                                             tally_tensor *view);
 
-/* Between a view and an ordinary array, row-major in the view's shape; count is the array's number of elements and must
- * be the view's. Both wait until the transfer is done. */
+/* Copy between a view and an ordinary array, row-major in the view's shape; count, the array's number of elements,
+ * must equal the view's. Both return when the transfer is complete. */
 TALLY_API tally_status tally_tensor_write(const tally_tensor *tensor, const void *array, size_t count);
 TALLY_API tally_status tally_tensor_read(const tally_tensor *tensor, void *array, size_t count);
 
-/* C = alpha op(A) op(B) + beta C, op(A) [M, K], op(B) [K, N], C [M, N]; beta 0 does not read C.
- * Any strides; a transposed view is the same as a transpose flag.
- * Order of the exact arithmetic. B not transposed: each element is one chain from beta C, k ascending, acc = fma(alpha a, b, acc),
- * alpha a rounded first. B transposed: 16 lanes, k belongs to lane k mod 16, ascending, the lanes are then
- * halved 8, 4, 2, 1, and C = fma(beta, C, sum). CLBlast sums in its own order, within gamma(K + 2). */
+/* C = alpha op(A) op(B) + beta C, op(A) [M, K], op(B) [K, N], C [M, N]; if beta is 0, C is not read. Any strides; a
+ * transposed view is equivalent to a transpose flag. Exact order if B is not transposed: each element is one chain
+ * over ascending k that begins with beta C, acc = fma(alpha a, b, acc), alpha a being rounded first. If B is
+ * transposed: 16 lanes, k ascending in lane k mod 16, which are then reduced pairwise (8, 4, 2, 1), and C =
+ * fma(beta, C, sum). CLBlast sums in its own order, within gamma(K + 2). */
 TALLY_API tally_status tally_gemm(bool transpose_a, bool transpose_b, float alpha, const tally_tensor *a,
                                   const tally_tensor *b, float beta, const tally_tensor *c);
 
@@ -82,8 +84,9 @@ enum { TALLY_MICRO_BATCH = 64 };
 TALLY_API tally_status tally_accumulate(const tally_tensor *left, const tally_tensor *right,
                                         const tally_tensor *gradient);
 
-/* out[i] = function of a[i], and of b[i] and c[i] where it has them: the arithmetic every other operation is made of, alone, so that
- * a device can be tried. All [N]; b and c may be NULL where they are not used. The largest errors are in cl/arith.h. */
+/* out[i] = function of a[i] and, if it has them, b[i] and c[i]: the arithmetic that all other operations are built
+ * from, exposed so that a device can be tested. All [N]; unused b and c may be NULL. The largest errors are in
+ * cl/arith.h. */
 typedef enum tally_function {
     TALLY_EXP,     /* e^a for a <= 0 */
     TALLY_LOG,     /* ln a for normal a > 0 */
@@ -105,10 +108,11 @@ TALLY_API tally_status tally_add(const tally_tensor *src, const tally_tensor *ds
 /* dst = src, same shapes and types, any strides. */
 TALLY_API tally_status tally_copy(const tally_tensor *src, const tally_tensor *dst);
 
-/* Dropout (Srivastava et al. 2014), scaled when training: out = x / (1 - probability) where the element is kept, else 0. x and out
- * [F, T, N], out may be x. Which are kept follows from key and place alone, so that all devices drop the same: element [f][t][n] by word
- * f mod 4 of Philox 4x32-10 of the counter (first + n, t, f / 4, 0), dropped if it is below floor(probability 2^32).
- * Exact: 1 / (1 - probability) in double, rounded to float, times x. */
+/* Dropout (Srivastava et al. 2014), scaled during training: out = x / (1 - probability) for an element that is kept,
+ * else 0. x and out are [F, T, N]; out may be x. The mask depends only on the key and an element's position, so that
+ * all devices drop the same elements: [f][t][n] is dropped if word f mod 4 of Philox 4x32-10 of the counter (first +
+ * n, t, f / 4, 0) is below floor(probability 2^32). Exact: x times 1 / (1 - probability), computed in double and
+ * rounded to float. */
 typedef struct tally_dropout_options {
     double probability; /* 0 to below 1 */
     uint64_t key;
@@ -117,15 +121,17 @@ typedef struct tally_dropout_options {
 TALLY_API tally_status tally_dropout(const tally_dropout_options *options, const tally_tensor *x,
                                      const tally_tensor *out);
 
-/* Every element of a float tensor. */
+/* Sets every element of a float tensor. */
 TALLY_API tally_status tally_fill(const tally_tensor *tensor, float value);
 
-/* Recurrent cells. A unit has so many gates, G, and of each weight so many rows, W:
- *   TALLY_LSTM  G 4, W 4: i, f, g, o, PyTorch's order. Without peepholes (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
- *   TALLY_GRU   G 4: n, r, z, a. W 3: w_ih has n, r, z; w_hh has r, z, a. The reset gate is inside, as in PyTorch and cuDNN
- *               (Cho et al. 2014, version 1 of the paper's code): a = W_hh h + bias is what n reads of h.
- *   TALLY_RNN   G 1, W 1. Elman's, with tanh.
- * Tensors with a row for each gate have [G H] of them, all units of a gate one behind the other. */
+/* Recurrent cells. A unit has G gates and W rows in each weight matrix:
+ *   TALLY_LSTM  G 4, W 4: i, f, g, o, PyTorch's order. Without peepholes (Hochreiter & Schmidhuber 1997, Gers et al.
+ *               2000).
+ *   TALLY_GRU   G 4: n, r, z, a. W 3: w_ih has n, r, z; w_hh has r, z, a. The reset gate is applied after the
+ *               product, as in PyTorch and cuDNN (Cho et al. 2014, version 1 of the paper's code): n depends on h through
+ *               a = W_hh h + bias.
+ *   TALLY_RNN   G 1, W 1. Elman's network, with tanh.
+ * Tensors with a row for each gate have [G H] rows: all units of the first gate, then those of the next. */
 typedef enum tally_cell { TALLY_LSTM, TALLY_GRU, TALLY_RNN, TALLY_CELLS } tally_cell;
 
 /* "lstm", "gru" or "rnn". */
@@ -134,70 +140,76 @@ TALLY_API const char *tally_cell_name(tally_cell cell);
 TALLY_API size_t tally_cell_gates(tally_cell cell);
 TALLY_API size_t tally_cell_weights(tally_cell cell);
 
-/* The gate math. gates [G H, N]: pre-activations, replaced by the activated gates. All others [H, N]; NULL where the cell has none.
+/* The element-wise part of a cell. gates [G H, N]: pre-activations, replaced by the activated gates. All others are
+ * [H, N], and NULL if the cell does not have them.
  *   LSTM: previous is c_prev. i, f, o = sigmoid, g = tanh; c = f c_prev + i g; tanh_c = tanh(c); h = o tanh_c.
  *   GRU:  previous is h_prev. r, z = sigmoid, a stays; n = tanh(n + r a); h = n + z (h_prev - n). No c, no tanh_c.
  *   RNN:  h = tanh, which is the gate as well. No previous, no c, no tanh_c.
- * Their roundings are in cl/arith.h. */
+ * The roundings are in cl/arith.h. */
 TALLY_API tally_status tally_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                           const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
-/* Backward of it. gates: activated, replaced by the gradients of the pre-activations. dh [H, N]: gradient of h; the GRU's is
- * replaced by dh z, what goes to h_prev past the gates. dc [H, N], LSTM only: gradient of c from later steps, replaced by that of c_prev.
- * A dh, or a gradient of c, below 2^-95 counts as 0 (tl_carried in cl/arith.h says why). */
+/* Backward. gates: activated, replaced by the gradients of the pre-activations. dh [H, N]: gradient of h; for the
+ * GRU it is replaced by dh z, the part that reaches h_prev without passing a gate. dc [H, N], LSTM only: gradient of
+ * c from later time steps, replaced by the gradient of c_prev. Gradients of h and c below 2^-95 are treated as 0
+ * (see tl_carried in cl/arith.h). */
 TALLY_API tally_status tally_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                            const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
 
-/* Softmax over classes and cross-entropy. logits [C, N], labels I32 [N] (0 to C-1, or below 0: the column is ignored, its loss
- * and gradient are 0), probabilities [C, N] (may be logits itself), loss [N] = -log(max(p[label], 1e-10)). A label
- * above C-1 gives a NaN loss. */
+/* Softmax over classes and cross-entropy. logits [C, N]; labels I32 [N], 0 to C-1, or negative for a column to
+ * ignore, whose loss and gradient are 0; probabilities [C, N], which may be logits itself; loss [N] =
+ * -log(max(p[label], 1e-10)). A label above C-1 gives a NaN loss. */
 TALLY_API tally_status tally_softmax_loss(const tally_tensor *logits, const tally_tensor *labels,
                                           const tally_tensor *probabilities, const tally_tensor *loss);
 /* dlogits [C, N] = probabilities - one_hot(labels); may be probabilities itself. */
 TALLY_API tally_status tally_softmax_loss_backward(const tally_tensor *probabilities, const tally_tensor *labels,
                                                    const tally_tensor *dlogits);
 
-/* A whole sequence through a layer: I inputs, H hidden, T steps, N columns; G and W are the cell's. */
+/* A layer over whole sequences: I inputs, H hidden units, T time steps, N columns; G and W are the cell's. */
 typedef struct tally_layer_weights {
     tally_tensor w_ih; /* [W H, I] */
     tally_tensor w_hh; /* [W H, H] */
     tally_tensor bias; /* [G H] */
-    tally_cell cell;   /* of gradients it is not looked at */
+    tally_cell cell;   /* ignored in gradients */
 } tally_layer_weights;
 
-/* What forward leaves for backward, its columns next to each other. tally_layer_state_new puts steps and features in the order that the
- * device is fast with; any other is allowed. */
+/* What the forward pass leaves for the backward pass. Columns are contiguous. tally_layer_state_new chooses the
+ * order of time steps and features that is fastest on the device; any other is allowed. */
 typedef struct tally_layer_state {
-    tally_tensor gates;   /* [G H, T, N] activated gates; backward: gradients of the pre-activations */
-    tally_tensor c;       /* LSTM only: [H, T + 1, N]; step 0 is the initial cell state, which the caller sets */
-    tally_tensor h;       /* [H, T + 1, N]; step 0 is the initial hidden state, which the caller sets */
+    tally_tensor gates;   /* [G H, T, N]: activated gates; after backward, gradients of the pre-activations */
+    tally_tensor c;       /* LSTM only: [H, T + 1, N]; [:, 0, :] is the initial cell state, set by the caller */
+    tally_tensor h;       /* [H, T + 1, N]; [:, 0, :] is the initial hidden state, set by the caller */
     tally_tensor tanh_c;  /* LSTM only: [H, T, N] */
-    tally_tensor dh;      /* [H, N]: gradient of the last h in, of the initial h out */
-    tally_tensor dc;      /* LSTM only: [H, N]: gradient of the last c in, of the initial c out */
-    tally_tensor scratch; /* 1-D, the backend's own */
-    /* I32 [N], the caller's, or no tensor: column n's sequence begins at step starts[n], below T, so that sequences of unequal length
-     * end together. Before it, h and c are 0, and the gates have no gradient; x must be finite. Initial states are those of columns that
-     * start at 0; the others' have no gradient. */
+    tally_tensor dh;      /* [H, N]: in: gradient of the last h; out: of the initial h */
+    tally_tensor dc;      /* LSTM only: [H, N]: in: gradient of the last c; out: of the initial c */
+    tally_tensor scratch; /* 1-D workspace of the backend */
+    /* I32 [N], owned by the caller, or no tensor: the sequence of column n starts at time step starts[n], below T,
+     * so that sequences of unequal length end together. At earlier time steps h and c are 0 and the gates have no
+     * gradient; x must be finite. The initial state applies to columns that start at 0; for others it is ignored and
+     * has no gradient. */
     tally_tensor starts;
 } tally_layer_state;
 
-/* A zeroed state, in storage of its own; without what the cell does not have, and without starts. The caller frees it. */
+/* A state of zeros in storage of its own, without the tensors that the cell does not have and without starts. The
+ * caller frees it. */
 TALLY_API tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden,
                                              size_t steps, size_t columns, tally_layer_state *state);
 TALLY_API void tally_layer_state_free(tally_layer_state *state);
-/* The same storage seen as a state of fewer columns: a view, not freed; contents are undefined until written. */
+/* A view of the same storage as a state of fewer columns; not freed. Its contents are undefined until written. */
 TALLY_API tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t columns,
                                                 tally_layer_state *view);
 
-/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], each weight to the gates that it has rows of, then the cell; x [I, T, N], columns next to
- * each other, features and steps any distance apart, so that h[:, 1:, :] of one layer's state is the x of the next.
- * Exact order of a pre-activation: 0 + bias, then inputs ascending, then hidden ascending, one fma each. */
+/* gates[t] = bias + W_ih x[t] + W_hh h[t-1], where each weight applies to the gates that it has rows for; then the
+ * cell. x [I, T, N], columns contiguous, features and time steps with any stride, so that h[:, 1:, :] of one layer's
+ * state can be the x of the next. Exact order of a pre-activation: 0 + bias, then inputs ascending, then hidden
+ * units ascending, one fma each. */
 TALLY_API tally_status tally_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
                                            const tally_layer_state *state);
-/* Backpropagation through time. dy [H, T, N], laid out as x: gradient of h at every step, or NULL for none. state->dh, state->dc: the
- * gradients at the last step, replaced by those of the initial states. The gradients of weights are added to
- * those in gradients. dx [I, T, N], laid out as x, overwritten, or NULL.
- * Exact order: dh[t] = dh_next + dy[t] where there is dy, dh_next being a chain of fma over the rows of W_hh, ascending, from 0, the
- * GRU's from dh z; dx one from 0 over those of W_ih; gradients of weights and bias are those of tally_accumulate. */
+/* Backpropagation through time. dy [H, T, N], laid out like x: gradient of h at every time step, or NULL for none.
+ * state->dh and state->dc: the gradients at the last time step, replaced by those of the initial state. The
+ * gradients of the weights are added to gradients. dx [I, T, N], laid out like x, is overwritten; it may be NULL.
+ * Exact order: dh[t] = dh_next + dy[t] if there is dy, dh_next being a chain of fma over the rows of W_hh,
+ * ascending, that begins with 0 (GRU: with dh z); dx is such a chain over the rows of W_ih that begins with 0; the
+ * gradients of weights and bias are summed as by tally_accumulate. */
 TALLY_API tally_status tally_layer_backward(const tally_layer_weights *weights, const tally_tensor *x,
                                             const tally_tensor *dy, const tally_layer_state *state,
                                             const tally_layer_weights *gradients, const tally_tensor *dx);
