@@ -70,8 +70,20 @@ TL_FN void TL_NAME(rnn_cell_backward)(TL_F gate[1], TL_F previous, TL_F saved, T
     gate[0] = TL_NAME(carried)(*dh) * TL_FMA(-gate[0], gate[0], TL_SPLAT(1.0f));
 }
 
+/* Elman's cell with the rectifier, max(0, x), whose derivative at 0 is 0, as in PyTorch. */
+TL_FN void TL_NAME(rnn_relu_cell)(TL_F gate[1], TL_F previous, TL_F *c, TL_F *saved, TL_F *h) {
+    (void)previous, (void)c, (void)saved;
+    gate[0] = TL_PICK_LESS(gate[0], TL_SPLAT(0.0f), TL_SPLAT(0.0f), gate[0]);
+    *h = gate[0];
+}
+
+TL_FN void TL_NAME(rnn_relu_cell_backward)(TL_F gate[1], TL_F previous, TL_F saved, TL_F *dh, TL_F *dc) {
+    (void)previous, (void)saved, (void)dc;
+    gate[0] = TL_PICK_LESS(TL_SPLAT(0.0f), gate[0], TL_NAME(carried)(*dh), TL_SPLAT(0.0f));
+}
+
 /* The functions of a cell by its number, which is a constant wherever speed matters. */
-#define TL_CELL_FORWARD(ID, name, gates, weights, first_hh, state, past, bypass, torch_ih, torch_hh)                   \
+#define TL_CELL_FORWARD(ID, name, gates, weights, first_hh, state, past, bypass, torch_ih, torch_hh, label)                   \
     case TL_##ID:                                                                                                      \
         TL_NAME(name##_cell)(gate, previous, c, saved, h);                                                             \
         break;
@@ -79,7 +91,7 @@ TL_FN void TL_NAME(cell)(unsigned int cell, TL_F gate[TL_MOST_GATES], TL_F previ
     switch (cell) { TL_CELLS(TL_CELL_FORWARD) }
 }
 
-#define TL_CELL_BACKWARD(ID, name, gates, weights, first_hh, state, past, bypass, torch_ih, torch_hh)                  \
+#define TL_CELL_BACKWARD(ID, name, gates, weights, first_hh, state, past, bypass, torch_ih, torch_hh, label)                  \
     case TL_##ID:                                                                                                      \
         TL_NAME(name##_cell_backward)(gate, previous, saved, dh, dc);                                                  \
         break;

@@ -122,24 +122,24 @@ static void unknown_cells(void **state) {
     (void)state;
     const tally_tensor *m = &matrix;
     tally_layer_state s;
-    refused(tally_cell_forward(TALLY_CELLS, &gates, m, m, m, m), TALLY_USAGE, "tally_cell_forward", "no cell 3", NULL);
+    refused(tally_cell_forward(TALLY_CELLS, &gates, m, m, m, m), TALLY_USAGE, "tally_cell_forward", "no cell 4", NULL);
     refused(tally_cell_backward((tally_cell)77, &gates, m, m, m, m), TALLY_USAGE, "tally_cell_backward", "no cell 77",
             NULL);
     refused(tally_layer_state_new(the.device, TALLY_CELLS, I, H, T, N, &s), TALLY_USAGE, "tally_layer_state_new",
             "cell", NULL);
     suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, I, H, T, N, &s));
     const tally_layer_weights weights = {square, square, vector, TALLY_CELLS};
-    refused(tally_layer_forward(&weights, &cube, &s), TALLY_USAGE, "tally_layer_forward", "no cell 3", NULL);
+    refused(tally_layer_forward(&weights, &cube, &s), TALLY_USAGE, "tally_layer_forward", "no cell 4", NULL);
     refused(tally_layer_backward(&weights, &cube, NULL, &s, &weights, NULL), TALLY_USAGE, "tally_layer_backward",
-            "no cell 3", NULL);
+            "no cell 4", NULL);
     tally_layer_state_free(&s);
 
     suite_case("names of cells");
-    static const char *const names[] = {"lstm", "gru", "rnn"};
+    static const char *const names[] = {"lstm", "gru", "rnn", "rnn-relu"};
     for (int cell = 0; cell < TALLY_CELLS; cell++)
         assert_string_equal(tally_cell_name((tally_cell)cell), names[cell]);
     assert_string_equal(tally_cell_name(TALLY_CELLS), "unknown");
-    static const size_t rows[TALLY_CELLS][2] = {{4, 4}, {4, 3}, {1, 1}};
+    static const size_t rows[TALLY_CELLS][2] = {{4, 4}, {4, 3}, {1, 1}, {1, 1}};
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         assert_int_equal(tally_cell_gates((tally_cell)cell), rows[cell][0]);
         assert_int_equal(tally_cell_weights((tally_cell)cell), rows[cell][1]);

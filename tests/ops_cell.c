@@ -26,7 +26,7 @@ static bool has(tally_cell cell, int part) {
     case DH:
         return true;
     case PREVIOUS:
-        return cell != TALLY_RNN;
+        return cell == TALLY_LSTM || cell == TALLY_GRU;
     default:
         return cell == TALLY_LSTM;
     }
@@ -152,6 +152,7 @@ static void random_backward(cells *s) {
         [TALLY_LSTM] = {{0, 1}, {0, 1}, {-1, 1}, {0, 1}},
         [TALLY_GRU] = {{-1, 1}, {0, 1}, {0, 1}, {-3, 3}},
         [TALLY_RNN] = {{-1, 1}},
+        [TALLY_RNN_RELU] = {{-2, 2}}, /* below 0 there is no gradient */
     };
     size_t count = count_of(s);
     for (size_t g = 0; g < tally_cell_gates(s->cell); g++)
@@ -228,6 +229,7 @@ static void saturated_cells_have_no_gradient(void **state) {
         [TALLY_LSTM] = {1, 0, 0, 1, 1, -1, 1, 0},
         [TALLY_GRU] = {1, -1, 1, 0, 0, 1, 1e20f, -1e20f},
         [TALLY_RNN] = {1, -1},
+        [TALLY_RNN_RELU] = {0, -0.0f},
     };
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         suite_case("%s cell_backward of saturated gates", tally_cell_name((tally_cell)cell));

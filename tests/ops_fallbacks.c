@@ -93,7 +93,8 @@ static void call_cell(arena *a, tally_device *device, tally_cell cell) {
     tally_tensor gates = next_matrix(a, gate_rows, N), unit[5];
     for (int i = 0; i < 5; i++)
         unit[i] = next_matrix(a, M, N);
-    const tally_tensor *previous = cell == TALLY_RNN ? NULL : &unit[0], *c = NULL, *tanh_c = NULL, *dc = NULL;
+    const tally_tensor *previous = cell == TALLY_LSTM || cell == TALLY_GRU ? &unit[0] : NULL, *c = NULL, *tanh_c = NULL,
+                       *dc = NULL;
     if (cell == TALLY_LSTM)
         c = &unit[1], tanh_c = &unit[2], dc = &unit[3];
     call(a, tally_cell_forward(cell, &gates, previous, c, tanh_c, &unit[4]));

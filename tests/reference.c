@@ -89,13 +89,22 @@ static void gru_cell_backward(double gate[4], double h_prev, double *dh) {
     *dh *= z;
 }
 
+uint64_t reference_branches;
+
+static double rectified(double x) {
+    reference_branches = reference_branches * 6364136223846793005u + (x > 0 ? 2 : 1);
+    return x < 0 ? 0 : x;
+}
+
 void reference_cell(tally_cell cell, double gate[4], double previous, double *c, double *tanh_c, double *h) {
     if (cell == TALLY_LSTM)
         lstm_cell(gate, previous, c, tanh_c, h);
     else if (cell == TALLY_GRU)
         gru_cell(gate, previous, h);
-    else
+    else if (cell == TALLY_RNN)
         *h = gate[0] = tanh(gate[0]);
+    else
+        *h = gate[0] = rectified(gate[0]);
 }
 
 void reference_cell_backward(tally_cell cell, double gate[4], double previous, double tanh_c, double *dh, double *dc) {
@@ -103,8 +112,10 @@ void reference_cell_backward(tally_cell cell, double gate[4], double previous, d
         lstm_cell_backward(gate, previous, tanh_c, *dh, dc);
     else if (cell == TALLY_GRU)
         gru_cell_backward(gate, previous, dh);
-    else
+    else if (cell == TALLY_RNN)
         gate[0] = carried(*dh) * (1 - gate[0] * gate[0]);
+    else
+        gate[0] = gate[0] > 0 ? carried(*dh) : 0;
 }
 
 void reference_softmax(size_t classes, size_t stride, const double *logits, double *probabilities) {

@@ -13,7 +13,7 @@ from command_case import (DATA, IO, MEMORY, MODEL, NUMBERS, SANITIZED, USAGE, Ca
                           path, start, tally)
 
 FIXTURES = os.environ["FIXTURES"]
-ROWS = {"lstm": 4, "gru": 3, "rnn": 1}  # of a unit's weights
+ROWS = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}  # of a unit's weights
 # 504 strings, of which half are trained on; four slices a batch, so that threads have something to share.
 SEVERAL = ("train", "count", "--device", "cpu", "--length", "3..8", "--hidden", "6", "--epochs", "12", "--batch", "250", "--lr",
            "0.02")
@@ -103,7 +103,7 @@ class Cells(Case):
         for length in "9..3", "0..4", "5..99", "..5", "5..", "5..6..7", "5-7", "-3..5", "..", "0", "25":
             self.fails(USAGE, f"option --length: '{length}' is not a whole number from 1 to 24, or two: 5..20\n",
                        args=("train", "count", f"--length={length}"))
-        self.fails(USAGE, "option --cell: 'ltsm' is not lstm or gru or rnn; did you mean lstm?\n",
+        self.fails(USAGE, "option --cell: 'ltsm' is not lstm or gru or rnn or rnn-relu; did you mean lstm?\n",
                    args=("train", "count", "--cell", "ltsm"))
         for layers in "0", "65":
             self.fails(USAGE, f"option --layers: '{layers}' is not a whole number from 1 to 64\n",
@@ -265,7 +265,7 @@ class Compare(Case):
 
     def test_json_has_the_objects_of_the_runs(self):
         more = ("--layers", "2", "--dropout", "0.1", "--seed", "7", "--valid", "0.1", "--keep", "best")
-        for cells in ("lstm", "gru", "rnn"), ("rnn", "lstm"), ("gru",):
+        for cells in ("lstm", "gru", "rnn", "rnn-relu"), ("rnn", "lstm"), ("gru",):
             r = self.passes_json(*SEVERAL, *more, "--compare", ",".join(cells))
             self.assertEqual(set(r), {"runs", "stopped"})
             self.assertIsNone(r["stopped"])

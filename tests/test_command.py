@@ -429,7 +429,7 @@ class Eval(WithModel):
 
     def test_names_are_noted_and_told_as_they_are_given(self):
         name = path("names.safetensors")
-        for option, key, names in (("cell", "cell", ("lstm", "gru", "rnn")), ("draw", "draw", ("random", "even", "runs")),
+        for option, key, names in (("cell", "cell", ("lstm", "gru", "rnn", "rnn-relu")), ("draw", "draw", ("random", "even", "runs")),
                                    ("keep", "keep", ("last", "best")),
                                    ("optimizer", "optimizer", ("adam", "adamw", "sgd", "rmsprop", "adagrad")),
                                    ("lr-decay", "lr_decay", ("none", "cosine", "step"))):

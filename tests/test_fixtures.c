@@ -133,6 +133,8 @@ static void the_reference_agrees_on_the_rnn(void **state) {
     (void)state;
     the_reference_agrees("rnn");
     the_reference_agrees("rnn_layers");
+    the_reference_agrees("rnn_relu");
+    the_reference_agrees("rnn_relu_layers");
 }
 
 static float *read_all(const tally_tensor *t) {
@@ -374,6 +376,8 @@ static void the_device_follows_the_rnn(void **state) {
     (void)state;
     follow("rnn");
     follow("rnn_layers");
+    follow("rnn_relu");
+    follow("rnn_relu_layers");
 }
 
 /* From the inputs to the first step's end at once. Over the counting one's 20 steps such a bound grows beyond use. */
@@ -440,6 +444,8 @@ static void the_device_gives_pytorchs_gradients_of_the_rnn(void **state) {
     (void)state;
     all_at_once("rnn");
     all_at_once("rnn_layers");
+    all_at_once("rnn_relu");
+    all_at_once("rnn_relu_layers");
 }
 
 int main(int argc, char **argv) {

@@ -249,7 +249,7 @@ static void test_models_that_cannot_be(void **state) {
     assert_int_equal(tally_model_new(device, &(tally_model_config){INPUTS, HIDDEN, CLASSES, 1, TALLY_CELLS}, &model),
                      TALLY_USAGE);
     assert_null(model);
-    assert_error("there is no cell 3");
+    assert_error("there is no cell 4");
 }
 
 static void read_file_from_torch(const char *path, size_t layers) {

@@ -48,11 +48,11 @@ typedef struct cell_step {
 
 static void cell_at(tally_cell cell, const tally_layer_state *state, size_t t, cell_step *at) {
     *at = (cell_step){0};
-    if (cell == TALLY_RNN)
+    if (tl_cell_previous(cell) == TL_READS_NOTHING)
         return;
-    at->previous = tl_view_step(cell == TALLY_LSTM ? &state->c : &state->h, t);
+    at->previous = tl_view_step(tl_cell_previous(cell) == TL_READS_C ? &state->c : &state->h, t);
     at->previous_or = &at->previous;
-    if (cell != TALLY_LSTM)
+    if (!tl_cell_state(cell))
         return;
     at->c = tl_view_step(&state->c, t + 1);
     at->tanh_c = tl_view_step(&state->tanh_c, t);
@@ -95,9 +95,9 @@ tally_status tl_layer_backward_composed(const tally_layer_weights *weights, cons
         }
         if (!status)
             status = table->cell_backward(weights->cell, &gates, at.previous_or, at.tanh_c_or, &state->dh,
-                                          weights->cell == TALLY_LSTM ? &state->dc : NULL);
+                                          tl_cell_state(weights->cell) ? &state->dc : NULL);
         if (!status)
-            status = table->gemm(true, false, 1.0f, &weights->w_hh, &from_h, weights->cell == TALLY_GRU ? 1.0f : 0.0f,
+            status = table->gemm(true, false, 1.0f, &weights->w_hh, &from_h, tl_cell_bypass(weights->cell) ? 1.0f : 0.0f,
                                  &state->dh);
     }
 

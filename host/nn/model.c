@@ -189,16 +189,33 @@ static tally_status check_access(const char *what, const tally_model *model, siz
     return TALLY_OK;
 }
 
-/* A parameter is read and written a gate at a time, the head's at once. The GRU has PyTorch's r, z, n as n, r, z, and what n has of h
- * behind all biases. */
+/* A parameter is read and written a gate at a time, the head's at once. In a flat tensor the gates have the cell's order, in files and for
+ * the caller PyTorch's. */
 static size_t blocks_of(const tally_model *model, const tl_parameter *p) {
     return p->role < TL_BIAS_HH ? 1 : tl_cell_weights(model->config.cell);
 }
 
+/* The cell's gate of a block of rows in PyTorch's order. */
+static size_t gate_of(tally_cell cell, bool hh, size_t block) {
+#define CELL_TORCH(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)             \
+    {torch_ih, torch_hh},
+    static const char *const orders[TALLY_CELLS][2] = {TL_CELLS(CELL_TORCH)};
+    return (size_t)(orders[cell][hh][block] - '0');
+}
+
 static size_t kept_at(const tally_model *model, const tl_parameter *p, size_t block) {
-    if (model->config.cell != TALLY_GRU || p->role < TL_BIAS_HH || p->role == TL_WEIGHT_HH)
+    tally_cell cell = model->config.cell;
+    switch (p->role) {
+    case TL_BIAS_HH:
+        return gate_of(cell, true, block);
+    case TL_WEIGHT_HH:
+        return gate_of(cell, true, block) - tl_cell_first_hh(cell);
+    case TL_BIAS_IH:
+    case TL_WEIGHT_IH:
+        return gate_of(cell, false, block);
+    default:
         return block;
-    return p->role == TL_BIAS_HH ? block + 1 : (block + 1) % 3;
+    }
 }
 
 /* Of a bias_hh, where it is added or has its own place. */
@@ -212,9 +229,12 @@ static tally_status block_view(const tally_model *model, const tl_parameter *p, 
     return tally_tensor_slice(flat, 0, block_start(model, p, block), p->elements / blocks_of(model, p), view);
 }
 
-/* A bias_hh is part of the one bias, but for what the GRU's n has of h. */
+bool tl_model_shares_bias(tally_cell cell, size_t block) {
+    return gate_of(cell, true, block) == gate_of(cell, false, block);
+}
+
 static bool is_added(const tally_model *model, const tl_parameter *p, size_t block) {
-    return p->role == TL_BIAS_HH && !(model->config.cell == TALLY_GRU && block == 2);
+    return p->role == TL_BIAS_HH && tl_model_shares_bias(model->config.cell, block);
 }
 
 const char *tl_model_element(const tally_model *model, size_t element, size_t *number) {

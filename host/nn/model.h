@@ -70,6 +70,9 @@ tally_status tl_model_flat_new(const tally_model *model, tally_tensor *flat);
 /* tally_model_digest of a flat tensor. */
 tally_status tl_model_digest(const tally_model *model, const tally_tensor *flat, char hex[65]);
 
+/* Whether bias_ih and bias_hh of a block of rows, in PyTorch's order, are added to one bias: where the gate has products with x and h. */
+bool tl_model_shares_bias(tally_cell cell, size_t block);
+
 /* The name of the parameter that has this element of a flat tensor, and the element's number in it. */
 const char *tl_model_element(const tally_model *model, size_t element, size_t *number);
 

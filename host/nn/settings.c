@@ -9,7 +9,7 @@ static const tally_setting rows[] = {
     {.name = "cell",
      .option = "cell",
      .metavar = "CELL",
-     .help = "of every layer: an LSTM, PyTorch's GRU, or Elman's network with tanh",
+     .help = "of every layer: an LSTM, PyTorch's GRU, or Elman's network with tanh or ReLU",
      .initial = "lstm",
      TALLY_CHOICE_AT(tally_model_config, cell, tl_cell_names)},
     {.name = "layers",

@@ -78,7 +78,7 @@ static void layer_forward(work *w, size_t layer, size_t column) {
     trace *q = &w->layers[layer];
     for (size_t u = 0; u < hidden; u++) {
         q->h[u] = w->values[tl_model_layer_at(s, TL_PART_H0, layer) + u * s->columns + column];
-        if (s->cell == TALLY_LSTM)
+        if (tl_cell_state(s->cell))
             q->c[u] = w->values[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column];
     }
     for (size_t t = 0; t < s->steps; t++) {
@@ -175,7 +175,7 @@ static void layer_backward(work *w, size_t layer, size_t column) {
     }
     for (size_t u = 0; u < hidden; u++) {
         w->gradients[tl_model_layer_at(s, TL_PART_H0, layer) + u * s->columns + column] = q->dh[u];
-        if (s->cell == TALLY_LSTM)
+        if (tl_cell_state(s->cell))
             w->gradients[tl_model_layer_at(s, TL_PART_C0, layer) + u * s->columns + column] = q->dc[u];
     }
 }

@@ -76,24 +76,67 @@ static void gru_cell_backward(tl_bounded *gate, tl_bounded h_prev, tl_bounded *d
     *dh = tl_bounded_mul(*dh, z);
 }
 
+static void rnn_cell(tl_bounded *gate, tl_bounded *h) {
+    *h = gate[0] = tl_bounded_tanh(gate[0]);
+}
+
+static void rnn_cell_backward(tl_bounded *gate, tl_bounded dh) {
+    gate[0] = tl_bounded_mul(carried(dh), tl_bounded_fma(negative(gate[0]), gate[0], one()));
+}
+
+/* The rectifier moves nothing further apart, and what is surely below 0 becomes exactly 0. */
+static void rnn_relu_cell(tl_bounded *gate, tl_bounded *h) {
+    if (gate[0].v < 0)
+        gate[0] = (tl_bounded){0, fmax(gate[0].e + gate[0].v, 0)};
+    *h = gate[0];
+}
+
+/* Where the float may be on the other side of 0, the gradient may be there or not. */
+static void rnn_relu_cell_backward(tl_bounded *gate, tl_bounded dh) {
+    tl_bounded gradient = carried(dh);
+    bool positive = gate[0].v > 0, either = gate[0].e > 0 && fabs(gate[0].v) <= gate[0].e;
+    gate[0].v = positive ? gradient.v : 0;
+    gate[0].e = either ? fabs(gradient.v) + gradient.e : positive ? gradient.e : 0;
+}
+
 void tl_bounded_cell(tally_cell cell, tl_bounded *gate, tl_bounded previous, tl_bounded *c, tl_bounded *tanh_c,
                      tl_bounded *h) {
-    if (cell == TALLY_LSTM)
+    switch (cell) {
+    case TALLY_LSTM:
         lstm_cell(gate, previous, c, tanh_c, h);
-    else if (cell == TALLY_GRU)
+        break;
+    case TALLY_GRU:
         gru_cell(gate, previous, h);
-    else
-        *h = gate[0] = tl_bounded_tanh(gate[0]);
+        break;
+    case TALLY_RNN:
+        rnn_cell(gate, h);
+        break;
+    case TALLY_RNN_RELU:
+        rnn_relu_cell(gate, h);
+        break;
+    case TALLY_CELLS:
+        break;
+    }
 }
 
 void tl_bounded_cell_backward(tally_cell cell, tl_bounded *gate, tl_bounded previous, tl_bounded tanh_c, tl_bounded *dh,
                               tl_bounded *dc) {
-    if (cell == TALLY_LSTM)
+    switch (cell) {
+    case TALLY_LSTM:
         lstm_cell_backward(gate, previous, tanh_c, *dh, dc);
-    else if (cell == TALLY_GRU)
+        break;
+    case TALLY_GRU:
         gru_cell_backward(gate, previous, dh);
-    else
-        gate[0] = tl_bounded_mul(carried(*dh), tl_bounded_fma(negative(gate[0]), gate[0], one()));
+        break;
+    case TALLY_RNN:
+        rnn_cell_backward(gate, *dh);
+        break;
+    case TALLY_RNN_RELU:
+        rnn_relu_cell_backward(gate, *dh);
+        break;
+    case TALLY_CELLS:
+        break;
+    }
 }
 
 void tl_bounded_softmax(size_t classes, size_t stride, const tl_bounded *logits, tl_bounded *probabilities) {
@@ -143,13 +186,13 @@ static tl_bounded pre_activation(const tl_bounded_layer *l, size_t g, size_t uni
 
 void tl_bounded_step(const tl_bounded_layer *l, const tl_bounded *x, const tl_bounded *h_prev, const tl_bounded *c_prev,
                      tl_bounded *gates, tl_bounded *c, tl_bounded *tanh_c, tl_bounded *h) {
-    const bool lstm = l->cell == TALLY_LSTM;
+    const bool has_state = tl_cell_state(l->cell);
     for (size_t u = 0; u < l->hidden; u++) {
         tl_bounded gate[TL_MOST_GATES];
         for (size_t g = 0; g < tl_cell_gates(l->cell); g++)
             gate[g] = pre_activation(l, g, u, x, h_prev);
-        tl_bounded_cell(l->cell, gate, lstm ? c_prev[u] : h_prev[u], lstm ? &c[u] : NULL, lstm ? &tanh_c[u] : NULL,
-                        &h[u]);
+        tl_bounded_cell(l->cell, gate, has_state ? c_prev[u] : h_prev[u], has_state ? &c[u] : NULL,
+                        has_state ? &tanh_c[u] : NULL, &h[u]);
         for (size_t g = 0; g < tl_cell_gates(l->cell); g++)
             gates[g * l->hidden + u] = gate[g];
     }
@@ -157,13 +200,13 @@ void tl_bounded_step(const tl_bounded_layer *l, const tl_bounded *x, const tl_bo
 
 void tl_bounded_step_backward(const tl_bounded_layer *l, const tl_bounded *h_prev, const tl_bounded *c_prev,
                               const tl_bounded *tanh_c, tl_bounded *gates, tl_bounded *dh, tl_bounded *dc) {
-    const bool lstm = l->cell == TALLY_LSTM;
+    const bool has_state = tl_cell_state(l->cell);
     for (size_t u = 0; u < l->hidden; u++) {
         tl_bounded gate[TL_MOST_GATES];
         for (size_t g = 0; g < tl_cell_gates(l->cell); g++)
             gate[g] = gates[g * l->hidden + u];
-        tl_bounded_cell_backward(l->cell, gate, lstm ? c_prev[u] : h_prev[u], lstm ? tanh_c[u] : (tl_bounded){0, 0},
-                                 &dh[u], lstm ? &dc[u] : NULL);
+        tl_bounded_cell_backward(l->cell, gate, has_state ? c_prev[u] : h_prev[u],
+                                 has_state ? tanh_c[u] : (tl_bounded){0, 0}, &dh[u], has_state ? &dc[u] : NULL);
         for (size_t g = 0; g < tl_cell_gates(l->cell); g++)
             gates[g * l->hidden + u] = gate[g];
     }
@@ -182,7 +225,7 @@ static void add_through(size_t rows, size_t columns, const tl_bounded *w, const 
 
 void tl_bounded_step_through(const tl_bounded_layer *l, const tl_bounded *gates, tl_bounded *dh, tl_bounded *dx) {
     size_t rows = tl_cell_weights(l->cell) * l->hidden, skipped = tl_cell_first_hh(l->cell) * l->hidden;
-    add_through(rows, l->hidden, l->w_hh, gates + skipped, l->cell == TALLY_GRU, dh);
+    add_through(rows, l->hidden, l->w_hh, gates + skipped, tl_cell_bypass(l->cell), dh);
     if (dx)
         add_through(rows, l->inputs, l->w_ih, gates, false, dx);
 }

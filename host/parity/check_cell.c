@@ -55,7 +55,8 @@ static const tally_tensor *side(const tl_operand *o, int i) {
 }
 
 static tl_operand *previous_of(tl_case *c, const gate_math *m) {
-    return operand_if(c, m, m->cell != TALLY_RNN, m->cell == TALLY_GRU ? "h_prev" : "c_prev");
+    return operand_if(c, m, tl_cell_previous(m->cell) != TL_READS_NOTHING,
+                      tl_cell_previous(m->cell) == TL_READS_H ? "h_prev" : "c_prev");
 }
 
 static void fill(tl_case *c, tl_operand *o, float most) {
@@ -93,9 +94,9 @@ static void compare(tl_case *c, const gate_math *m, const tl_bounded *want_gates
 
 static void forward(tl_case *c) {
     gate_math m = begin(c);
-    const bool lstm = m.cell == TALLY_LSTM;
+    const bool has_state = tl_cell_state(m.cell);
     tl_operand *previous = previous_of(c, &m);
-    tl_operand *results[] = {operand_if(c, &m, lstm, "c"), operand_if(c, &m, lstm, "tanh_c"),
+    tl_operand *results[] = {operand_if(c, &m, has_state, "c"), operand_if(c, &m, has_state, "tanh_c"),
                              operand_if(c, &m, true, "h")};
     fill(c, m.gates, ranges[m.range].gates);
     fill(c, previous, ranges[m.range].cells);
@@ -118,6 +119,8 @@ const tl_check tl_check_cell_forward = {"cell_forward", CASES, cost, forward, fa
 
 /* What the cell makes of a pre-activation. */
 static double activated(tally_cell cell, size_t gate, double x) {
+    if (cell == TALLY_RNN_RELU)
+        return fmax(x, 0);
     bool is_tanh = gate == (cell == TALLY_LSTM ? 2 : 0), stays = cell == TALLY_GRU && gate == 3;
     return stays ? x : is_tanh ? tanh(x) : 1 / (1 + exp(-x));
 }
@@ -134,10 +137,10 @@ static void write_activated(tl_case *c, const gate_math *m) {
 
 static void backward(tl_case *c) {
     gate_math m = begin(c);
-    const bool lstm = m.cell == TALLY_LSTM;
+    const bool has_state = tl_cell_state(m.cell);
     const float most = ranges[m.range].cells;
-    tl_operand *previous = previous_of(c, &m), *tanh_c = operand_if(c, &m, lstm, "tanh_c");
-    tl_operand *dh = operand_if(c, &m, true, "dh"), *dc = operand_if(c, &m, lstm, "dc");
+    tl_operand *previous = previous_of(c, &m), *tanh_c = operand_if(c, &m, has_state, "tanh_c");
+    tl_operand *dh = operand_if(c, &m, true, "dh"), *dc = operand_if(c, &m, has_state, "dc");
     write_activated(c, &m);
     fill(c, previous, most);
     fill(c, tanh_c, fminf(most, 1));
@@ -146,7 +149,7 @@ static void backward(tl_case *c) {
     for (int i = 0; i < TL_SIDES && !c->status; i++)
         tl_case_keep(c, tally_cell_backward(m.cell, &m.gates->on[i], side(previous, i), side(tanh_c, i), &dh->on[i],
                                             side(dc, i)));
-    tl_operand *results[] = {dc, m.cell == TALLY_GRU ? dh : NULL};
+    tl_operand *results[] = {dc, tl_cell_bypass(m.cell) ? dh : NULL};
     tl_bounded *want_gates = tl_case_memory(c, m.gates->elements, sizeof *want_gates), *want[COUNT(results)];
     for (size_t r = 0; r < COUNT(results); r++)
         want[r] = tl_case_memory(c, m.count, sizeof *want[r]);

@@ -40,7 +40,7 @@ typedef struct sequence {
 } sequence;
 
 static bool has(tally_cell cell, int part) {
-    return cell == TALLY_LSTM || (part != C && part != DC && part != TANH_C);
+    return tl_cell_state(cell) || (part != C && part != DC && part != TANH_C);
 }
 
 /* Most shapes and ranges have cases with starts and without. */

@@ -15,7 +15,7 @@ enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 10, SLOW_STEPS = 2, S
 static const struct {
     tally_cell cell;
     size_t layers;
-} models[] = {{TALLY_LSTM, 1}, {TALLY_GRU, 1}, {TALLY_RNN, 1}, {TALLY_LSTM, 2}};
+} models[] = {{TALLY_LSTM, 1}, {TALLY_GRU, 1}, {TALLY_RNN, 1}, {TALLY_RNN_RELU, 1}, {TALLY_LSTM, 2}};
 enum { MODELS = sizeof models / sizeof *models };
 
 /* A run's losses and its weights after every step. */

@@ -82,7 +82,7 @@ tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check 
         for (size_t t = 0; t < steps; t++) {
             column_of(r, r->inputs, steps, t, n, r->x, w.x);
             column_of(r, hidden, steps + 1, t, n, r->h, w.h_prev);
-            if (r->cell == TALLY_LSTM)
+            if (tl_cell_state(r->cell))
                 column_of(r, hidden, steps + 1, t, n, r->c, w.c_prev);
             tl_bounded_step(&w.layer, w.x, w.h_prev, w.c_prev, w.gates, w.c, w.tanh_c, w.h);
             if (ahead(r, t, n)) {
@@ -91,7 +91,7 @@ tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check 
             }
             compare_column(to, r, "gates", gates, steps, t, n, r->gates, w.gates);
             compare_column(to, r, "h", hidden, steps + 1, t + 1, n, r->h, w.h);
-            if (r->cell != TALLY_LSTM)
+            if (!tl_cell_state(r->cell))
                 continue;
             compare_column(to, r, "c", hidden, steps + 1, t + 1, n, r->c, w.c);
             compare_column(to, r, "tanh_c", hidden, steps, t, n, r->tanh_c, w.tanh_c);
@@ -104,7 +104,7 @@ tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check 
  * bound is carried along. */
 static void check_through_time(const listener *to, const tl_layer_record *r, work *w, size_t n) {
     size_t steps = r->steps, hidden = r->hidden, gates = tl_cell_gates(r->cell) * hidden;
-    const bool lstm = r->cell == TALLY_LSTM;
+    const bool lstm = tl_cell_state(r->cell);
     column_of(r, hidden, 1, 0, n, r->dh_last, w->dh);
     if (lstm)
         column_of(r, hidden, 1, 0, n, r->dc_last, w->dc);

@@ -1,4 +1,5 @@
 #include "parity/model_parts.h"
+#include "backend/cells.h"
 
 const char *const tl_model_part_names[TL_MODEL_PARTS] = {"w_ih", "w_hh", "bias", "head w", "head b", "x", "h0", "c0"};
 
@@ -23,7 +24,7 @@ static size_t part_size(const tl_model_sizes *s, tl_model_part part, size_t laye
     case TL_PART_X:
         return s->inputs * s->steps * s->columns;
     case TL_PART_C0:
-        return s->cell == TALLY_LSTM ? layers * s->hidden * s->columns : 0;
+        return tl_cell_state(s->cell) ? layers * s->hidden * s->columns : 0;
     default:
         return layers * s->hidden * s->columns;
     }

@@ -372,13 +372,14 @@ static tally_status check_numbers(const char *path, const tl_model_file *p) {
         if (status)
             return status;
     }
-    /* The GRU's n, the last of its gates there, keeps both. */
-    const size_t added = (p->config.cell == TALLY_GRU ? 2 : tally_cell_weights(p->config.cell)) * p->config.hidden;
+    const size_t elements = tally_cell_weights(p->config.cell) * p->config.hidden;
     for (size_t part = 0; part < p->count; part++) {
         if (p->parameters[part].role != TL_BIAS_IH)
             continue;
         const tl_saved_tensor *ih = p->found[part], *hh = tensor_of(p, TL_BIAS_HH, p->parameters[part].layer);
-        for (size_t i = 0; i < added; i++) {
+        for (size_t i = 0; i < elements; i++) {
+            if (!tl_model_shares_bias(p->config.cell, i / p->config.hidden))
+                continue;
             float sum = tl_saved_f32(ih, i) + tl_saved_f32(hh, i);
             if (!isfinite(sum))
                 return tl_fail(TALLY_MODEL, "%s: the sum of %s and %s is %g at element %zu", path, ih->name, hh->name,

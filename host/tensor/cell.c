@@ -5,7 +5,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-const char *const tl_cell_names[TALLY_CELLS + 1] = {[TALLY_LSTM] = "lstm", [TALLY_GRU] = "gru", [TALLY_RNN] = "rnn"};
+#define CELL_LABEL(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label) label,
+const char *const tl_cell_names[TALLY_CELLS + 1] = {TL_CELLS(CELL_LABEL) NULL};
 
 const char *tally_cell_name(tally_cell cell) {
     return cell < TALLY_CELLS ? tl_cell_names[cell] : "unknown";
@@ -49,9 +50,9 @@ static tally_status check(const char *operation, tally_cell cell, const tally_te
 
 tally_status tally_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                 const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h) {
-    const part parts[] = {{"previous", previous, cell != TALLY_RNN},
-                          {"c", c, cell == TALLY_LSTM},
-                          {"tanh_c", tanh_c, cell == TALLY_LSTM}};
+    const part parts[] = {{"previous", previous, tl_cell_previous(cell) != TL_READS_NOTHING},
+                          {"c", c, tl_cell_state(cell)},
+                          {"tanh_c", tanh_c, tl_cell_state(cell)}};
     tally_status status = check("tally_cell_forward", cell, gates, "h", h, parts, COUNT(parts));
     if (status)
         return status;
@@ -61,9 +62,9 @@ tally_status tally_cell_forward(tally_cell cell, const tally_tensor *gates, cons
 
 tally_status tally_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                  const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc) {
-    const part parts[] = {{"previous", previous, cell != TALLY_RNN},
-                          {"tanh_c", tanh_c, cell == TALLY_LSTM},
-                          {"dc", dc, cell == TALLY_LSTM}};
+    const part parts[] = {{"previous", previous, tl_cell_previous(cell) != TL_READS_NOTHING},
+                          {"tanh_c", tanh_c, tl_cell_state(cell)},
+                          {"dc", dc, tl_cell_state(cell)}};
     tally_status status = check("tally_cell_backward", cell, gates, "dh", dh, parts, COUNT(parts));
     if (status)
         return status;

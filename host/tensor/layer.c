@@ -34,14 +34,14 @@ static tally_status new_state(tally_device *device, tally_cell cell, size_t inpu
         {&state->c, hidden, more_steps},
         {&state->tanh_c, hidden, steps},
     };
-    size_t count = cell == TALLY_LSTM ? COUNT(parts) : 2;
+    size_t count = tl_cell_state(cell) ? COUNT(parts) : 2;
     tally_status status = TALLY_OK;
     for (size_t i = 0; i < count && !status; i++)
         status = tl_activations_new(device, parts[i].features, parts[i].steps, columns, parts[i].tensor);
     const size_t last[] = {hidden, columns};
     if (!status)
         status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dh);
-    if (!status && cell == TALLY_LSTM)
+    if (!status && tl_cell_state(cell))
         status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dc);
     if (!status) {
         size_t scratch = scratch_of(device, cell, inputs, hidden, steps, columns);
@@ -125,15 +125,15 @@ static tally_status check_sequence(const char *operation, const tally_layer_weig
     size_t inputs = x->shape[0], steps = x->shape[1], n = x->shape[2], hidden = state->h.shape[0], gates, rows;
     if (!rows_of(weights->cell, hidden, &gates, &rows))
         return tl_fail(TALLY_USAGE, "%s: %zu hidden units do not fit a size", operation, hidden);
-    const bool lstm = weights->cell == TALLY_LSTM;
+    const bool has_state = tl_cell_state(weights->cell);
     const part parts[] = {
         {{"x", x, TALLY_F32, 3, {0, 0, 0}, TL_ROWS}, true},
         {{"state h", &state->h, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS}, true},
-        {{"state c", &state->c, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS}, lstm},
+        {{"state c", &state->c, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS}, has_state},
         {{"state gates", &state->gates, TALLY_F32, 3, {gates, steps, n}, TL_ROWS}, true},
-        {{"state tanh_c", &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS}, lstm},
+        {{"state tanh_c", &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS}, has_state},
         {{"state dh", &state->dh, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, true},
-        {{"state dc", &state->dc, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, lstm},
+        {{"state dc", &state->dc, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, has_state},
         {{"w_ih", &weights->w_ih, TALLY_F32, 2, {rows, inputs}, TL_WHOLE}, true},
         {{"w_hh", &weights->w_hh, TALLY_F32, 2, {rows, hidden}, TL_WHOLE}, true},
         {{"bias", &weights->bias, TALLY_F32, 1, {gates}, TL_WHOLE}, true},
@@ -154,7 +154,7 @@ static tally_status check_sequence(const char *operation, const tally_layer_weig
 
 /* NULL where the cell has none. */
 static const tally_tensor *own(const tally_layer_weights *weights, const tally_tensor *tensor) {
-    return weights->cell == TALLY_LSTM ? tensor : NULL;
+    return tl_cell_state(weights->cell) ? tensor : NULL;
 }
 
 /* Last of an operation's tensors. */

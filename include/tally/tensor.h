@@ -131,10 +131,11 @@ TALLY_API tally_status tally_fill(const tally_tensor *tensor, float value);
  *               product, as in PyTorch and cuDNN (Cho et al. 2014, version 1 of the paper's code): n depends on h through
  *               a = W_hh h + bias.
  *   TALLY_RNN   G 1, W 1. Elman's network, with tanh.
+ *   TALLY_RNN_RELU  G 1, W 1. The same with the rectifier max(0, x), PyTorch's nonlinearity='relu'.
  * Tensors with a row for each gate have [G H] rows: all units of the first gate, then those of the next. */
-typedef enum tally_cell { TALLY_LSTM, TALLY_GRU, TALLY_RNN, TALLY_CELLS } tally_cell;
+typedef enum tally_cell { TALLY_LSTM, TALLY_GRU, TALLY_RNN, TALLY_RNN_RELU, TALLY_CELLS } tally_cell;
 
-/* "lstm", "gru" or "rnn". */
+/* "lstm", "gru", "rnn" or "rnn-relu". */
 TALLY_API const char *tally_cell_name(tally_cell cell);
 /* G and W. */
 TALLY_API size_t tally_cell_gates(tally_cell cell);
@@ -144,14 +145,14 @@ TALLY_API size_t tally_cell_weights(tally_cell cell);
  * [H, N], and NULL if the cell does not have them.
  *   LSTM: previous is c_prev. i, f, o = sigmoid, g = tanh; c = f c_prev + i g; tanh_c = tanh(c); h = o tanh_c.
  *   GRU:  previous is h_prev. r, z = sigmoid, a stays; n = tanh(n + r a); h = n + z (h_prev - n). No c, no tanh_c.
- *   RNN:  h = tanh, which is the gate as well. No previous, no c, no tanh_c.
- * The roundings are in cl/arith.h. */
+ *   RNN:  h = tanh, which is the gate as well. No previous, no c, no tanh_c. RNN_RELU: h = max(0, gate).
+ * The roundings are in cl/cell_arith.h. */
 TALLY_API tally_status tally_cell_forward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                           const tally_tensor *c, const tally_tensor *tanh_c, const tally_tensor *h);
 /* Backward. gates: activated, replaced by the gradients of the pre-activations. dh [H, N]: gradient of h; for the
  * GRU it is replaced by dh z, the part that reaches h_prev without passing a gate. dc [H, N], LSTM only: gradient of
  * c from later time steps, replaced by the gradient of c_prev. Gradients of h and c below 2^-95 are treated as 0
- * (see tl_carried in cl/arith.h). */
+ * (see tl_carried in cl/cell_arith.h). */
 TALLY_API tally_status tally_cell_backward(tally_cell cell, const tally_tensor *gates, const tally_tensor *previous,
                                            const tally_tensor *tanh_c, const tally_tensor *dh, const tally_tensor *dc);
 
