@@ -60,7 +60,7 @@ static const char examples[] = "  tally bench --device all\n"
                                "  tally bench --workload count --device cpu --compare old.json\n"
                                "  tally bench --sweep";
 
-/* What is measured, on what, and how far it is. */
+/* The state of one invocation. */
 typedef struct session {
     const arguments *arguments;
     const workload *list;
@@ -71,22 +71,22 @@ typedef struct session {
     bench_line *lines;
     bench_report report;
     progress progress;
-    size_t begun; /* measurements, with the one that is on */
-    int failed;   /* the first device's failure that others went on behind */
+    size_t begun; /* measurements begun, the current one included */
+    int failed;   /* the status of the first device that failed while others went on */
 } session;
 
-static bool watch(void *context, size_t runs) {
+static bool watch_runs(void *context, size_t runs) {
     session *s = context;
     progress_bench_step(&s->progress, s->begun - 1, runs);
     return stop_signal() == 0;
 }
 
-static int measure(session *s, const workload *w, const char *selector) {
+static int measure_on_device(session *s, const workload *w, const char *selector) {
     command_device wanted = s->arguments->device;
     wanted.selector = selector;
     s->begun++;
     progress_bench(&s->progress, w->name, selector, s->workloads * s->selector_count, s->arguments->repeat);
-    const bench_watch with = {.go_on = watch, .context = s};
+    const bench_watch with = {.go_on = watch_runs, .context = s};
     bench_line *line = &s->lines[s->report.count];
     int result = bench_measure(w, &wanted, (size_t)s->arguments->repeat, &with, line);
     progress_end();
@@ -96,11 +96,11 @@ static int measure(session *s, const workload *w, const char *selector) {
     return bench_report_line(&s->report);
 }
 
-/* All of them; where there are several devices, those that fail are left behind. */
+/* Measures every workload on every device. A device that fails is skipped if there are several. */
 static int measure_all(session *s) {
     for (size_t w = 0; w < s->workloads; w++)
         for (size_t d = 0; d < s->selector_count; d++) {
-            int result = measure(s, &s->list[w], s->selectors[d]);
+            int result = measure_on_device(s, &s->list[w], s->selectors[d]);
             if (result != TALLY_OK && (result != TALLY_DEVICE || s->selector_count == 1))
                 return result;
             if (s->failed == TALLY_OK)
@@ -111,7 +111,7 @@ static int measure_all(session *s) {
     return TALLY_OK;
 }
 
-static int conclude(session *s, int result) {
+static int conclude_bench(session *s, int result) {
     int printed = bench_report_end(&s->report);
     if (result == TALLY_STOPPED)
         return 128 + stop_signal();
@@ -124,7 +124,7 @@ static int conclude(session *s, int result) {
     return TALLY_OK;
 }
 
-/* Of --device all, on the route that is wanted. */
+/* The devices for --device; with all, those that have the requested route. */
 static int find_devices(session *s) {
     const command_device *wanted = &s->arguments->device;
     bool all = strcmp(wanted->selector, "all") == 0, clblast = wanted->route == TALLY_ROUTE_CLBLAST;
@@ -145,7 +145,7 @@ static int find_devices(session *s) {
     return TALLY_OK;
 }
 
-static int run(const arguments *a, const workload *list, size_t count, const json_t *old) {
+static int run_bench(const arguments *a, const workload *list, size_t count, const json_t *old) {
     session s = {.arguments = a, .list = list, .workloads = count};
     int result = find_devices(&s);
     if (result == TALLY_OK) {
@@ -157,7 +157,7 @@ static int run(const arguments *a, const workload *list, size_t count, const jso
         s.report = (bench_report){.format = (bench_format)a->format, .old = old, .sweep = a->sweep, .lines = s.lines};
         stop_catch();
         progress_start(&s.progress, false);
-        result = conclude(&s, measure_all(&s));
+        result = conclude_bench(&s, measure_all(&s));
     }
     free(s.lines);
     free(s.selectors);
@@ -165,10 +165,10 @@ static int run(const arguments *a, const workload *list, size_t count, const jso
     return result;
 }
 
-/* The shape of count with one size at a time doubled; on made numbers, for there are too many strings of 80 bits. */
+/* The shape of count with one size at a time doubled, on random data: there are too many strings of 80 bits. */
 enum { SWEEP_MOST = 16 };
 
-static size_t make_sweep(workload list[SWEEP_MOST]) {
+static size_t list_sweep(workload list[SWEEP_MOST]) {
     const struct {
         const char *name;
         size_t offset, first, last;
@@ -199,16 +199,16 @@ static int unknown_workload(const char *name) {
     return command_misused(COMMAND, "option --workload: no workload '%s'", name);
 }
 
-static int run_chosen(const arguments *a, const json_t *old) {
+static int run_chosen_workloads(const arguments *a, const json_t *old) {
     workload sweep[SWEEP_MOST];
     if (a->sweep)
-        return run(a, sweep, make_sweep(sweep), old);
+        return run_bench(a, sweep, list_sweep(sweep), old);
     if (strcmp(a->workload, "all") == 0)
-        return run(a, workloads, WORKLOADS, old);
-    return run(a, workload_find(a->workload), 1, old);
+        return run_bench(a, workloads, WORKLOADS, old);
+    return run_bench(a, workload_find(a->workload), 1, old);
 }
 
-/* The steps of a workload's sequences: "28", or "7-28". */
+/* The time steps of a workload's sequences: "28", or "7-28". */
 static void describe_steps(const workload *w, char *to, size_t size) {
     if (w->shortest < w->steps)
         snprintf(to, size, "%zu-%zu", w->shortest, w->steps);
@@ -216,8 +216,8 @@ static void describe_steps(const workload *w, char *to, size_t size) {
         snprintf(to, size, "%zu", w->steps);
 }
 
-/* The table of workloads, and what is behind it. */
-static void describe(char *to, size_t size) {
+/* The help text: the table of workloads, then about. */
+static void describe_workloads(char *to, size_t size) {
     size_t used = (size_t)snprintf(to, size,
                                    "Measures how fast training and testing are, with workloads of fixed shapes:\n\n"
                                    "  %-12s  %-4s  %6s  %6s  %6s  %5s  %7s %9s  %7s\n",
@@ -237,7 +237,7 @@ static void describe(char *to, size_t size) {
 int command_bench(int argc, char **argv) {
     arguments a = {.workload = "all", .device = {.selector = "auto"}, .repeat = 5};
     char described[6144];
-    describe(described, sizeof described);
+    describe_workloads(described, sizeof described);
     const command_help help = {
         .command = COMMAND, .usage = "tally bench [OPTION...]", .about = described, .examples = examples};
     static const tally_setting options[] = {
@@ -288,7 +288,7 @@ int command_bench(int argc, char **argv) {
         if (loaded != TALLY_OK)
             return loaded;
     }
-    int result = run_chosen(&a, old);
+    int result = run_chosen_workloads(&a, old);
     json_decref(old);
     return result;
 }

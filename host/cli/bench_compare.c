@@ -13,8 +13,8 @@ static bool is_number(const json_t *entry, const char *key, size_t number) {
     return json_integer_value(json_object_get(entry, key)) == (json_int_t)number;
 }
 
-/* NULL if an entry has what is needed of it; else what is wrong. */
-static const char *fault_of(const json_t *entry) {
+/* What is wrong with a measurement, or NULL. */
+static const char *find_fault(const json_t *entry) {
     static const char *const texts[] = {"version", "workload", "device",     "selector",
                                         "backend", "route",    "arithmetic", "weights_sha256"};
     static const char *const numbers[] = {"layers", "hidden", "inputs", "steps", "classes", "batch"};
@@ -29,7 +29,7 @@ static const char *fault_of(const json_t *entry) {
     return json_number_value(json_object_get(entry, "ms_per_step")) > 0 ? NULL : "ms_per_step";
 }
 
-static int check(const char *path, const json_t *old) {
+static int check_measurements(const char *path, const json_t *old) {
     if (!json_is_array(old))
         return command_fail(TALLY_DATA,
                             "--compare %s: it is no list of measurements, which 'tally bench --format json' "
@@ -37,7 +37,7 @@ static int check(const char *path, const json_t *old) {
                             path);
     for (size_t i = 0; i < json_array_size(old); i++) {
         const json_t *entry = json_array_get(old, i);
-        const char *fault = fault_of(entry);
+        const char *fault = find_fault(entry);
         if (fault != NULL && !json_is_object(entry))
             return command_fail(TALLY_DATA, "--compare %s: measurement %zu %s", path, i + 1, fault);
         if (fault != NULL)
@@ -62,7 +62,7 @@ int bench_compare_load(const char *path, json_t **old) {
     else if (*old == NULL)
         result = command_fail(TALLY_DATA, "--compare %s: line %d is not JSON: %s", path, error.line, error.text);
     else
-        result = check(path, *old);
+        result = check_measurements(path, *old);
     if (result != TALLY_OK) {
         json_decref(*old);
         *old = NULL;
@@ -70,7 +70,7 @@ int bench_compare_load(const char *path, json_t **old) {
     return result;
 }
 
-/* Versions that had only the LSTM with sequences of one length and without dropout wrote nothing of these three. */
+/* Versions that supported only the LSTM, sequences of one length and no dropout did not write these three fields. */
 static bool same_variant(const json_t *entry, const workload *w) {
     const json_t *cell = json_object_get(entry, "cell"), *dropout = json_object_get(entry, "dropout");
     const json_t *shortest = json_object_get(entry, "shortest");
@@ -93,7 +93,7 @@ double bench_compare_speed(const json_t *old, const bench_line *line) {
         if (!same_workload(entry, &line->workload) || !is_text(entry, "device", line->device.name) ||
             !is_text(entry, "backend", line->device.backend) || !is_text(entry, "route", command_routes[line->route]))
             continue;
-        /* There may be two devices of a name; where they are in the list may have changed. */
+        /* Several devices may have the same name, and their order in the list may have changed. */
         bool same_place = is_text(entry, "selector", line->device.selector);
         if (ms == 0 || same_place)
             ms = json_number_value(json_object_get(entry, "ms_per_step"));

@@ -22,7 +22,7 @@ static double sequences(const bench_line *line) {
     return 1e3 * (double)line->workload.batch / line->ms_per_step;
 }
 
-/* In about four digits. */
+/* Formats a number with about four digits. */
 static formatted number_cell(double number) {
     if (number >= 1000)
         return format_whole((uint64_t)(number + 0.5));
@@ -45,7 +45,7 @@ static bool is_new_device(const bench_report *r, size_t i) {
     return true;
 }
 
-/* What is asked of a sweep is the time for a unit of work. */
+/* A sweep shows the time per unit of work. */
 static void print_row(const bench_report *r) {
     if (r->count == 1)
         printf("%-12s  %-6s  %-7s  %7s  %6s  %7s  %6s  %6s  %7s  %9s%s\n", r->sweep ? "sweep" : "workload", "device",
@@ -80,7 +80,7 @@ static void print_devices(const bench_report *r) {
     }
 }
 
-/* The first of the lines before i whose weights line i must have, too; NULL: there is none. */
+/* The first line before line i that must have the same weights; NULL if there is none. */
 static const bench_line *first_weights(const bench_report *r, size_t i) {
     const bench_line *line = &r->lines[i];
     for (size_t j = 0; j < i && bench_is_exact(line); j++)
@@ -102,7 +102,7 @@ bool bench_report_differs(const bench_report *r) {
     return false;
 }
 
-/* Of each workload, as the first exact line has it. */
+/* Prints each workload's digest, as measured on its first exact line. */
 static void print_digests(const bench_report *r) {
     char text[WORKLOADS * 48] = "";
     size_t used = 0, compared = 0;
@@ -121,7 +121,7 @@ static void print_digests(const bench_report *r) {
         printf("           the same wherever arithmetic is exact\n");
 }
 
-/* What must be the same and is not, and what was found beside the earlier run. */
+/* Prints the weights that differ but should not, and the outcome of the comparison with the earlier run. */
 static void print_comparison(const bench_report *r) {
     size_t equal = 0;
     for (size_t i = 0; i < r->count; i++) {
@@ -181,7 +181,7 @@ static json_t *line_json(const bench_report *r, const bench_line *line) {
     return NULL;
 }
 
-/* A text is quoted, its quotes doubled (RFC 4180). */
+/* Texts are quoted and their quotes doubled (RFC 4180). */
 static void print_csv_field(const json_t *field) {
     if (json_is_string(field)) {
         putchar('"');

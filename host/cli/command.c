@@ -49,7 +49,7 @@ int command_flush(void) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return TALLY_OK;
-    /* Who closed the pipe knows. An earlier failed write may have left no errno. */
+    /* A closed pipe is not reported. An earlier failed write may have left no errno. */
     if (!said && errno != EPIPE)
         command_fail(TALLY_IO, "standard output: %s", errno != 0 ? strerror(errno) : "writing failed");
     said = true;

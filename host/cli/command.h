@@ -1,4 +1,4 @@
-/* command.h: what the commands share: how they are called and how they fail. */
+/* command.h: what the commands share: their entry points, error reporting and device options. */
 #ifndef TALLY_CLI_COMMAND_H
 #define TALLY_CLI_COMMAND_H
 
@@ -8,7 +8,7 @@
 
 enum { COMMAND_MAX_THREADS = 1024 };
 
-/* Each takes the arguments behind its name and returns the exit code, a tally_status. */
+/* Each gets the arguments after its name and returns the exit code, a tally_status. */
 int command_train(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_predict(int argc, char **argv);
@@ -17,55 +17,57 @@ int command_devices(int argc, char **argv);
 int command_parity(int argc, char **argv);
 int command_bench(int argc, char **argv);
 
-/* Says why on stderr, in one line behind "tally: ", and returns status. */
+/* Prints a line on stderr, prefixed with "tally: ", and returns status. */
 __attribute__((format(printf, 2, 3))) int command_fail(int status, const char *format, ...);
 
-/* The same with the text of the library's last error. */
+/* command_fail with the library's last error text. */
 int command_fail_library(tally_status status);
 
-/* The same, of what an option wanted; its name. */
+/* command_fail with the library's last error text, attributed to the option of this name. */
 int command_fail_option(tally_status status, const char *name);
 
-/* A wrong command line: adds where help is. command is NULL outside of any. Returns TALLY_USAGE. */
+/* Reports a wrong command line, with a hint on how to get help. command is NULL if none was given. Returns
+ * TALLY_USAGE. */
 __attribute__((format(printf, 2, 3))) int command_misused(const char *command, const char *format, ...);
 
-/* Flushes stdout. TALLY_IO, said on stderr once, if anything written to it was lost. */
+/* Flushes stdout. Returns TALLY_IO, reported on stderr once, if any output was lost. */
 int command_flush(void);
 
-/* By a clock that nobody sets. */
+/* Seconds on the monotonic clock. */
 double command_seconds(void);
 
-/* How the device that does the work is chosen. */
+/* The options that choose the device. */
 typedef struct command_device {
     const char *selector;
     tally_route route;
-    uint64_t threads; /* 0 for all */
-    bool verbose;     /* say what was opened */
-    bool quiet;       /* do not say what takes long */
+    uint64_t threads; /* 0: all processors */
+    bool verbose;     /* report the opened device on stderr */
+    bool quiet;       /* do not report slow operations, such as compiling kernels */
 } command_device;
 
-/* The names of routes, NULL at the end. */
+/* The names of the routes, terminated by NULL. */
 extern const char *const command_routes[];
 
-/* Opens a device, and loads a model onto one. They say why if they cannot. */
+/* Opens a device; opens a device and loads a model onto it. Errors are reported on stderr and their status returned. */
 int command_open_device(const command_device *wanted, tally_device **device);
 int command_open_model(const char *path, const command_device *wanted, tally_device **device, tally_model **model);
 
-/* Closes it behind what was printed: keeping compiled kernels for the next start may take seconds. */
+/* Flushes stdout and closes the device, in this order because writing compiled kernels to the cache may take
+ * seconds. */
 void command_close_device(tally_device *device);
 
-/* A device's notice: says on stderr what takes long. */
+/* A tally_device_options.notice that prints on stderr. */
 void command_notice(void *context, const char *text);
 
-/* Says on stderr what the C path did in the device's place. For --verbose. */
+/* Prints on stderr which operations the C path executed for the device. */
 void command_describe_fallbacks(const tally_device *device);
 
-/* What --device takes, for help. */
+/* The values of --device, for help texts. */
 #define COMMAND_SELECTORS                                                                                              \
     "auto (a GPU if there is one, else cpu), cpu, opencl (the first GPU, else the first device), P:D (platform and "   \
     "device number, see 'tally devices'), or a part of a device's name"
 
-/* Options that several commands have: what they set is a member of a struct. */
+/* Options that several commands have, as rows for the given struct member. */
 #define OPTION_DEVICE(type, member)                                                                                    \
     {                                                                                                                  \
         .option = "device", .metavar = "D", .help = "where to compute: " COMMAND_SELECTORS, .initial = "auto",         \

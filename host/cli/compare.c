@@ -26,7 +26,7 @@ int compare_check(const tally_setting *options, int argc, char **argv, const cha
     return TALLY_OK;
 }
 
-static int take_cell(compare *c, const char *name, size_t length, const char *command) {
+static int add_cell_by_name(compare *c, const char *name, size_t length, const char *command) {
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         const char *known = tally_cell_name((tally_cell)cell);
         if (strlen(known) != length || memcmp(known, name, length) != 0)
@@ -47,14 +47,14 @@ int compare_parse(compare *c, const char *command) {
     const char *at = c->list;
     for (bool more = true; more && result == TALLY_OK;) {
         size_t length = strcspn(at, ",");
-        result = take_cell(c, at, length, command);
+        result = add_cell_by_name(c, at, length, command);
         more = at[length] == ',';
         at += length + more;
     }
     return result;
 }
 
-static void lost(compare *c) {
+static void report_lost_curves(compare *c) {
     if (c->result == TALLY_OK)
         c->result = command_fail(TALLY_IO, "--curves %s: %s", c->curves, strerror(errno));
 }
@@ -73,12 +73,12 @@ int compare_open(compare *c, bool valid, bool json) {
     setvbuf(c->file, NULL, _IOLBF, BUFSIZ);
     errno = 0;
     if (fprintf(c->file, "cell,epoch,steps,loss,learning_rate%s\n", valid ? ",valid_loss,valid_mistakes" : "") < 0)
-        lost(c);
+        report_lost_curves(c);
     return TALLY_OK;
 }
 
-/* As short as it can be and read back exactly; nothing for what is not finite. */
-static const char *real(double number, char text[TALLY_SETTING_TEXT_SIZE]) {
+/* The shortest text that reads back exactly; "" if the number is not finite. */
+static const char *format_real(double number, char text[TALLY_SETTING_TEXT_SIZE]) {
     static const tally_setting setting = {.type = TALLY_SETTING_REAL};
     return isfinite(number) ? tally_setting_format(&setting, &number, text) : "";
 }
@@ -89,12 +89,12 @@ void compare_epoch(compare *c, const tally_progress *now, const tally_dataset *t
         return;
     errno = 0;
     int written = fprintf(c->file, "%s,%zu,%zu,%s,%s", c->cell, now->epoch, now->step,
-                          real(now->epoch_loss / (double)train->size, loss), real(now->rate, rate));
+                          format_real(now->epoch_loss / (double)train->size, loss), format_real(now->rate, rate));
     if (written >= 0 && valid != NULL)
-        written =
-            fprintf(c->file, ",%s,%zu", real(now->valid_loss / (double)valid->size, held_out), now->valid_mistakes);
+        written = fprintf(c->file, ",%s,%zu", format_real(now->valid_loss / (double)valid->size, held_out),
+                          now->valid_mistakes);
     if (written < 0 || fputc('\n', c->file) == EOF)
-        lost(c);
+        report_lost_curves(c);
 }
 
 int compare_add(compare *c, const report *r) {
@@ -114,7 +114,7 @@ int compare_add(compare *c, const report *r) {
     return TALLY_OK;
 }
 
-static void print(const compare *c) {
+static void print_comparison(const compare *c) {
     printf("%-4s %12s %12s %10s %10s\n", "cell", "parameters", "test error", "mistakes", "seconds");
     for (size_t i = 0; i < c->whole; i++) {
         const compare_row *row = &c->rows[i];
@@ -128,7 +128,7 @@ static void print(const compare *c) {
         printf("\nStopped in %s: %s\n", c->cell, c->stopped);
 }
 
-static int print_json(compare *c) {
+static int print_comparison_json(compare *c) {
     json_t *stopped = c->stopped[0] != '\0' ? value_json_text(c->stopped) : json_null();
     int result = report_dump_json(json_pack("{s:o, s:o}", "runs", c->runs, "stopped", stopped));
     c->runs = NULL;
@@ -138,16 +138,16 @@ static int print_json(compare *c) {
 int compare_close(compare *c, int result) {
     errno = 0;
     if (c->file != NULL && fclose(c->file) != 0)
-        lost(c);
+        report_lost_curves(c);
     c->file = NULL;
-    if (result != TALLY_OK && c->whole > 0 && c->stopped[0] == '\0') /* before its first step */
+    if (result != TALLY_OK && c->whole > 0 && c->stopped[0] == '\0') /* it failed before its first step */
         snprintf(c->stopped, sizeof c->stopped, "it failed");
     if (result == TALLY_OK || c->whole > 0 || c->stopped[0] != '\0') {
         int printed = TALLY_OK;
         if (c->runs != NULL)
-            printed = print_json(c);
+            printed = print_comparison_json(c);
         else
-            print(c);
+            print_comparison(c);
         result = result != TALLY_OK ? result : printed;
     }
     json_decref(c->runs);

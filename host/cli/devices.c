@@ -32,7 +32,7 @@ static const char *type_name(tally_device_type type) {
 
 enum { COLUMNS = 6 };
 
-static void row_of(const tally_device_info *info, const char *cells[COLUMNS]) {
+static void fill_row(const tally_device_info *info, const char *cells[COLUMNS]) {
     cells[0] = info->selector;
     cells[1] = info->backend;
     cells[2] = type_name(info->type);
@@ -57,7 +57,7 @@ static void print_details(const tally_device_info *info) {
     if (info->version[0] != '\0')
         printf(", %s", info->version);
     putchar('\n');
-    tally_device *device; /* what its arithmetic is worth shows when it is opened */
+    tally_device *device; /* the state of its arithmetic is known only once it is opened */
     const tally_device_options options = {.notice = command_notice};
     if (tally_device_open(info->selector, &options, &device) != TALLY_OK) {
         printf("     cannot be opened: %s\n", tally_error_text());
@@ -77,7 +77,7 @@ static void print_table(const tally_device_list *list, const char *chosen, bool 
         widths[i] = (int)strlen(titles[i]);
     for (size_t d = 0; d < list->count; d++) {
         const char *cells[COLUMNS];
-        row_of(&list->devices[d], cells);
+        fill_row(&list->devices[d], cells);
         for (int i = 0; i < COLUMNS; i++)
             if ((int)strlen(cells[i]) > widths[i])
                 widths[i] = (int)strlen(cells[i]);
@@ -85,7 +85,7 @@ static void print_table(const tally_device_list *list, const char *chosen, bool 
     print_row(titles, widths, false);
     for (size_t d = 0; d < list->count; d++) {
         const char *cells[COLUMNS];
-        row_of(&list->devices[d], cells);
+        fill_row(&list->devices[d], cells);
         print_row(cells, widths, strcmp(cells[0], chosen) == 0);
         if (verbose)
             print_details(&list->devices[d]);
@@ -114,11 +114,12 @@ static json_t *list_json(const tally_device_list *list, const char *chosen) {
                      note[0] != '\0' ? value_json_text(note) : json_null());
 }
 
-/* What --device auto opens, by opening it: "" if that fails, which is said but leaves the list worth printing. */
+/* Finds the device that --device auto opens by opening it; "" if that fails, which is reported but does not prevent
+ * the list. */
 static void find_auto(bool quiet, char *selector, size_t size) {
     selector[0] = '\0';
     tally_device *device;
-    /* Nothing is measured for it. */
+    /* The exact route needs no timing. */
     const tally_device_options options = {.route = TALLY_ROUTE_EXACT, .notice = quiet ? NULL : command_notice};
     tally_status status = tally_device_open("auto", &options, &device);
     if (status != TALLY_OK) {

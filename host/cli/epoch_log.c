@@ -18,13 +18,13 @@ int epoch_log_open(epoch_log *log, const char *path, bool append) {
     return TALLY_OK;
 }
 
-static void lost(epoch_log *log, int status, const char *why) {
+static void report_lost_log(epoch_log *log, int status, const char *why) {
     if (log->result == TALLY_OK)
         log->result = command_fail(status, "--log %s: %s", log->path, why);
 }
 
-/* NULL without memory. */
-static json_t *describe(const epoch_log *log, const tally_progress *now) {
+/* NULL if out of memory. */
+static json_t *epoch_json(const epoch_log *log, const tally_progress *now) {
     json_t *line =
         json_pack("{s:I, s:I, s:o, s:o}", "epoch", (json_int_t)now->epoch, "steps", (json_int_t)now->step, "loss",
                   value_json_real(now->epoch_loss / (double)log->trained), "learning_rate", value_json_real(now->rate));
@@ -44,20 +44,20 @@ static json_t *describe(const epoch_log *log, const tally_progress *now) {
 void epoch_log_write(epoch_log *log, const tally_progress *now) {
     if (log->file == NULL)
         return;
-    json_t *line = describe(log, now);
+    json_t *line = epoch_json(log, now);
     char *text = line != NULL ? json_dumps(line, JSON_COMPACT) : NULL;
     errno = 0;
     if (text == NULL)
-        lost(log, TALLY_MEMORY, "no memory left for a line");
+        report_lost_log(log, TALLY_MEMORY, "no memory left for a line");
     else if (fprintf(log->file, "%s\n", text) < 0)
-        lost(log, TALLY_IO, strerror(errno));
+        report_lost_log(log, TALLY_IO, strerror(errno));
     free(text);
     json_decref(line);
 }
 
 int epoch_log_close(epoch_log *log) {
     if (log->file != NULL && fclose(log->file) != 0)
-        lost(log, TALLY_IO, strerror(errno));
+        report_lost_log(log, TALLY_IO, strerror(errno));
     log->file = NULL;
     return log->result;
 }

@@ -33,14 +33,14 @@ static const command_help help = {
                 "  tally eval own.safetensors --x test_x.npy --y test_y.npy",
 };
 
-static bool watch(void *context, const tally_progress *now) {
+static bool watch_test(void *context, const tally_progress *now) {
     progress_test_step(context, now);
     return true;
 }
 
-/* by_class: room for two numbers a class. */
-static int test_with(const arguments *a, const tally_model *model, recipe *r, const tally_dataset *data,
-                     size_t *by_class) {
+/* by_class has two elements per class. */
+static int test_and_report(const arguments *a, const tally_model *model, recipe *r, const tally_dataset *data,
+                           size_t *by_class) {
     char digest[65];
     tally_status status = tally_model_digest(model, digest);
     if (status != TALLY_OK)
@@ -51,7 +51,7 @@ static int test_with(const arguments *a, const tally_model *model, recipe *r, co
     progress shown;
     progress_start(&shown, a->device.quiet);
     progress_test(&shown, &task_get(r->task)->words, data->size);
-    tally_observer observer = {.step = watch, .context = &shown};
+    tally_observer observer = {.step = watch_test, .context = &shown};
     status = tally_test(model, data, 0, data->size, &observer, &outcome.test);
     progress_end();
     if (status != TALLY_OK)
@@ -61,11 +61,11 @@ static int test_with(const arguments *a, const tally_model *model, recipe *r, co
     return a->json ? report_print_json(&outcome) : report_print(&outcome);
 }
 
-static int test(const arguments *a, const tally_model *model, recipe *r, const tally_dataset *data) {
+static int test_model(const arguments *a, const tally_model *model, recipe *r, const tally_dataset *data) {
     size_t *by_class = calloc(data->classes, 2 * sizeof *by_class);
     if (by_class == NULL)
         return command_fail(TALLY_MEMORY, "no memory left for %zu classes", data->classes);
-    int result = test_with(a, model, r, data, by_class);
+    int result = test_and_report(a, model, r, data, by_class);
     free(by_class);
     return result;
 }
@@ -79,7 +79,7 @@ static int eval_model(const arguments *a, const tally_model *model) {
     task_data data = {.train = NULL};
     result = task_get(r.task)->open_test(&r, a->file, &a->files, &data);
     if (result == TALLY_OK)
-        result = test(a, model, &r, data.test);
+        result = test_model(a, model, &r, data.test);
     task_close(&data);
     return result;
 }

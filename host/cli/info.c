@@ -64,7 +64,7 @@ static void print_task(const recipe *r) {
     putchar('\n');
 }
 
-/* What was chosen, under the names of the notes, as words. */
+/* Prints the options used, named like the notes but with spaces. */
 static void print_options(const recipe *r) {
     size_t count, used = 0;
     const tally_setting *all = settings_all(&count);
@@ -124,7 +124,7 @@ static void print_parameters(const info *i) {
     }
 }
 
-static int print(const info *i) {
+static int print_info(const info *i) {
     print_model(i);
     if (!RECIPE_KNOWS(i->recipe, task)) {
         printf("Training     nothing is known of it: the file has no notes of tally train\n");
@@ -140,8 +140,8 @@ static int print(const info *i) {
     return TALLY_OK;
 }
 
-/* NULL without memory. */
-static json_t *parameters(const tally_model *model) {
+/* NULL if out of memory. */
+static json_t *parameters_json(const tally_model *model) {
     json_t *array = json_array();
     for (size_t n = 0; n < tally_model_parameters(model); n++) {
         const tally_parameter p = tally_model_parameter(model, n);
@@ -156,7 +156,7 @@ static json_t *parameters(const tally_model *model) {
     return array;
 }
 
-static int print_json(const info *i) {
+static int print_info_json(const info *i) {
     const tally_model_config *c = tally_model_get_config(i->model);
     json_t *object = json_object();
     bool built =
@@ -164,7 +164,7 @@ static int print_json(const info *i) {
         json_object_set_new(object, "inputs", json_integer((json_int_t)c->inputs)) == 0 &&
         json_object_set_new(object, "classes", json_integer((json_int_t)c->classes)) == 0 &&
         json_object_set_new(object, "parameter_count", json_integer((json_int_t)i->elements)) == 0 &&
-        json_object_set_new(object, "parameters", parameters(i->model)) == 0 &&
+        json_object_set_new(object, "parameters", parameters_json(i->model)) == 0 &&
         json_object_set_new(object, "file", value_json_text(i->file)) == 0 &&
         json_object_set_new(object, "file_bytes", json_integer((json_int_t)i->file_bytes)) == 0 &&
         json_object_set_new(object, "weights_bytes", json_integer((json_int_t)(i->elements * sizeof(float)))) == 0 &&
@@ -177,7 +177,7 @@ static int print_json(const info *i) {
     return report_dump_json(object);
 }
 
-static int describe(const tally_model *model, const char *file, bool json) {
+static int describe_model(const tally_model *model, const char *file, bool json) {
     recipe r;
     struct stat at;
     int result = recipe_load(&r, model, file, RECIPE_NPY);
@@ -196,7 +196,7 @@ static int describe(const tally_model *model, const char *file, bool json) {
     tally_status status = tally_model_digest(model, i.digest);
     if (status != TALLY_OK)
         return command_fail_library(status);
-    return json ? print_json(&i) : print(&i);
+    return json ? print_info_json(&i) : print_info(&i);
 }
 
 int command_info(int argc, char **argv) {
@@ -216,7 +216,7 @@ int command_info(int argc, char **argv) {
     int result = command_open_model(argv[0], &wanted, &device, &model);
     if (result != TALLY_OK)
         return result;
-    result = describe(model, argv[0], a.json);
+    result = describe_model(model, argv[0], a.json);
     tally_model_free(model);
     command_close_device(device);
     return result;

@@ -10,7 +10,7 @@ void lines_start(lines *l, int fd) {
     l->ended = false;
 }
 
-bool lines_take(lines *l, const char **text, size_t *length) {
+bool lines_next(lines *l, const char **text, size_t *length) {
     size_t here = l->end - l->start;
     if (here == 0)
         return false;
@@ -42,5 +42,5 @@ lines_state lines_wait(lines *l) {
         return LINES_FAILED;
     l->ended = got == 0;
     l->end += (size_t)got;
-    return LINES_MORE; /* the last line may end without a newline */
+    return LINES_MORE; /* the last line need not end with a newline */
 }

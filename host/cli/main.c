@@ -60,15 +60,15 @@ static void print_help(void) {
     options_print_exit_codes();
 }
 
-/* A closed standard stream would have its number taken by the next file that is opened, and be written to. Closed
- * stdout stays one that cannot be written, so that it is noticed. */
+/* If a standard stream is closed, the next file to be opened would get its descriptor, and output would be written
+ * to that file. Opens /dev/null in its place, read-only for stdout so that writing to it is still an error. */
 static void open_closed_streams(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) < 0)
             return;
 }
 
-static int run(int argc, char **argv) {
+static int run_command(int argc, char **argv) {
     if (argc < 2) {
         fputs(usage, stderr);
         return TALLY_USAGE;
@@ -108,10 +108,11 @@ static int run(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     open_closed_streams();
-    /* Holds what is printed between two flushes, so that it is the flush that fails, and errno says why. */
+    /* Large enough for everything printed between two flushes, so that a failing write happens in the flush, with
+     * its errno. */
     static char buffer[1 << 16];
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
-    int result = run(argc, argv);
+    int result = run_command(argc, argv);
     int flushed = command_flush();
     return result != TALLY_OK ? result : flushed;
 }

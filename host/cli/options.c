@@ -62,14 +62,14 @@ static void print_help(const tally_setting *options, const void *base, const com
     options_print_exit_codes();
 }
 
-static const tally_setting *find(const tally_setting *options, const char *name, size_t length) {
+static const tally_setting *find_option(const tally_setting *options, const char *name, size_t length) {
     for (const tally_setting *o = options; o->option != NULL; o++)
         if (strlen(o->option) == length && memcmp(o->option, name, length) == 0)
             return o;
     return NULL;
 }
 
-static int unknown(const tally_setting *options, const char *command, const char *name, size_t length) {
+static int refuse_unknown_option(const tally_setting *options, const char *command, const char *name, size_t length) {
     char wrong[64];
     snprintf(wrong, sizeof wrong, "%.*s", (int)(length < sizeof wrong ? length : sizeof wrong - 1), name);
     suggest near;
@@ -82,7 +82,7 @@ static int unknown(const tally_setting *options, const char *command, const char
     return command_misused(command, "unknown option --%s", wrong);
 }
 
-static int wrong_value(const tally_setting *o, const char *command, const char *given) {
+static int refuse_value(const tally_setting *o, const char *command, const char *given) {
     char range[TALLY_SETTING_TEXT_SIZE];
     tally_setting_describe_range(o, range);
     suggest near;
@@ -94,14 +94,14 @@ static int wrong_value(const tally_setting *o, const char *command, const char *
                            close ? "; did you mean " : "", close ? near.nearest : "", close ? "?" : "");
 }
 
-/* One option at argv[*at]; leaves *at at its last argument. */
-static int take_option(const tally_setting *options, void *base, const char *command, int argc, char **argv, int *at) {
+/* Parses the option at argv[*at] and sets *at to the index of its last argument. */
+static int parse_option(const tally_setting *options, void *base, const char *command, int argc, char **argv, int *at) {
     const char *name = argv[*at] + 2;
     size_t length = strcspn(name, "=");
     const char *given = name[length] == '=' ? name + length + 1 : NULL;
-    const tally_setting *o = find(options, name, length);
+    const tally_setting *o = find_option(options, name, length);
     if (o == NULL)
-        return unknown(options, command, name, length);
+        return refuse_unknown_option(options, command, name, length);
     if (o->metavar == NULL) {
         if (given != NULL)
             return command_misused(command, "option --%s takes no value", o->option);
@@ -113,7 +113,7 @@ static int take_option(const tally_setting *options, void *base, const char *com
             return command_misused(command, "option --%s needs a value", o->option);
         given = argv[++*at];
     }
-    return tally_setting_parse(o, base, given) ? TALLY_OK : wrong_value(o, command, given);
+    return tally_setting_parse(o, base, given) ? TALLY_OK : refuse_value(o, command, given);
 }
 
 static bool asks_help(const char *argument) {
@@ -136,7 +136,7 @@ const char *options_first_operand(const tally_setting *options, int argc, char *
         if (asks_help(argv[i]))
             continue;
         size_t length = strcspn(argv[i], "=");
-        const tally_setting *o = length > 2 && argv[i][1] == '-' ? find(options, argv[i] + 2, length - 2) : NULL;
+        const tally_setting *o = length > 2 && argv[i][1] == '-' ? find_option(options, argv[i] + 2, length - 2) : NULL;
         if (o == NULL)
             return NULL;
         if (o->metavar != NULL && argv[i][length] == '\0')
@@ -150,7 +150,7 @@ const char *options_value(const tally_setting *options, int argc, char **argv, c
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
         size_t length = strcspn(argv[i], "=");
         const tally_setting *o =
-            length > 2 && strncmp(argv[i], "--", 2) == 0 ? find(options, argv[i] + 2, length - 2) : NULL;
+            length > 2 && strncmp(argv[i], "--", 2) == 0 ? find_option(options, argv[i] + 2, length - 2) : NULL;
         if (o == NULL || o->metavar == NULL)
             continue;
         bool apart = argv[i][length] != '=', there = i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0;
@@ -178,7 +178,7 @@ int options_parse(const tally_setting *options, void *base, const command_help *
             return command_misused(help->command, "unknown option %s; options are written in full, as in --help",
                                    argv[i]);
         } else {
-            int status = take_option(options, base, help->command, argc, argv, &i);
+            int status = parse_option(options, base, help->command, argc, argv, &i);
             if (status != TALLY_OK)
                 return status;
         }

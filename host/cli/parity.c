@@ -9,7 +9,7 @@
 #include "stop.h"
 #include "suggest.h"
 
-/* The strings of the training run are all different up to here. */
+/* The strings of a training run are all different up to this many steps. */
 enum { MAX_STEPS = 5000 };
 
 typedef struct arguments {
@@ -48,17 +48,17 @@ static const command_help help = {
                 "  tally parity --device 0:0 --route exact --op gemm/37 --verbose",
 };
 
-/* All runs of the command, and what the one that is on needs. */
+/* The state of one invocation; run is the current run. */
 typedef struct session {
     const arguments *arguments;
     parity_report report;
     parity_run *runs;
-    size_t checks; /* of a run */
+    size_t checks; /* per run */
     progress progress;
     parity_run *run;
 } session;
 
-static bool watch(void *context, const tally_parity_line *line, bool done) {
+static bool watch_checks(void *context, const tally_parity_line *line, bool done) {
     session *s = context;
     parity_run *run = s->run;
     run->operation = line->operation;
@@ -71,13 +71,13 @@ static bool watch(void *context, const tally_parity_line *line, bool done) {
     return stop_signal() == 0;
 }
 
-/* Asking for what is not there says nothing of the device and ends the command. That the host has no memory left may be what its
- * driver says of anything, and the next one may need less. */
-static bool says_nothing(tally_status status) {
+/* TALLY_USAGE concerns the command line, not the device, and ends the command. TALLY_MEMORY does not: drivers report
+ * it for other reasons, and the next device may need less. */
+static bool is_misuse(tally_status status) {
     return status == TALLY_USAGE;
 }
 
-static void check(session *s, tally_device *device) {
+static void check_opened_device(session *s, tally_device *device) {
     parity_run *run = s->run;
     run->opened = true;
     run->device = *tally_device_get_info(device);
@@ -85,12 +85,12 @@ static void check(session *s, tally_device *device) {
     double start = command_seconds();
     progress_parity(&s->progress, run->device.selector, command_routes[run->route], s->checks);
     tally_parity_verdict verdict = TALLY_PARITY_EXACT;
-    tally_status status = tally_parity_run(device, &s->arguments->options, watch, s, &verdict);
+    tally_status status = tally_parity_run(device, &s->arguments->options, watch_checks, s, &verdict);
     progress_end();
     run->seconds = command_seconds() - start;
     run->status = status;
     run->stopped = status == TALLY_STOPPED;
-    if (says_nothing(status)) {
+    if (is_misuse(status)) {
         command_fail_library(status);
     } else if (status != TALLY_OK && status != TALLY_STOPPED) {
         run->verdict = TALLY_PARITY_BROKEN;
@@ -99,7 +99,8 @@ static void check(session *s, tally_device *device) {
     }
 }
 
-/* One run. listed is what is known of the device; NULL: nothing yet, so that one which does not open is an error. */
+/* One run. listed describes a device from the list; NULL if the device is not known yet, in which case failing to
+ * open it is an error. */
 static int check_route(session *s, const char *selector, tally_route route, const tally_device_info *listed) {
     if (stop_signal() != 0) {
         s->report.stopped = true;
@@ -117,7 +118,7 @@ static int check_route(session *s, const char *selector, tally_route route, cons
     if (result == TALLY_OK) {
         s->run->lines = calloc(s->checks, sizeof *s->run->lines);
         if (s->run->lines != NULL)
-            check(s, device);
+            check_opened_device(s, device);
         tally_device_close(device);
         if (s->run->lines == NULL)
             return command_fail(TALLY_MEMORY, "no memory left for the checks' results");
@@ -126,7 +127,7 @@ static int check_route(session *s, const char *selector, tally_route route, cons
         s->run->verdict = TALLY_PARITY_BROKEN;
         snprintf(s->run->error, sizeof s->run->error, "%s", tally_error_text());
     }
-    if (says_nothing(s->run->status))
+    if (is_misuse(s->run->status))
         return (int)s->run->status;
     s->report.stopped = s->run->stopped;
     if (!s->arguments->json)
@@ -160,7 +161,7 @@ static int check_all(session *s, const tally_device_list *list) {
     return TALLY_OK;
 }
 
-static int conclude(const session *s) {
+static int conclude_parity(const session *s) {
     if (s->arguments->json) {
         int printed = parity_report_json(&s->report);
         if (printed != TALLY_OK)
@@ -176,14 +177,14 @@ static int conclude(const session *s) {
     return TALLY_OK;
 }
 
-static size_t count_names(void) {
+static size_t count_checks(void) {
     size_t count = 0;
     while (tally_parity_operations()[count] != NULL)
         count++;
     return count;
 }
 
-static int run(const arguments *a) {
+static int run_parity(const arguments *a) {
     bool all = strcmp(a->device.selector, "all") == 0;
     tally_device_list list = {.count = 1};
     if (all) {
@@ -193,9 +194,9 @@ static int run(const arguments *a) {
     }
     session s = {.arguments = a,
                  .report = {.options = a->options, .verbose = a->device.verbose},
-                 .checks = a->options.operation != NULL ? 1 : count_names()};
+                 .checks = a->options.operation != NULL ? 1 : count_checks()};
     int result = TALLY_OK;
-    s.runs = calloc(2 * list.count, sizeof *s.runs); /* a run for each route */
+    s.runs = calloc(2 * list.count, sizeof *s.runs); /* one per route */
     if (s.runs == NULL) {
         result = command_fail(TALLY_MEMORY, "no memory left for the results");
     } else {
@@ -204,7 +205,7 @@ static int run(const arguments *a) {
         progress_start(&s.progress, false);
         result = all ? check_all(&s, &list) : check_device(&s, a->device.selector, NULL);
         if (result == TALLY_OK)
-            result = conclude(&s);
+            result = conclude_parity(&s);
     }
     for (size_t i = 0; i < s.report.count; i++)
         free(s.runs[i].lines);
@@ -214,7 +215,7 @@ static int run(const arguments *a) {
     return result;
 }
 
-/* Before a device is opened for nothing. The number of a case is looked at by the library. */
+/* Checks the name before any device is opened. The library checks the case's number. */
 static int check_name(const char *operation) {
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(operation, "/"), operation);
@@ -230,7 +231,7 @@ static int check_name(const char *operation) {
     return command_misused(help.command, "option --op: no operation '%s'", name);
 }
 
-/* What help says of --op. */
+/* The help text of --op. */
 static void describe_operations(char *to, size_t size) {
     size_t used =
         (size_t)snprintf(to, size, "one operation only, or with /N behind its name only case N of it; there are");
@@ -283,5 +284,5 @@ int command_parity(int argc, char **argv) {
     if (a.options.operation != NULL && check_name(a.options.operation) != TALLY_OK)
         return TALLY_USAGE;
     a.device.quiet = a.json;
-    return run(&a);
+    return run_parity(&a);
 }

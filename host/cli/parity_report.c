@@ -39,8 +39,8 @@ static formatted share_cell(double share) {
     return f;
 }
 
-/* What --op takes to run the failed case again, which a failure begins with, or else the worst one. Of the training run,
- * whose cases are steps, there is no single one. */
+/* The --op value for the failed case, which the failure's text begins with, or else for the worst case. Training
+ * runs have no single case, since theirs are steps. */
 static text case_name(const tally_parity_line *line) {
     text name;
     size_t length = strlen(line->operation);
@@ -61,8 +61,8 @@ __attribute__((format(printf, 2, 3))) static void add(text *t, const char *forma
     va_end(args);
 }
 
-/* The command that runs it again; everything where there is no name. */
-static text repeat_named(const parity_report *r, const parity_run *run, const char *name) {
+/* The command that runs the named case or check again, or every check if there is no name. */
+static text repeat_command(const parity_report *r, const parity_run *run, const char *name) {
     text command = {""};
     tally_parity_options usual = tally_parity_defaults();
     add(&command, "tally parity --device %s --route %s", run->device.selector, command_routes[run->route]);
@@ -74,22 +74,22 @@ static text repeat_named(const parity_report *r, const parity_run *run, const ch
     return command;
 }
 
-static text repeat_of(const parity_report *r, const parity_run *run, const tally_parity_line *line) {
-    return repeat_named(r, run, case_name(line).text);
+static text repeat_case(const parity_report *r, const parity_run *run, const tally_parity_line *line) {
+    return repeat_command(r, run, case_name(line).text);
 }
 
-/* Of a run that ended in an error: the case, which the error begins with, or else the check. */
+/* The command for a run that ended with an error: the case that the error's text begins with, or else the check. */
 static text repeat_error(const parity_report *r, const parity_run *run) {
     if (run->operation == NULL)
-        return repeat_named(r, run, r->options.operation);
+        return repeat_command(r, run, r->options.operation);
     text name = {""};
     size_t length = strlen(run->operation);
     bool of_case = strncmp(run->error, run->operation, length) == 0 && run->error[length] == '/';
     add(&name, "%.*s", of_case ? (int)strcspn(run->error, ",") : (int)length, of_case ? run->error : run->operation);
-    return repeat_named(r, run, name.text);
+    return repeat_command(r, run, name.text);
 }
 
-/* Whether it began and then failed. */
+/* Whether the device was opened and then failed. */
 static bool has_failed(const parity_run *run) {
     return run->opened && run->error[0] != '\0';
 }
@@ -109,19 +109,19 @@ static totals totals_of(const parity_run *run) {
     return t;
 }
 
-/* 1 case, 1,200 cases */
+/* "1 case", "1,200 cases" */
 static text counted(size_t count, const char *one) {
     text t;
     snprintf(t.text, sizeof t.text, "%s %s%s", format_whole(count).text, one, count == 1 ? "" : "s");
     return t;
 }
 
-/* A device whose last check was not done has a verdict only if it is broken already. */
+/* A device that did not complete its checks has a verdict only if it is already broken. */
 static bool has_verdict(const parity_run *run) {
     return !run->stopped || run->verdict == TALLY_PARITY_BROKEN;
 }
 
-/* in_full: with what a device failed with. */
+/* in_full: include the text of a device error. */
 static text verdict_of(const parity_report *r, const parity_run *run, bool in_full) {
     totals t = totals_of(run);
     text v = {""};
@@ -172,7 +172,8 @@ static void print_table(const parity_report *r, const parity_run *run) {
                case_name(line).text);
         if (!r->verbose)
             continue;
-        if (line->failure[0] == '\0' && line->worst[0] != '\0') /* else the failed case is told below */
+        /* otherwise the failed case is described below the table */
+        if (line->failure[0] == '\0' && line->worst[0] != '\0')
             printf("%*s  %s\n", width, "", line->worst);
         if (line->left_out > 0)
             printf("%*s  left out, too large for a device this slow: %s\n", width, "",
@@ -183,7 +184,7 @@ static void print_table(const parity_report *r, const parity_run *run) {
     }
 }
 
-/* A note that several lines behind one another have is printed once. */
+/* Prints each note once, although several consecutive lines may have it. */
 static void print_notes(const parity_run *run) {
     bool any = false;
     for (size_t i = 0, end; i < run->count; i = end) {
@@ -206,7 +207,7 @@ static void print_failures(const parity_report *r, const parity_run *run) {
             continue;
         int indent = printf("\nBROKEN  ") - 1;
         format_print_wrapped(line->failure, indent, WIDTH);
-        printf("%*s%s\n", indent, "", repeat_of(r, run, line).text);
+        printf("%*s%s\n", indent, "", repeat_case(r, run, line).text);
     }
 }
 
@@ -253,7 +254,7 @@ static json_t *line_json(const parity_report *r, const parity_run *run, const ta
                      value_json_real(line->worst_ulp), "worst_share", value_json_real(line->worst_share), "worst_case",
                      (json_int_t)line->worst_case, "worst", text_or_null(line->worst), "failure",
                      text_or_null(line->failure), "note", text_or_null(line->note), "repeat",
-                     repeat_of(r, run, line).text);
+                     repeat_case(r, run, line).text);
 }
 
 static json_t *run_json(const parity_report *r, const parity_run *run) {

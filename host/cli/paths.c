@@ -13,7 +13,7 @@ static const char *base_of(const char *path) {
     return slash != NULL ? slash + 1 : path;
 }
 
-/* The folder that a file is in, or will be; NULL, said on stderr, without memory. */
+/* The folder of a file that may not exist yet; NULL if out of memory, reported on stderr. */
 static char *folder_of(const char *path) {
     size_t length = (size_t)(base_of(path) - path);
     char *folder = length == 0 ? strdup(".") : strndup(path, length > 1 ? length - 1 : 1);
@@ -22,21 +22,21 @@ static char *folder_of(const char *path) {
     return folder;
 }
 
-static bool same_place(const struct stat *a, const struct stat *b) {
+static bool same_file(const struct stat *a, const struct stat *b) {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* A terminal or /dev/null may well be named twice. */
+/* Terminals and /dev/null may be named several times. */
 static int compare_paths(const char *a, const char *b, bool *same) {
     struct stat at_a, at_b;
     bool is_a = stat(a, &at_a) == 0, is_b = stat(b, &at_b) == 0;
-    *same = is_a && is_b && S_ISREG(at_a.st_mode) && same_place(&at_a, &at_b);
+    *same = is_a && is_b && S_ISREG(at_a.st_mode) && same_file(&at_a, &at_b);
     if (is_a || is_b || strcmp(base_of(a), base_of(b)) != 0)
         return TALLY_OK;
-    /* Neither is there yet. */
+    /* Neither file exists yet. */
     char *folder_a = folder_of(a), *folder_b = folder_of(b);
     bool known = folder_a != NULL && folder_b != NULL;
-    *same = known && stat(folder_a, &at_a) == 0 && stat(folder_b, &at_b) == 0 && same_place(&at_a, &at_b);
+    *same = known && stat(folder_a, &at_a) == 0 && stat(folder_b, &at_b) == 0 && same_file(&at_a, &at_b);
     free(folder_a);
     free(folder_b);
     return known ? TALLY_OK : TALLY_MEMORY;
@@ -63,7 +63,7 @@ int paths_check_out(const char *path) {
     if (*path == '\0')
         return command_fail(TALLY_IO, "--out: the file's name is empty");
     bool there = stat(path, &at) == 0;
-    if (!there && errno != ENOENT && errno != ENOTDIR) /* of its folder more is said below */
+    if (!there && errno != ENOENT && errno != ENOTDIR) /* problems of its folder are reported below */
         return command_fail(TALLY_IO, "--out %s: %s", path, strerror(errno));
     if (there && !S_ISREG(at.st_mode))
         return command_fail(TALLY_IO, "--out %s: %s", path,

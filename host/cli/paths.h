@@ -1,4 +1,4 @@
-/* paths.h: files that options name: whether they can be written, and are not written over one another. */
+/* paths.h: checks the paths given as options: whether they can be written and do not overwrite one another. */
 #ifndef TALLY_CLI_PATHS_H
 #define TALLY_CLI_PATHS_H
 
@@ -6,17 +6,17 @@
 #include <stddef.h>
 
 typedef struct path_option {
-    const char *name; /* of the option, without the dashes */
+    const char *name; /* the option's name, without dashes */
     const char *path; /* NULL: not given */
     bool written;
 } path_option;
 
-/* Each returns the exit code, said on stderr, or TALLY_OK. */
+/* Errors are reported on stderr. Each returns TALLY_OK or the exit code. */
 
-/* That no file is written which another of the options names, by this path or by another one. */
+/* Checks that no file to be written is also named by another of the options, under whatever path. */
 int paths_check_apart(const path_option *options, size_t count, const char *command);
 
-/* That --out can be renamed into place: fails now rather than when training is over. */
+/* Checks that a file can be renamed to the path of --out, so that this fails before training rather than after it. */
 int paths_check_out(const char *path);
 
 #endif

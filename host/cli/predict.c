@@ -40,18 +40,18 @@ enum { BATCH = 1000, MAX_VALUES = 1 << 20 };
 
 typedef struct predictor {
     const tally_model *model;
-    size_t shortest, length; /* of every string; length 0: any, the model does not say */
-    size_t classes;          /* counts it can give */
+    size_t shortest, length; /* lengths of the model's strings; length 0: the model does not say, any length */
+    size_t classes;          /* the number of possible counts */
     bool all_probabilities;
-    json_t *json; /* the array so far, or NULL for text */
-    /* Strings that wait: count of them, all of the same length. */
+    json_t *json; /* predictions so far; NULL for text output */
+    /* The current batch: count strings of the same length, steps. */
     size_t steps, count, capacity;
     char *texts;          /* [capacity][steps] */
     float *x;             /* [capacity][steps] */
     float *probabilities; /* [capacity][classes] */
 } predictor;
 
-static void release(predictor *p) {
+static void free_batch(predictor *p) {
     free(p->texts);
     free(p->x);
     free(p->probabilities);
@@ -60,8 +60,8 @@ static void release(predictor *p) {
     p->capacity = 0;
 }
 
-static int make_room(predictor *p, size_t steps) {
-    release(p);
+static int allocate_batch(predictor *p, size_t steps) {
+    free_batch(p);
     p->steps = steps;
     p->capacity = MAX_VALUES / steps < BATCH ? MAX_VALUES / steps + 1 : BATCH;
     p->texts = calloc(p->capacity, steps);
@@ -83,7 +83,7 @@ static json_t *prediction_json(const predictor *p, const char *text, size_t answ
     return NULL;
 }
 
-static int answer(predictor *p, size_t n) {
+static int print_prediction(predictor *p, size_t n) {
     const char *text = p->texts + n * p->steps;
     const float *probabilities = p->probabilities + n * p->classes;
     size_t best = report_most_probable(probabilities, p->classes);
@@ -102,8 +102,8 @@ static int answer(predictor *p, size_t n) {
     return TALLY_OK;
 }
 
-/* Answers the strings that wait. */
-static int answer_waiting(predictor *p) {
+/* Predicts and prints the strings of the current batch, and empties it. */
+static int predict_batch(predictor *p) {
     if (p->count == 0)
         return TALLY_OK;
     for (size_t i = 0; i < p->count * p->steps; i++)
@@ -113,14 +113,14 @@ static int answer_waiting(predictor *p) {
         return command_fail_library(status);
     int result = TALLY_OK;
     for (size_t n = 0; n < p->count && result == TALLY_OK; n++)
-        result = answer(p, n);
+        result = print_prediction(p, n);
     p->count = 0;
     int flushed = p->json == NULL ? command_flush() : TALLY_OK;
     return result != TALLY_OK ? result : flushed;
 }
 
-/* place and number: "line" 3, "argument" 2. */
-static int check(const predictor *p, const char *text, size_t length, const char *place, size_t number) {
+/* source and number tell where the string is from: "line" 3, "argument" 2. */
+static int check_string(const predictor *p, const char *text, size_t length, const char *place, size_t number) {
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c == '0' || c == '1')
@@ -141,13 +141,14 @@ static int check(const predictor *p, const char *text, size_t length, const char
     return TALLY_OK;
 }
 
-/* Adds a checked string to those that wait. */
-static int add(predictor *p, const char *text, size_t length) {
+/* Adds a checked string to the current batch; predicts that batch first if it is full or its strings have another
+ * length. */
+static int add_string(predictor *p, const char *text, size_t length) {
     int result = TALLY_OK;
     if (p->count == p->capacity || length != p->steps)
-        result = answer_waiting(p);
+        result = predict_batch(p);
     if (result == TALLY_OK && length != p->steps)
-        result = make_room(p, length);
+        result = allocate_batch(p, length);
     if (result == TALLY_OK)
         memcpy(p->texts + p->count++ * p->steps, text, length);
     return result;
@@ -156,23 +157,23 @@ static int add(predictor *p, const char *text, size_t length) {
 static int predict_arguments(predictor *p, char **strings, size_t count) {
     int result = TALLY_OK;
     for (size_t i = 0; i < count && result == TALLY_OK; i++)
-        result = check(p, strings[i], strlen(strings[i]), "argument", i + 1);
+        result = check_string(p, strings[i], strlen(strings[i]), "argument", i + 1);
     for (size_t i = 0; i < count && result == TALLY_OK; i++)
-        result = add(p, strings[i], strlen(strings[i]));
-    return result == TALLY_OK ? answer_waiting(p) : result;
+        result = add_string(p, strings[i], strlen(strings[i]));
+    return result == TALLY_OK ? predict_batch(p) : result;
 }
 
-/* Takes the lines that are here; those before a wrong one are answered. */
+/* Predicts all lines that have arrived, or those before the first invalid line. */
 static int predict_lines(predictor *p, lines *input) {
     const char *text;
     size_t length;
-    while (lines_take(input, &text, &length)) {
-        int wrong = check(p, text, length, "line", input->number);
-        int result = wrong != TALLY_OK ? answer_waiting(p) : add(p, text, length);
+    while (lines_next(input, &text, &length)) {
+        int wrong = check_string(p, text, length, "line", input->number);
+        int result = wrong != TALLY_OK ? predict_batch(p) : add_string(p, text, length);
         if (wrong != TALLY_OK || result != TALLY_OK)
             return wrong != TALLY_OK ? wrong : result;
     }
-    return answer_waiting(p);
+    return predict_batch(p);
 }
 
 static int predict_stdin(predictor *p) {
@@ -196,10 +197,10 @@ static int predict_stdin(predictor *p) {
     }
 }
 
-static int predict(predictor *p, char **strings, size_t count) {
+static int predict_input(predictor *p, char **strings, size_t count) {
     bool from_stdin = count == 0 || strcmp(strings[0], "-") == 0;
     int result = from_stdin ? predict_stdin(p) : predict_arguments(p, strings, count);
-    release(p);
+    free_batch(p);
     return result;
 }
 
@@ -208,11 +209,11 @@ static int predict_strings(predictor *p, const recipe *r, bool json, char **stri
     p->shortest = (size_t)r->shortest;
     p->classes = tally_model_get_config(p->model)->classes;
     if (!json)
-        return predict(p, strings, count);
+        return predict_input(p, strings, count);
     p->json = json_array();
     if (p->json == NULL)
         return command_fail(TALLY_MEMORY, "no memory left for the JSON object");
-    int result = predict(p, strings, count);
+    int result = predict_input(p, strings, count);
     if (result != TALLY_OK) {
         json_decref(p->json);
         return result;

@@ -15,10 +15,10 @@ typedef struct batch {
     const tally_dataset *data;
     const predicted_file *file;
     const char *path;
-    json_t *json; /* the array so far, or NULL for text */
+    json_t *json; /* predictions so far; NULL for text output */
     size_t capacity;
     size_t *numbers;
-    int32_t *lengths;     /* [capacity], or NULL: all have all steps */
+    int32_t *lengths;     /* [capacity], or NULL if all have data->steps */
     float *x;             /* [capacity, steps, inputs] */
     float *probabilities; /* [capacity, classes] */
 } batch;
@@ -34,7 +34,7 @@ static json_t *prediction_json(const batch *b, size_t number, size_t best, const
     return NULL;
 }
 
-static int answer(batch *b, size_t number, const float *probabilities) {
+static int print_prediction(batch *b, size_t number, const float *probabilities) {
     size_t classes = b->data->classes, best = report_most_probable(probabilities, classes);
     for (size_t i = 0; i < classes; i++)
         if (!isfinite(probabilities[i]))
@@ -63,7 +63,7 @@ static int predict_batch(batch *b, size_t first, size_t count) {
         return command_fail_library(status);
     int result = TALLY_OK;
     for (size_t i = 0; i < count && result == TALLY_OK; i++)
-        result = answer(b, first + i, b->probabilities + i * b->data->classes);
+        result = print_prediction(b, first + i, b->probabilities + i * b->data->classes);
     int flushed = b->json == NULL ? command_flush() : TALLY_OK;
     return result != TALLY_OK ? result : flushed;
 }

@@ -12,9 +12,9 @@
 
 enum { SAMPLE = 1000, BAR_MIN = 10, BAR_SPACE = 3 + BAR_MIN, BAR_MAX = 40, LINE_SIZE = 256 };
 static const double REDRAW_SECONDS = 0.1;
-static const double SAMPLING_SHARE = 0.01; /* of the time */
+static const double SAMPLING_SHARE = 0.01; /* of the training time */
 
-static size_t columns_in_use; /* of the terminal's line, by a bar */
+static size_t columns_in_use; /* of the terminal line, by the bar */
 
 void progress_start(progress *p, bool quiet) {
     *p = (progress){.kind = PROGRESS_NONE, .error = NAN};
@@ -51,11 +51,11 @@ void progress_train(progress *p, const task_words *words, const tally_model *mod
             options->epochs == 1 ? "" : "s", before);
 }
 
-static void take_sample(progress *p, size_t epoch) {
+static void test_sample(progress *p, size_t epoch) {
     double start = command_seconds();
     tally_test_result result = {.tested = 0};
     size_t count = p->test->size < SAMPLE ? p->test->size : SAMPLE;
-    /* A device that fails here fails in the next step too, which reports it. */
+    /* Ignores a failure: a device that fails here fails in the next training step too, which reports it. */
     if (count > 0 && tally_test(p->model, p->test, 0, count, NULL, &result) == TALLY_OK)
         p->error = (double)result.mistakes / (double)result.tested;
     p->sampled_epoch = epoch;
@@ -76,11 +76,11 @@ typedef struct field {
     bool shown;
 } field;
 
-/* Draws "share [bar]  field  field" over the last one. Fields that do not fit are left out, the first ones first; the
- * very first one also in favour of the bar. */
-static void draw(double share, field *fields, size_t count) {
+/* Redraws the line "share [bar]  field  field". Fields that do not fit are omitted, starting with the first, which
+ * is also omitted to make space for the bar. */
+static void draw_bar(double share, field *fields, size_t count) {
     size_t width = terminal_width();
-    width = (width < LINE_SIZE ? width : LINE_SIZE) - 1; /* the last column may wrap */
+    width = (width < LINE_SIZE ? width : LINE_SIZE) - 1; /* some terminals wrap at the last column */
     char line[LINE_SIZE + 1];
     int start = snprintf(line, sizeof line, "%3d %%", (int)(100 * share));
     size_t used = start > 0 ? (size_t)start : 0;
@@ -120,8 +120,8 @@ static void draw(double share, field *fields, size_t count) {
     columns_in_use = used;
 }
 
-/* The bar is not drawn more often than anyone can read, but always at the end. */
-static bool due(progress *p, bool last) {
+/* Limits how often the bar is drawn, but always draws its last state. */
+static bool is_due(progress *p, bool last) {
     double now = command_seconds();
     if (!last && now - p->drawn < REDRAW_SECONDS)
         return false;
@@ -130,8 +130,8 @@ static bool due(progress *p, bool last) {
 }
 
 typedef struct train_state {
-    double share, left; /* of the steps; seconds */
-    double rate;        /* sequences a second */
+    double share, left; /* share of the steps done; seconds left */
+    double rate;        /* sequences per second */
     double loss;
 } train_state;
 
@@ -159,10 +159,10 @@ static void draw_train(progress *p, const tally_progress *now) {
         snprintf(fields[ERROR].text, sizeof fields[ERROR].text, "error %.1f %%", 100 * p->error);
     snprintf(fields[LOSS].text, sizeof fields[LOSS].text, "loss %.3g", s.loss);
     snprintf(fields[LEFT].text, sizeof fields[LEFT].text, "%s left", format_duration(s.left).text);
-    draw(s.share, fields, FIELDS);
+    draw_bar(s.share, fields, FIELDS);
 }
 
-static void say_train(progress *p, const tally_progress *now) {
+static void print_train_line(progress *p, const tally_progress *now) {
     train_state s = train_state_now(p, now);
     fprintf(stderr, "%s%sepoch %zu of %zu: loss %.4g %s %s, ", p->name != NULL ? p->name : "",
             p->name != NULL ? ": " : "", now->epoch, p->epochs, s.loss, p->words->article, p->words->one);
@@ -178,13 +178,13 @@ void progress_train_step(progress *p, const tally_progress *now) {
         if (tenths == p->tenths)
             return;
         p->tenths = tenths;
-        take_sample(p, now->epoch);
-        say_train(p, now);
+        test_sample(p, now->epoch);
+        print_train_line(p, now);
     } else if (p->kind == PROGRESS_BAR) {
         bool enough_epochs = p->sampled_epoch == 0 || now->epoch - p->sampled_epoch >= p->epochs / 50;
         if (now->epoch_done && enough_epochs && p->sampling <= SAMPLING_SHARE * (command_seconds() - p->started))
-            take_sample(p, now->epoch);
-        if (due(p, now->epoch_done && now->epoch == p->epochs))
+            test_sample(p, now->epoch);
+        if (is_due(p, now->epoch_done && now->epoch == p->epochs))
             draw_train(p, now);
     }
 }
@@ -196,11 +196,11 @@ void progress_test(progress *p, const task_words *words, size_t sequences) {
 }
 
 void progress_test_step(progress *p, const tally_progress *now) {
-    if (p->kind != PROGRESS_BAR || !due(p, now->step == p->tests))
+    if (p->kind != PROGRESS_BAR || !is_due(p, now->step == p->tests))
         return;
     field tested = {0};
     snprintf(tested.text, sizeof tested.text, "tested %s %s", format_whole(now->step).text, p->words->many);
-    draw((double)now->step / (double)p->tests, &tested, 1);
+    draw_bar((double)now->step / (double)p->tests, &tested, 1);
 }
 
 void progress_parity(progress *p, const char *device, const char *route, size_t checks) {
@@ -211,14 +211,14 @@ void progress_parity(progress *p, const char *device, const char *route, size_t 
 }
 
 void progress_parity_step(progress *p, size_t done, const tally_parity_line *line) {
-    if (p->kind != PROGRESS_BAR || !due(p, done == p->checks))
+    if (p->kind != PROGRESS_BAR || !is_due(p, done == p->checks))
         return;
     enum { CASES, OPERATION, WHERE, FIELDS };
     field fields[FIELDS] = {0};
     snprintf(fields[CASES].text, sizeof fields[CASES].text, "%s cases", format_whole(line->cases).text);
     snprintf(fields[OPERATION].text, sizeof fields[OPERATION].text, "%s", line->operation);
     snprintf(fields[WHERE].text, sizeof fields[WHERE].text, "device %s, %s", p->device, p->route);
-    draw((double)done / (double)p->checks, fields, FIELDS);
+    draw_bar((double)done / (double)p->checks, fields, FIELDS);
 }
 
 void progress_bench(progress *p, const char *workload, const char *device, size_t measurements, size_t runs) {
@@ -230,7 +230,7 @@ void progress_bench(progress *p, const char *workload, const char *device, size_
 }
 
 void progress_bench_step(progress *p, size_t measured, size_t runs) {
-    if (p->kind != PROGRESS_BAR || !due(p, measured + 1 == p->measurements && runs == p->runs))
+    if (p->kind != PROGRESS_BAR || !is_due(p, measured + 1 == p->measurements && runs == p->runs))
         return;
     enum { RUNS, WORKLOAD, WHERE, FIELDS };
     field fields[FIELDS] = {0};
@@ -238,7 +238,7 @@ void progress_bench_step(progress *p, size_t measured, size_t runs) {
     snprintf(fields[WORKLOAD].text, sizeof fields[WORKLOAD].text, "%s", p->workload);
     snprintf(fields[WHERE].text, sizeof fields[WHERE].text, "device %.30s", p->device);
     double done = (double)measured + (double)runs / (double)p->runs;
-    draw(done / (double)p->measurements, fields, FIELDS);
+    draw_bar(done / (double)p->measurements, fields, FIELDS);
 }
 
 void progress_end(void) {

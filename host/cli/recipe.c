@@ -27,7 +27,7 @@ void recipe_reset(recipe *r, recipe_task of) {
     recipe_set_defaults(r, task_get(of)->defaults);
 }
 
-/* The number of a member's row. Each has one in the recipes of its task. */
+/* The row of a member. Within a task, every member has one row. */
 static size_t row_of(const recipe *r, size_t offset) {
     size_t count, i = 0;
     const tally_setting *all = settings_all(&count);
@@ -66,7 +66,7 @@ tally_status recipe_store(const recipe *r, tally_model *model) {
     return status;
 }
 
-/* Weights that are not those the notes speak of are damaged, or somebody else's. */
+/* If the weights do not have the digest in the notes, the file is damaged or the weights were replaced. */
 static int check_digest(const recipe *r, const tally_model *model, const char *path) {
     char digest[65];
     tally_status status = tally_model_digest(model, digest);
@@ -93,12 +93,12 @@ static int load_note(recipe *r, const tally_model *model, const char *path, size
                         range);
 }
 
-/* Of count: the model goes with its strings, as far as they are known. */
+/* count: checks that the model matches its strings, as far as the notes tell. */
 static int check_strings(recipe *r, const tally_model_config *config, const char *path) {
     if (RECIPE_KNOWS(r, length) && config->classes != r->length + 1)
         return command_fail(TALLY_MODEL, "%s: its note length is %llu, which makes %llu counts, but it has %zu classes",
                             path, (unsigned long long)r->length, (unsigned long long)r->length + 1, config->classes);
-    if (!RECIPE_KNOWS(r, shortest)) /* all have as many bits */
+    if (!RECIPE_KNOWS(r, shortest)) /* all strings have the same length */
         r->shortest = r->length;
     if (r->shortest > r->length)
         return command_fail(TALLY_MODEL, "%s: its note shortest is %llu, but its note length is %llu", path,
@@ -109,7 +109,7 @@ static int check_strings(recipe *r, const tally_model_config *config, const char
     return TALLY_OK;
 }
 
-/* The name of the first of some members that is not known; NULL: all are. */
+/* The name of the first unknown member; NULL if all are known. */
 static const char *first_unknown(const recipe *r, const size_t *offsets, size_t some) {
     size_t count;
     const tally_setting *all = settings_all(&count);
@@ -119,7 +119,7 @@ static const char *first_unknown(const recipe *r, const size_t *offsets, size_t 
     return NULL;
 }
 
-/* Of mnist and npy: it is known what is to be fed to the model, and goes with it. */
+/* mnist and npy: checks that the notes tell what the model's inputs are, and match the model. */
 static int check_files(const recipe *r, const tally_model_config *config, const char *path) {
     static const size_t needed[] = {offsetof(recipe, time_steps), offsetof(recipe, model.inputs),
                                     offsetof(recipe, model.classes), offsetof(recipe, mean),
@@ -136,7 +136,7 @@ static int check_files(const recipe *r, const tally_model_config *config, const 
     return TALLY_OK;
 }
 
-/* The task, and what the file's model has without notes. */
+/* Loads the task and everything that the model itself determines. */
 static int load_model(recipe *r, const tally_model *model, const char *path, recipe_task unless_noted) {
     size_t count;
     const tally_setting *all = settings_all(&count);
@@ -156,7 +156,7 @@ int recipe_load(recipe *r, const tally_model *model, const char *path, recipe_ta
     const tally_setting *all = settings_all(&count);
     int result = load_model(r, model, path, unless_noted);
     if (result == TALLY_OK && !RECIPE_KNOWS(r, task) && r->task != RECIPE_COUNT) {
-        r->normalize = RECIPE_NONE; /* whatever the model takes, as it is */
+        r->normalize = RECIPE_NONE; /* feed the model any values unchanged */
         return TALLY_OK;
     }
     for (size_t i = 0; i < count && result == TALLY_OK; i++)
@@ -226,7 +226,7 @@ double recipe_sequences(const recipe *r) {
         return 0;
     uint64_t trained = r->train_size - (r->valid_size < r->train_size ? r->valid_size : 0);
     uint64_t steps_an_epoch = (trained + r->train.batch - 1) / r->train.batch;
-    /* Only the last batch of an epoch is smaller. */
+    /* Only the last batch of an epoch can be smaller. */
     return (double)(r->steps / steps_an_epoch) * (double)trained +
            (double)(r->steps % steps_an_epoch) * (double)r->train.batch;
 }

@@ -1,4 +1,4 @@
-/* recipe.h: what was trained and how: what goes into a model's notes, and comes back from them. */
+/* recipe.h: what was trained and how, as written to and read from a model's notes. */
 #ifndef TALLY_CLI_RECIPE_H
 #define TALLY_CLI_RECIPE_H
 
@@ -15,59 +15,60 @@ typedef enum recipe_normalize { RECIPE_STANDARD, RECIPE_NONE } recipe_normalize;
 typedef struct recipe {
     recipe_task task;
     uint64_t train_size; /* 0: not given */
-    /* Of count: */
-    uint64_t shortest, length; /* bits of a string: at least, and at most */
+    /* Task count: */
+    uint64_t shortest, length; /* the least and the most bits of a string */
     tally_draw draw;
-    /* Of mnist and npy: */
+    /* Tasks mnist and npy: */
     uint64_t time_steps; /* 0: any */
     recipe_normalize normalize;
     double mean, deviation;
-    double hold_out; /* the share that was; NaN: not given */
-    /* Of all: */
-    double valid; /* the share of train_size that is validated on */
+    double hold_out; /* share of the sequences held out for testing; NaN: not given */
+    /* All tasks: */
+    double valid; /* share of train_size used for validation */
     tally_model_config model;
     tally_train_options train;
-    /* What came out of it: */
+    /* Results: */
     const char *version;
-    uint64_t epochs, kept_epoch, steps; /* done */
+    uint64_t epochs, kept_epoch, steps; /* completed */
     uint64_t valid_size, valid_mistakes;
-    double valid_loss; /* as loss */
+    double valid_loss; /* mean per sequence, like loss */
     const char *device, *backend;
     tally_route route;
     uint64_t threads;
     double train_seconds;
-    double loss; /* cross-entropy a sequence, mean over the kept epoch */
+    double loss; /* mean cross-entropy per sequence in the kept epoch */
     const char *digest;
-    bool known[SETTINGS_MOST]; /* by the number of the row in settings_all() */
+    bool known[SETTINGS_MOST]; /* indexed like the rows of settings_all() */
 } recipe;
 
-/* The defaults of training for a task, nothing known yet. */
+/* Sets the defaults for a task and marks everything unknown. */
 void recipe_reset(recipe *r, recipe_task of);
 
-/* Sets some to others. */
+/* Overrides some of the defaults. */
 void recipe_set_defaults(recipe *r, const setting_default *defaults);
 
-/* Whether a row's setting is of the recipe and its task. */
+/* Whether the setting belongs to the recipe's task. */
 bool recipe_has(const recipe *r, const tally_setting *setting);
 
-/* Whether a member is known, and making it so or not. */
+/* Whether a member's value is known, and setting that. */
 #define RECIPE_KNOWS(r, member) recipe_knows(r, offsetof(recipe, member))
 #define RECIPE_SET_KNOWN(r, member, known) recipe_set_known(r, offsetof(recipe, member), known)
 bool recipe_knows(const recipe *r, size_t offset);
 void recipe_set_known(recipe *r, size_t offset, bool known);
 
-/* All of its task are, and not the others. */
+/* Marks the settings of the recipe's task as known, all others as unknown. */
 void recipe_know_all(recipe *r);
 
-/* Writes the known fields into the model's notes. */
+/* Writes the known settings to the model's notes. */
 tally_status recipe_store(const recipe *r, tally_model *model);
 
-/* Reads the notes of a model that was loaded from path; texts are the model's. unless_noted: the task of one that has no
- * notes, as from PyTorch; not of count, it takes sequences of any length as they are. TALLY_MODEL, said on stderr, for a
- * note that cannot be, or that does not go with the model. */
+/* Reads the notes of a model loaded from path; texts are borrowed from the model. unless_noted is the task of a
+ * model without notes, such as PyTorch's; if it is not count, the model is fed sequences of any length, unchanged.
+ * TALLY_MODEL, reported on stderr: a note is invalid or contradicts the model. */
 int recipe_load(recipe *r, const tally_model *model, const char *path, recipe_task unless_noted);
 
-/* Whether the strings of a counting experiment can be made again; else TALLY_MODEL, said on stderr. */
+/* Whether the notes suffice to generate the strings of the counting experiment again; otherwise TALLY_MODEL,
+ * reported on stderr. */
 int recipe_need_strings(const recipe *r, const char *path);
 
 /* The lengths of the strings: "20" or "5 to 20". */
@@ -75,15 +76,15 @@ typedef struct recipe_text {
     char text[48];
 } recipe_text;
 recipe_text recipe_lengths(const recipe *r);
-/* How many strings there are of them. */
+/* How many strings of these lengths there are. */
 uint64_t recipe_all_strings(const recipe *r);
 
 tally_count_options recipe_strings(const recipe *r);
 
-/* Fields under the names they have in the notes; null for what is not known. False without memory. */
+/* Adds the settings, named as in the notes; unknown ones are null. False if out of memory. */
 bool recipe_json(const recipe *r, json_t *object);
 
-/* How many sequences went through training; 0 if not known. */
+/* How many sequences were processed in training; 0 if unknown. */
 double recipe_sequences(const recipe *r);
 
 #endif

@@ -36,7 +36,7 @@ void report_print_probabilities(const float *probabilities, size_t count) {
                                             : "");
 }
 
-static size_t ones(const char *string) {
+static size_t count_ones(const char *string) {
     size_t count = 0;
     for (; *string != '\0'; string++)
         count += *string == '1';
@@ -60,19 +60,19 @@ static void print_device(const report *r) {
         printf("Fallbacks    %s operations ran on the C path; --verbose names them\n", format_whole(fallbacks).text);
 }
 
-static const task_words *words(const report *r) {
+static const task_words *words_of(const report *r) {
     return &task_get(r->recipe->task)->words;
 }
 
-/* What was trained on. */
+/* Prints what the model was trained on. */
 static void print_sequences(const report *r) {
     const recipe *c = r->recipe;
     if (c->task == RECIPE_COUNT)
         printf("%s of the %s strings of %s bits", format_whole(c->train_size).text,
                format_whole(recipe_all_strings(c)).text, recipe_lengths(c).text);
     else
-        printf("%s %s of %llu %s of %zu inputs", format_whole(c->train_size).text, words(r)->many,
-               (unsigned long long)c->time_steps, words(r)->steps, c->model.inputs);
+        printf("%s %s of %llu %s of %zu inputs", format_whole(c->train_size).text, words_of(r)->many,
+               (unsigned long long)c->time_steps, words_of(r)->steps, c->model.inputs);
 }
 
 static void print_trained(const report *r) {
@@ -95,11 +95,12 @@ void report_print_training(const report *r) {
         printf("Speed        %.3f ms a step, %s sequences a second\n", 1000 * c->train_seconds / (double)c->steps,
                format_whole((uint64_t)speed).text);
     if (RECIPE_KNOWS(c, loss))
-        printf("Loss         %.6g %s %s in training, weights of epoch %s\n", c->loss, words(r)->article, words(r)->one,
-               format_whole(c->kept_epoch).text);
+        printf("Loss         %.6g %s %s in training, weights of epoch %s\n", c->loss, words_of(r)->article,
+               words_of(r)->one, format_whole(c->kept_epoch).text);
     if (RECIPE_KNOWS(c, valid_loss))
         printf("Validation   mistakes in %s of %s %s, loss %.6g %s %s\n", format_whole(c->valid_mistakes).text,
-               format_whole(c->valid_size).text, words(r)->many, c->valid_loss, words(r)->article, words(r)->one);
+               format_whole(c->valid_size).text, words_of(r)->many, c->valid_loss, words_of(r)->article,
+               words_of(r)->one);
     if (r->trained && r->stopped == NULL && c->epochs < c->train.epochs)
         printf("Ended        after %s of %s epochs, by patience\n", format_whole(c->epochs).text,
                format_whole(c->train.epochs).text);
@@ -111,15 +112,16 @@ static void print_error(const report *r) {
     if (!r->tested)
         printf("Test error   not known: the test was not run to its end\n");
     else if (r->test.tested == 0)
-        printf("Test error   none: every %s was trained on, there is none left to test\n", words(r)->one);
+        printf("Test error   none: every %s was trained on, there is none left to test\n", words_of(r)->one);
     else
         printf("Test error   %s: mistakes in %s of %s %s, tested in %.1f s\n",
                format_percent((double)r->test.mistakes / (double)r->test.tested).text,
-               format_whole(r->test.mistakes).text, format_whole(r->test.tested).text, words(r)->many, r->test.seconds);
+               format_whole(r->test.mistakes).text, format_whole(r->test.tested).text, words_of(r)->many,
+               r->test.seconds);
 }
 
 static void print_by_class(const report *r) {
-    printf("\n%s %11s %9s\n", r->recipe->task == RECIPE_COUNT ? "count" : "class", words(r)->many, "mistakes");
+    printf("\n%s %11s %9s\n", r->recipe->task == RECIPE_COUNT ? "count" : "class", words_of(r)->many, "mistakes");
     size_t classes = tally_model_get_config(r->model)->classes;
     for (size_t i = 0; i < classes; i++)
         printf("%5zu %11s %9s\n", i, format_whole(r->test.tested_of_class[i]).text,
@@ -132,7 +134,7 @@ static void print_example(const report *r) {
     printf("\nPredicted output for a sample string: %s\n", r->example);
     report_print_probabilities(r->probabilities, classes);
     printf("Most probable: %zu ones (%s); it has %zu\n", answer, format_percent((double)r->probabilities[answer]).text,
-           ones(r->example));
+           count_ones(r->example));
 }
 
 int report_print(const report *r) {
@@ -153,12 +155,12 @@ static json_t *text_or_null(const char *text) {
     return text != NULL ? value_json_text(text) : json_null();
 }
 
-/* null where it is none. */
-static json_t *quotient(double above, double below) {
+/* null if it is not a finite number. */
+static json_t *quotient_json(double above, double below) {
     return value_json_real(above / below);
 }
 
-static json_t *by_class(const report *r, const size_t *numbers) {
+static json_t *by_class_json(const report *r, const size_t *numbers) {
     if (!r->tested)
         return json_null();
     json_t *array = json_array();
@@ -181,17 +183,17 @@ json_t *report_json_probabilities(const float *probabilities, size_t count) {
     return array;
 }
 
-static json_t *example(const report *r) {
+static json_t *example_json(const report *r) {
     if (r->example == NULL)
         return json_null();
     size_t classes = tally_model_get_config(r->model)->classes;
     size_t answer = report_most_probable(r->probabilities, classes);
-    return json_pack("{s:s, s:I, s:I, s:o, s:o}", "string", r->example, "ones", (json_int_t)ones(r->example), "count",
-                     (json_int_t)answer, "probability", value_json_real((double)r->probabilities[answer]),
+    return json_pack("{s:s, s:I, s:I, s:o, s:o}", "string", r->example, "ones", (json_int_t)count_ones(r->example),
+                     "count", (json_int_t)answer, "probability", value_json_real((double)r->probabilities[answer]),
                      "probabilities", report_json_probabilities(r->probabilities, classes));
 }
 
-/* What is known of the device that worked, over what the notes say of the one that trained. */
+/* Adds the device in use, replacing the notes about the device used for training. */
 static bool set_device(const report *r, json_t *object) {
     const tally_device *device = tally_model_device(r->model);
     const tally_device_info *info = tally_device_get_info(device);
@@ -216,8 +218,9 @@ static bool set_trained_device(const recipe *c, json_t *object) {
 static bool set_speed(const recipe *c, json_t *object) {
     double seconds = RECIPE_KNOWS(c, train_seconds) ? c->train_seconds : NAN;
     double steps = RECIPE_KNOWS(c, steps) ? (double)c->steps : NAN, sequences = recipe_sequences(c);
-    return json_object_set_new(object, "ms_per_step", quotient(1000 * seconds, steps)) == 0 &&
-           json_object_set_new(object, "sequences_per_second", quotient(sequences > 0 ? sequences : NAN, seconds)) == 0;
+    return json_object_set_new(object, "ms_per_step", quotient_json(1000 * seconds, steps)) == 0 &&
+           json_object_set_new(object, "sequences_per_second",
+                               quotient_json(sequences > 0 ? sequences : NAN, seconds)) == 0;
 }
 
 static bool set_test(const report *r, json_t *object) {
@@ -225,18 +228,18 @@ static bool set_test(const report *r, json_t *object) {
     size_t tested = r->tested ? r->test.tested : 0, mistakes = r->tested ? r->test.mistakes : 0;
     return json_object_set_new(object, "mistakes", json_integer((json_int_t)mistakes)) == 0 &&
            json_object_set_new(object, "tested", json_integer((json_int_t)tested)) == 0 &&
-           json_object_set_new(object, "error", quotient((double)mistakes, (double)tested)) == 0 &&
+           json_object_set_new(object, "error", quotient_json((double)mistakes, (double)tested)) == 0 &&
            json_object_set_new(object, "test_seconds", r->tested ? json_real(r->test.seconds) : json_null()) == 0 &&
            json_object_set_new(object, count ? "mistakes_by_count" : "mistakes_by_class",
-                               by_class(r, r->test.mistakes_of_class)) == 0 &&
+                               by_class_json(r, r->test.mistakes_of_class)) == 0 &&
            json_object_set_new(object, count ? "tested_by_count" : "tested_by_class",
-                               by_class(r, r->test.tested_of_class)) == 0;
+                               by_class_json(r, r->test.tested_of_class)) == 0;
 }
 
 int report_dump_json(json_t *object) {
     if (object == NULL)
         return command_fail(TALLY_MEMORY, "no memory left for the JSON object");
-    /* A failed write is seen when stdout is flushed. */
+    /* A failed write is detected when stdout is flushed. */
     json_dumpf(object, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(object);
@@ -245,13 +248,14 @@ int report_dump_json(json_t *object) {
 
 json_t *report_json(const report *r) {
     json_t *object = json_object();
-    bool built =
-        object != NULL && recipe_json(r->recipe, object) && set_device(r, object) &&
-        (r->trained || set_trained_device(r->recipe, object)) && set_speed(r->recipe, object) && set_test(r, object) &&
-        json_object_set_new(object, "weights_sha256", value_json_text(r->digest)) == 0 &&
-        json_object_set_new(object, r->trained ? "out" : "file", text_or_null(r->file)) == 0 &&
-        (!r->trained || (json_object_set_new(object, "stopped", text_or_null(r->stopped)) == 0 &&
-                         (r->recipe->task != RECIPE_COUNT || json_object_set_new(object, "example", example(r)) == 0)));
+    bool built = object != NULL && recipe_json(r->recipe, object) && set_device(r, object) &&
+                 (r->trained || set_trained_device(r->recipe, object)) && set_speed(r->recipe, object) &&
+                 set_test(r, object) &&
+                 json_object_set_new(object, "weights_sha256", value_json_text(r->digest)) == 0 &&
+                 json_object_set_new(object, r->trained ? "out" : "file", text_or_null(r->file)) == 0 &&
+                 (!r->trained ||
+                  (json_object_set_new(object, "stopped", text_or_null(r->stopped)) == 0 &&
+                   (r->recipe->task != RECIPE_COUNT || json_object_set_new(object, "example", example_json(r)) == 0)));
     if (!built) {
         json_decref(object);
         object = NULL;

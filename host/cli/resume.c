@@ -17,12 +17,12 @@ static int read_recipe(recipe *r, const tally_model *model, const char *path) {
     int result = recipe_load(r, model, path, RECIPE_COUNT);
     if (result == TALLY_OK && r->task == RECIPE_COUNT)
         result = recipe_need_strings(r, path);
-    r->version = r->device = r->backend = r->digest = NULL; /* the texts are the model's */
+    r->version = r->device = r->backend = r->digest = NULL; /* these texts are borrowed from the model */
     return result;
 }
 
 int resume_read(recipe *r, const char *path) {
-    /* Which device is meant is not known yet: that, too, is in the file, as far as the route goes. */
+    /* The file also determines the route, so the device is not known yet. */
     tally_device *device;
     tally_model *model = NULL;
     tally_status status = tally_device_open("cpu", &(tally_device_options){.threads = 1}, &device);
@@ -42,7 +42,7 @@ int resume_check_options(const train_arguments *before, const train_arguments *n
         const char *was = tally_setting_format(o, before, was_buffer), *is = tally_setting_format(o, now, is_buffer);
         if (o->may_change || strcmp(was, is) == 0)
             continue;
-        if (o->metavar == NULL && options_flag(o, now) == o->off) /* its opposite was given */
+        if (o->metavar == NULL && options_flag(o, now) == o->off) /* the opposite was given */
             continue;
         if (o->metavar == NULL)
             return command_misused(command, "option --%s: the run in %s was begun without it", o->option, path);

@@ -1,18 +1,18 @@
-/* resume.h: a run's recipe comes from its file, and what is said again must be what is there. */
+/* resume.h: resuming a run: its recipe is read from the file, and options given again must agree with it. */
 #ifndef TALLY_CLI_RESUME_H
 #define TALLY_CLI_RESUME_H
 
 #include "train_run.h"
 
-/* Each says on stderr what is wrong and returns the exit code, or TALLY_OK. */
+/* Errors are reported on stderr. Each returns TALLY_OK or the exit code. */
 
-/* What a file says of a run that is to go on, without its texts. */
+/* Reads the recipe of a run to be resumed, without its texts. */
 int resume_read(recipe *r, const char *path);
 
-/* The arguments before the command line was parsed, as the file has them, and now. An option that was given and would
- * change the result is TALLY_USAGE. */
+/* Compares the arguments read from the file with those after the command line was parsed. TALLY_USAGE: an option
+ * that would change the result was given with another value. */
 int resume_check_options(const train_arguments *before, const train_arguments *now, const tally_setting *options);
-/* now: with what its data have turned out to be. */
+/* now includes what was found in the data. */
 int resume_check_data(const recipe *before, const recipe *now, const char *path);
 
 #endif

@@ -23,7 +23,7 @@ _Static_assert(offsetof(train_arguments, recipe) == 0, "rows of a recipe are row
         .may_change = true, TALLY_TEXT_AT(train_arguments, member)                                                     \
     }
 
-/* What is trained on. */
+/* The training data. */
 static const tally_setting data[] = {
     {.name = "task", .groups = SETTING_DATA, TALLY_CHOICE_AT(recipe, task, settings_tasks)},
     {.groups = SETTING_COUNT,
@@ -111,7 +111,7 @@ static const tally_setting data[] = {
      TALLY_FLAG_AT(recipe, train.shuffle)},
 };
 
-/* How the run goes beside what tally_train_settings has, and what comes out of it. */
+/* Options of a run in addition to tally_train_settings. */
 static const tally_setting run[] = {
     {.name = "valid",
      .option = "valid",
@@ -171,9 +171,9 @@ static const tally_setting results[] = {
     {.name = "weights_sha256", TALLY_TEXT_AT(recipe, digest)},
 };
 
-/* Appends rows over a struct that is at an offset in the recipe. */
-static size_t append(tally_setting *all, size_t count, const tally_setting *rows, size_t more, size_t offset,
-                     unsigned groups) {
+/* Appends rows for a struct at an offset within the recipe. */
+static size_t append_rows(tally_setting *all, size_t count, const tally_setting *rows, size_t more, size_t offset,
+                          unsigned groups) {
     for (size_t i = 0; i < more && count + 1 < SETTINGS_MOST; i++) {
         all[count] = rows[i];
         all[count].offset += offset;
@@ -182,7 +182,8 @@ static size_t append(tally_setting *all, size_t count, const tally_setting *rows
     return count;
 }
 
-/* The default of an option that optimizers take: of the first that does, and of those that have another. */
+/* Describes the default of a setting that depends on the optimizer: the first optimizer's that has it, and others
+ * where they differ. */
 static void describe_default(tally_setting *s, char *text, size_t size) {
     char first[TALLY_SETTING_TEXT_SIZE] = "", other[TALLY_SETTING_TEXT_SIZE];
     size_t used = 0;
@@ -209,15 +210,15 @@ const tally_setting *settings_all(size_t *count) {
     static size_t used;
     if (used == 0) {
         size_t more;
-        used = append(all, used, data, COUNT(data), 0, 0);
+        used = append_rows(all, used, data, COUNT(data), 0, 0);
         const tally_setting *rows = tally_model_settings(&more);
-        used = append(all, used, rows, more, offsetof(recipe, model), SETTING_MODEL);
+        used = append_rows(all, used, rows, more, offsetof(recipe, model), SETTING_MODEL);
         rows = tally_train_settings(&more);
-        used = append(all, used, rows, more, offsetof(recipe, train), 0);
+        used = append_rows(all, used, rows, more, offsetof(recipe, train), 0);
         for (size_t i = 0; i < more; i++)
             describe_default(&all[used - more + i], defaults[i], sizeof defaults[i]);
-        used = append(all, used, run, COUNT(run), 0, 0);
-        used = append(all, used, results, COUNT(results), 0, SETTING_RESULT);
+        used = append_rows(all, used, run, COUNT(run), 0, 0);
+        used = append_rows(all, used, results, COUNT(results), 0, SETTING_RESULT);
     }
     *count = used;
     return all;

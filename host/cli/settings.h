@@ -1,6 +1,6 @@
-/* settings.h: every setting of a run of training, and everything that is noted of it: one row each. The command line,
- * help, the JSON objects, the notes in a model's file, info and --resume are made from them. What a row sets is a
- * member of a recipe, or, if it has no name, of the arguments of tally train, which begin with a recipe. */
+/* settings.h: the table of all settings and results of a training run, one row each. The command line, help, JSON
+ * objects, notes in model files, info and --resume are derived from it. A row's value is a member of a recipe or, if
+ * the row has no name, of the arguments of tally train, which begin with a recipe. */
 #ifndef TALLY_CLI_SETTINGS_H
 #define TALLY_CLI_SETTINGS_H
 
@@ -12,40 +12,41 @@ typedef enum recipe_task { RECIPE_COUNT, RECIPE_MNIST, RECIPE_NPY, RECIPE_TASKS 
 
 /* tally_setting.groups */
 enum {
-    /* The tasks that have it; none of these: all. */
+    /* The tasks that have the setting; all tasks if none of these is set. */
     SETTING_COUNT = 1 << RECIPE_COUNT,
     SETTING_MNIST = 1 << RECIPE_MNIST,
     SETTING_NPY = 1 << RECIPE_NPY,
     SETTING_FILES = SETTING_MNIST | SETTING_NPY,
     SETTING_TASKS = SETTING_COUNT | SETTING_FILES,
-    SETTING_DATA = 8,   /* of the data: info tells it in words */
-    SETTING_MODEL = 16, /* of the model, whose file has it without a note */
-    SETTING_RESULT = 32 /* nobody sets it: training comes to it */
+    SETTING_DATA = 8,   /* describes the data; info prints it separately */
+    SETTING_MODEL = 16, /* a property of the model, which its file has without a note */
+    SETTING_RESULT = 32 /* a result of training, not an option */
 };
 
-/* In the order of help. A row without name and option is behind the last. */
+/* In the order of help texts. A row without name and option ends the table. */
 const tally_setting *settings_all(size_t *count);
 
 bool settings_has_task(const tally_setting *setting, recipe_task of);
 
-/* The rows that have an option, of a task, or of all for RECIPE_TASKS; one without is behind the last. */
+/* Collects the rows of a task that have an option, or those of all tasks for RECIPE_TASKS. A row without one ends
+ * the table. */
 void settings_options(recipe_task of, tally_setting options[SETTINGS_MOST]);
 
-/* A noted setting's name in JSON, which is that in notes without "tally.". */
+/* A setting's name in JSON: its name without "tally.". */
 const char *settings_key(const tally_setting *setting);
 
-/* The row of a name, which is right. */
+/* The row with this name, which must exist. */
 const tally_setting *settings_find(const char *name);
 
-/* A setting's default where it is not the row's: its name, and a text. A list ends with a name of NULL. */
+/* Overrides the default of a row: its name and a text. A name of NULL ends the list. */
 typedef struct setting_default {
     const char *name, *text;
 } setting_default;
 
-/* The names of tasks. */
+/* The names of the tasks. */
 extern const char *const settings_tasks[RECIPE_TASKS + 1];
 
-/* The share that is held out where there is neither a test set nor --hold-out. */
+/* The share held out if there is neither a test set nor --hold-out. */
 #define SETTINGS_HOLD_OUT "0.1"
 
 #endif

@@ -9,7 +9,7 @@ enum { SIGNALS = sizeof signals / sizeof *signals };
 static volatile sig_atomic_t watched[SIGNALS];
 static volatile sig_atomic_t caught;
 
-static void remember(int number) {
+static void record_signal(int number) {
     caught = number;
     for (size_t i = 0; i < SIGNALS; i++)
         if (watched[i])
@@ -17,7 +17,7 @@ static void remember(int number) {
 }
 
 void stop_catch(void) {
-    struct sigaction action = {.sa_handler = remember, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = record_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < SIGNALS; i++) {
         struct sigaction before;

@@ -4,8 +4,8 @@
 
 enum { LONGEST = 32 };
 
-/* Levenshtein distance; names longer than LONGEST are far from everything. */
-static size_t distance(const char *a, const char *b) {
+/* Levenshtein distance. Names longer than LONGEST are treated as very distant. */
+static size_t edit_distance(const char *a, const char *b) {
     size_t la = strlen(a), lb = strlen(b);
     if (la > LONGEST || lb > LONGEST)
         return LONGEST;
@@ -36,8 +36,8 @@ void suggest_start(suggest *s, const char *wrong) {
 
 void suggest_offer(suggest *s, const char *name) {
     size_t length = strlen(s->wrong);
-    /* The start of a name means it. */
-    size_t d = length > 0 && strncmp(name, s->wrong, length) == 0 ? 1 : distance(s->wrong, name);
+    /* A prefix of a name always matches it. */
+    size_t d = length > 0 && strncmp(name, s->wrong, length) == 0 ? 1 : edit_distance(s->wrong, name);
     if (d < s->distance && d < strlen(name)) {
         s->distance = d;
         s->nearest = name;

@@ -1,4 +1,4 @@
-/* suggest.h: the name that was probably meant. */
+/* suggest.h: suggests the name that was probably meant. */
 #ifndef TALLY_CLI_SUGGEST_H
 #define TALLY_CLI_SUGGEST_H
 
@@ -6,12 +6,12 @@
 
 typedef struct suggest {
     const char *wrong;
-    const char *nearest; /* NULL: nothing is near */
+    const char *nearest; /* NULL: none is similar */
     size_t distance;
 } suggest;
 
 void suggest_start(suggest *s, const char *wrong);
-/* Offers a right name, which must stay valid; the first of equally near ones stays. */
+/* Considers a valid name, which must remain allocated; of equally similar names the first wins. */
 void suggest_offer(suggest *s, const char *name);
 
 #endif

@@ -8,14 +8,14 @@ enum { PRESET_GUIDE, PRESET_ZERO };
 const char *const task_presets[] = {[PRESET_GUIDE] = "guide", [PRESET_ZERO] = "zero", NULL};
 
 static const setting_default guide[] = {{NULL, NULL}};
-/* Makes no mistake on any string, with seeds 1 to 10: strings of few long runs of equal bits, which random ones have next to none of, are
- * all trained on; small batches of them in new orders, at a rate that falls to 0. */
+/* Makes no mistake on any string, with seeds 1 to 10. It trains on all strings of few long runs of equal bits, which
+ * are almost absent from a random sample, in small shuffled batches, with a learning rate that decays to 0. */
 static const setting_default zero[] = {
     {"draw", "runs"},    {"batch", "64"}, {"epochs_wanted", "1000"}, {"learning_rate", "3e-3"}, {"lr_decay", "cosine"},
     {"shuffle", "true"}, {NULL, NULL}};
 static const setting_default *const presets[] = {[PRESET_GUIDE] = guide, [PRESET_ZERO] = zero};
 
-/* The guide's number, but of short strings half, so that some are left to test. */
+/* The guide's number, or half of the strings if there are few, so that some are left to test. */
 static uint64_t default_train_size(const recipe *r) {
     uint64_t half = recipe_all_strings(r) / 2, usual = tally_count_defaults().train_size;
     return half < usual ? half : usual;

@@ -12,7 +12,7 @@ static int no_memory(void) {
     return command_fail(TALLY_MEMORY, "no memory left for the name of a file");
 }
 
-/* The path of a file, or of what gzip made of it; NULL with the exit code. */
+/* Finds a file, plain or compressed with gzip, and sets *path; returns the exit code. */
 static int find_file(const char *folder, const char *part, const char *kind, char **path) {
     for (int packed = 0; packed < 2; packed++) {
         if (asprintf(path, "%s/%s-%s%s", folder, part, kind, packed ? ".gz" : "") < 0) {

@@ -1,4 +1,4 @@
-/* tasks.h: the tasks, and what those with data from files share. */
+/* tasks.h: the list of tasks, and code shared by those that read files. */
 #ifndef TALLY_CLI_TASKS_H
 #define TALLY_CLI_TASKS_H
 
@@ -6,26 +6,27 @@
 
 extern const task task_count, task_mnist, task_npy;
 
-/* The names of what --preset takes. */
+/* The values of --preset. */
 extern const char *const task_presets[];
 
-/* Each says on stderr what is wrong and returns the exit code, or TALLY_OK. */
+/* Errors are reported on stderr. Each returns TALLY_OK or the exit code. */
 
-/* Opens the images and labels, or, with labels false, the images alone, of a part of MNIST: "train" or "t10k". *images is
- * their path, which the caller frees, also after a failure. */
+/* Opens the images of a part of MNIST, "train" or "t10k", with their labels or, if labels is false, without. *images
+ * is the path of the images; the caller frees it, also after a failure. */
 int task_open_mnist(const char *folder, const char *part, tally_sequences **sequences, char **images);
 
-/* Puts into the recipe what sequences to train on are, measures them if they are to be normalized, and normalizes them. */
+/* Completes the recipe with the sizes of the training sequences and, if they are to be normalized, measures and
+ * normalizes them. */
 int task_describe(recipe *r, tally_sequences *sequences);
 
-/* Sequences from path are made those that the recipe speaks of: their shape must be the one it knows, and their labels its
- * classes; they are normalized as it says. whose: who has the recipe's shape, "the model takes". */
+/* Prepares sequences from path for the recipe: checks that their shape and labels match it and normalizes them
+ * accordingly. whose describes the origin of the recipe's shape in errors, such as "the model takes". */
 int task_adopt(const recipe *r, const char *whose, const char *path, tally_sequences *sequences);
 
-/* Data to test a model of mnist or npy. */
+/* Opens test data for a model of mnist or npy. */
 int task_open_test_files(const recipe *r, const char *model, const task_files *files, task_data *data);
 
-/* What their help says alike. */
+/* Help text common to both. */
 #define TASK_FILES_HELP                                                                                                \
     "The model is kept only with --out, together with what was done to the values.\n"                                  \
     "Ctrl-C stops after the step that is on, and the model of the last whole epoch\n"                                  \
@@ -33,10 +34,10 @@ int task_open_test_files(const recipe *r, const char *model, const task_files *f
     "infinity stops training. --resume FILE goes on with a run; what it needs,\n"                                      \
     "--log and --compare are explained by 'tally train count --help'."
 
-/* The end of each task's help: what is in the JSON object of these arguments of tally train. */
+/* Ends each task's help: the fields of the JSON object. arguments are those of tally train. */
 void task_print_fields(const void *arguments);
 
-/* Defaults of both. */
+/* Defaults of both tasks. */
 extern const setting_default task_files_defaults[];
 
 #endif

@@ -7,8 +7,8 @@
 #include "tasks.h"
 #include "train_run.h"
 
-/* A device for each, as for a run alone: what it counts is that run's. */
-static int train_each(train_arguments *a, const task_data *data) {
+/* Trains each cell on a newly opened device, so that the device's counters are those of one run. */
+static int train_each_cell(train_arguments *a, const task_data *data) {
     compare *c = &a->compare;
     int result = compare_open(c, a->recipe.valid > 0, a->json);
     for (size_t i = 0; i < c->count && result == TALLY_OK; i++) {
@@ -21,7 +21,7 @@ static int train_each(train_arguments *a, const task_data *data) {
     return compare_close(c, result);
 }
 
-/* The defaults of a task. */
+/* Sets the defaults of a task. */
 static void set_defaults(train_arguments *a, recipe_task chosen) {
     tally_setting options[SETTINGS_MOST];
     *a = (train_arguments){.task = task_get(chosen)};
@@ -30,20 +30,21 @@ static void set_defaults(train_arguments *a, recipe_task chosen) {
     recipe_reset(&a->recipe, chosen);
 }
 
-static int unknown_task(const char *name) {
+static int refuse_task(const char *name) {
     const char *command = task_get(RECIPE_COUNT)->help.command;
     return name == NULL ? command_misused(command, "which task? There is count, mnist and npy")
                         : command_misused(command, "unknown task '%s'; there is count, mnist and npy", name);
 }
 
-/* The task that the command line names, or that of the file to go on from; NULL, said on stderr, if it is none. */
+/* Sets the task named on the command line, or that of the file to resume. NULL if there is none and help is
+ * requested. */
 static int choose_task(recipe *resumed, const tally_setting *options, int argc, char **argv, const task **chosen) {
     const char *named = options_first_operand(options, argc, argv);
     const char *from = options_value(options, argc, argv, "resume");
     bool help = options_ask_help(argc, argv);
     *chosen = named != NULL ? task_find(named) : NULL;
     if (named != NULL && *chosen == NULL && !help)
-        return unknown_task(named);
+        return refuse_task(named);
     int checked = help ? TALLY_OK : compare_check(options, argc, argv, task_get(RECIPE_COUNT)->help.command);
     if (checked != TALLY_OK)
         return checked;
@@ -60,7 +61,7 @@ static int choose_task(recipe *resumed, const tally_setting *options, int argc, 
     return TALLY_OK;
 }
 
-/* Over what the file says. */
+/* Parses the command line with the resumed run's settings as defaults. */
 static int parse_resumed(train_arguments *a, const recipe *resumed, const tally_setting *options, int argc, char **argv,
                          int *operands) {
     const char *command = a->task->help.command;
@@ -80,8 +81,8 @@ static int parse_resumed(train_arguments *a, const recipe *resumed, const tally_
     return result;
 }
 
-/* resumed: what --resume reads, if it is given. */
-static int parse(train_arguments *a, recipe *resumed, int argc, char **argv, int *operands) {
+/* resumed receives the recipe that --resume reads, if it is given. */
+static int parse_arguments(train_arguments *a, recipe *resumed, int argc, char **argv, int *operands) {
     const task *chosen;
     tally_setting options[SETTINGS_MOST];
     settings_options(RECIPE_TASKS, options);
@@ -90,9 +91,9 @@ static int parse(train_arguments *a, recipe *resumed, int argc, char **argv, int
         return result;
     set_defaults(a, chosen != NULL ? chosen->number : RECIPE_COUNT);
     if (chosen == NULL && !options_ask_help(argc, argv)) {
-        /* An option of any task, so that it is the task that is asked for. */
+        /* Parse the options of all tasks first, so that a wrong option is reported before the missing task. */
         result = options_parse(options, a, &a->task->help, argc, argv, operands);
-        return result == TALLY_OK ? unknown_task(NULL) : result;
+        return result == TALLY_OK ? refuse_task(NULL) : result;
     }
     const char *preset = options_value(options, argc, argv, "preset");
     const char *from = options_ask_help(argc, argv) ? NULL : options_value(options, argc, argv, "resume");
@@ -101,7 +102,7 @@ static int parse(train_arguments *a, recipe *resumed, int argc, char **argv, int
         return command_misused(a->task->help.command, "option --preset: the run in %s has a recipe", from);
     if (from != NULL)
         return parse_resumed(a, resumed, options, argc, argv, operands);
-    /* Some options' defaults depend on another's value. A name that is none is refused when options are parsed. */
+    /* Some defaults depend on the optimizer. An unknown optimizer is refused when the options are parsed. */
     const char *optimizer = options_value(options, argc, argv, "optimizer");
     if (optimizer != NULL && tally_setting_parse(settings_find("optimizer"), &a->recipe, optimizer))
         a->recipe.train.optimizer = tally_optimizer_defaults(a->recipe.train.optimizer.kind);
@@ -113,7 +114,7 @@ static int parse(train_arguments *a, recipe *resumed, int argc, char **argv, int
 
 static int check_paths(const train_arguments *a) {
     const task_files *f = &a->files;
-    /* The model to go on from may be written over, but by a model. */
+    /* --out may overwrite the model being resumed, but --log may not. */
     const path_option resumed[] = {{"resume", a->resume_from, false}, {"log", a->log, true}};
     const path_option all[] = {
         {"out", a->out, true},        {"log", a->log, true},        {"curves", a->compare.curves, true},
@@ -125,14 +126,14 @@ static int check_paths(const train_arguments *a) {
     return result == TALLY_OK && a->out != NULL ? paths_check_out(a->out) : result;
 }
 
-static bool any_takes(const tally_setting *s) {
+static bool is_optimizer_setting(const tally_setting *s) {
     for (int kind = 0; kind < TALLY_OPTIMIZERS; kind++)
         if (tally_optimizer_takes((tally_optimizer)kind, s->name))
             return true;
     return false;
 }
 
-/* What the optimizer does not take is as its defaults have it. */
+/* Refuses settings that the optimizer does not have. */
 static int check_optimizer(const train_arguments *a) {
     const tally_train_options *now = &a->recipe.train;
     const tally_optimizer kind = now->optimizer.kind;
@@ -142,7 +143,7 @@ static int check_optimizer(const train_arguments *a) {
     for (size_t i = 0; i < count; i++) {
         const tally_setting *s = &settings[i];
         char is[TALLY_SETTING_TEXT_SIZE], other[TALLY_SETTING_TEXT_SIZE];
-        if (any_takes(s) && !tally_optimizer_takes(kind, s->name) &&
+        if (is_optimizer_setting(s) && !tally_optimizer_takes(kind, s->name) &&
             strcmp(tally_setting_format(s, now, is), tally_setting_format(s, &without, other)) != 0)
             return command_misused(a->task->help.command, "option --%s: the optimizer %s does not take it", s->option,
                                    tally_optimizer_name(kind));
@@ -156,7 +157,7 @@ int command_train(int argc, char **argv) {
     train_arguments a;
     recipe resumed;
     int operands;
-    int parsed = parse(&a, &resumed, argc, argv, &operands);
+    int parsed = parse_arguments(&a, &resumed, argc, argv, &operands);
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 1)
@@ -184,7 +185,7 @@ int command_train(int argc, char **argv) {
     if (result == TALLY_OK && a.resume_from != NULL)
         result = resume_check_data(&resumed, &a.recipe, a.resume_from);
     if (result == TALLY_OK)
-        result = a.compare.list != NULL ? train_each(&a, &data) : train_run(&a, &data);
+        result = a.compare.list != NULL ? train_each_cell(&a, &data) : train_run(&a, &data);
     task_close(&data);
     return result;
 }

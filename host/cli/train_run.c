@@ -21,21 +21,21 @@ typedef struct training {
     recipe *recipe;
     tally_model *model;
     const task_data *data;
-    const tally_dataset *train, *valid; /* parts of what is to be trained on; valid is NULL if none is held out */
+    const tally_dataset *train, *valid; /* parts of the training data; valid is NULL if there is no validation set */
     tally_training *run;
     epoch_log log;
     progress progress;
     report report;
     int result;     /* the exit code */
-    char why[1024]; /* for report.stopped */
-    /* For the report. */
+    char why[1024]; /* storage for report.stopped */
+    /* Storage for the report. */
     char digest[65], example[RECIPE_MAX_LENGTH + 1];
     float probabilities[RECIPE_MAX_COUNTS];
     size_t *tested_of_class, *mistakes_of_class;
 } training;
 
-/* What status, of training or of the test, means for the outcome. */
-static void conclude(training *t, tally_status status) {
+/* Records the outcome of training or testing. */
+static void record_outcome(training *t, tally_status status) {
     if (status == TALLY_OK)
         return;
     if (status == TALLY_STOPPED) {
@@ -76,7 +76,7 @@ static tally_status note_training(training *t) {
     return tally_training_digest(t->run, t->digest);
 }
 
-/* With the run's state unless that is not wanted, or cannot be saved. */
+/* Saves the file with the run's state unless that is not requested or contains numbers that are not finite. */
 static tally_status save_file(training *t, bool *weights_only) {
     const char *path = t->arguments->out;
     tally_status status = recipe_store(t->recipe, t->model);
@@ -90,8 +90,8 @@ static tally_status save_file(training *t, bool *weights_only) {
     return tally_training_save(t->run, path, true);
 }
 
-/* faulty: numbers that are not finite have ended the run. */
-static void save(training *t, bool faulty) {
+/* faulty: training ended because of numbers that are not finite. */
+static void save_model(training *t, bool faulty) {
     const char *path = t->arguments->out;
     bool weights_only = t->arguments->weights_only || faulty;
     if (path == NULL)
@@ -117,8 +117,9 @@ static void save(training *t, bool faulty) {
     fprintf(stderr, weights_only ? "\n" : "; 'tally train --resume' goes on from it\n");
 }
 
-/* A file that cannot be written does not end training: the next one may be, and only what is in memory can still be saved. */
-static void save_meanwhile(training *t) {
+/* Saves the model during training. A failure does not end training: a later save may succeed, and until then the
+ * model exists only in memory. */
+static void save_between_epochs(training *t) {
     bool weights_only = t->arguments->weights_only;
     tally_status status = note_training(t);
     if (status == TALLY_OK)
@@ -136,11 +137,11 @@ static bool watch_training(void *context, const tally_progress *now) {
     if (now->epoch_done && t->arguments->among != NULL)
         compare_epoch(t->arguments->among, now, t->train, t->valid);
     if (now->epoch_done && every > 0 && now->epoch % every == 0)
-        save_meanwhile(t);
+        save_between_epochs(t);
     return stop_signal() == 0;
 }
 
-/* Of count: the first test string through the model, for people to see. */
+/* Task count: runs the first test string through the model as an example for the report. */
 static tally_status predict_example(training *t) {
     const tally_dataset *strings = t->data->test;
     if (t->recipe->task != RECIPE_COUNT || strings->size == 0)
@@ -163,7 +164,7 @@ static tally_status predict_example(training *t) {
     return TALLY_OK;
 }
 
-static tally_status test(training *t) {
+static tally_status test_model(training *t) {
     t->report.test.tested_of_class = t->tested_of_class;
     t->report.test.mistakes_of_class = t->mistakes_of_class;
     progress_test(&t->progress, &t->arguments->task->words, t->data->test->size);
@@ -181,12 +182,13 @@ static tally_status start_run(training *t) {
                         : tally_training_new(t->model, t->train, t->valid, options, &t->run);
 }
 
-static int train(training *t) {
+static int train_model(training *t) {
     tally_status status = start_run(t);
     if (status != TALLY_OK)
         return command_fail_library(status);
     stop_catch();
-    signal(SIGPIPE, SIG_IGN); /* a run outlives who reads its progress; of what it prints command_flush() tells */
+    /* training goes on if the reader of its progress exits; command_flush() reports lost output */
+    signal(SIGPIPE, SIG_IGN);
     tally_train_result before = tally_training_result(t->run);
     progress_start(&t->progress, t->arguments->device.quiet);
     if (t->arguments->among != NULL)
@@ -196,7 +198,7 @@ static int train(training *t) {
     tally_observer observer = {.step = watch_training, .context = t};
     status = tally_training_run(t->run, &observer);
     progress_end();
-    conclude(t, status);
+    record_outcome(t, status);
     if (status != TALLY_OK && status != TALLY_STOPPED && status != TALLY_NUMBERS)
         return t->result;
 
@@ -204,9 +206,9 @@ static int train(training *t) {
     status = note_training(t);
     if (status != TALLY_OK)
         return command_fail_library(status);
-    save(t, faulty); /* before the test, so that nothing there can lose it */
+    save_model(t, faulty); /* before the test, so that a failure there does not lose the model */
     if (t->report.stopped == NULL)
-        conclude(t, test(t));
+        record_outcome(t, test_model(t));
     if (t->arguments->device.verbose)
         command_describe_fallbacks(tally_model_device(t->model));
     int printed = t->arguments->among != NULL ? compare_add(t->arguments->among, &t->report)
@@ -250,7 +252,7 @@ static int train_on(train_arguments *a, const task_data *data, tally_device *dev
     if (result == TALLY_OK) {
         t.log.trained = t.train->size;
         t.log.valid = t.valid != NULL ? t.valid->size : 0;
-        result = train(&t);
+        result = train_model(&t);
         int closed = epoch_log_close(&t.log);
         result = result != TALLY_OK ? result : closed;
     }

@@ -1,17 +1,17 @@
-/* value.h: values in JSON. Each returns NULL without memory. */
+/* value.h: JSON values. Each function returns NULL if out of memory. */
 #ifndef TALLY_CLI_VALUE_H
 #define TALLY_CLI_VALUE_H
 
 #include <jansson.h>
 #include <tally/tally.h>
 
-/* A string; bytes that are not UTF-8, as in a driver's or a file's name, become '?'. */
+/* A string. If it is not valid UTF-8, as a driver's or a file's name may be, its non-ASCII bytes become '?'. */
 json_t *value_json_text(const char *text);
 
-/* A number; null for a NaN or an infinity, which JSON does not have. */
+/* A number, or null for NaN and infinity, which JSON does not have. */
 json_t *value_json_real(double number);
 
-/* A setting's value in the struct at base. Whole numbers whose range goes beyond JSON's integers are strings. */
+/* The value of a setting in the struct at base. Integers are strings if their range exceeds that of JSON's integers. */
 json_t *value_json(const tally_setting *setting, const void *base);
 
 #endif

@@ -34,7 +34,7 @@ size_t workload_train_batch(const workload *w) {
     return w->kind == WORKLOAD_SCORE ? tally_train_defaults().batch : w->batch;
 }
 
-/* Time steps of a batch's sequence: from shortest to steps, one more each, and again. */
+/* The time steps of a batch's sequence: they cycle through shortest to steps. */
 static size_t length_of(const workload *w, size_t sequence) {
     return w->shortest + sequence % (w->steps - w->shortest + 1);
 }
@@ -48,11 +48,12 @@ static double steps_of_batch(const workload *w) {
 
 double workload_flops(const workload *w) {
     double hidden = (double)w->hidden, inputs = (double)w->inputs, head = 2 * hidden * (double)w->classes;
-    double per_value = 2 * hidden * (double)tally_cell_weights(w->cell); /* of a layer's input, or of its h */
-    double products = 0;                                                 /* of a time step forward */
+    /* per input of a layer, or per hidden unit of its previous time step */
+    double per_value = 2 * hidden * (double)tally_cell_weights(w->cell);
+    double products = 0; /* per time step, forward */
     for (size_t l = 0; l < w->layers; l++)
         products += per_value * ((l == 0 ? inputs : hidden) + hidden);
-    double first_dx = per_value * inputs; /* which is not computed */
+    double first_dx = per_value * inputs; /* not computed */
     double steps = steps_of_batch(w), heads = (double)w->batch * head;
     if (w->kind == WORKLOAD_SCORE)
         return steps * products + heads;
@@ -60,14 +61,14 @@ double workload_flops(const workload *w) {
 }
 
 /* SplitMix64 (Steele, Lea & Flood 2014). */
-static uint64_t next(uint64_t *state) {
+static uint64_t next_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
 }
 
-/* Batches enough that what is done once an epoch does not show; all are the one that there is. */
+/* Enough batches that the work done once per epoch is negligible. All of them are the same batch. */
 enum { BATCHES = 100 };
 
 static tally_status read_made(const tally_dataset *dataset, const size_t *numbers, size_t count, float *x,
@@ -93,16 +94,16 @@ static tally_status read_made_lengths(const tally_dataset *dataset, const size_t
 }
 
 static int make_batch(const workload *w, workload_data *data) {
-    size_t values = w->batch * w->steps * w->inputs; /* the table's sizes are far below any overflow */
+    size_t values = w->batch * w->steps * w->inputs; /* cannot overflow: the table's sizes are small */
     data->x = malloc(values * sizeof *data->x);
     data->labels = malloc(w->batch * sizeof *data->labels);
     if (data->x == NULL || data->labels == NULL)
         return command_fail(TALLY_MEMORY, "no memory left for a batch of %zu sequences", w->batch);
     uint64_t state = 1;
     for (size_t i = 0; i < values; i++)
-        data->x[i] = (float)(next(&state) >> 40) * 0x1p-24f;
+        data->x[i] = (float)(next_random(&state) >> 40) * 0x1p-24f;
     for (size_t i = 0; i < w->batch; i++)
-        data->labels[i] = (int32_t)(next(&state) % w->classes);
+        data->labels[i] = (int32_t)(next_random(&state) % w->classes);
     data->made = (tally_dataset){.size = w->batch * BATCHES,
                                  .steps = w->steps,
                                  .inputs = w->inputs,

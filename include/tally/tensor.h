@@ -128,8 +128,8 @@ TALLY_API tally_status tally_fill(const tally_tensor *tensor, float value);
  *   TALLY_LSTM  G 4, W 4: i, f, g, o, PyTorch's order. Without peepholes (Hochreiter & Schmidhuber 1997, Gers et al.
  *               2000).
  *   TALLY_GRU   G 4: n, r, z, a. W 3: w_ih has n, r, z; w_hh has r, z, a. The reset gate is applied after the
- *               product, as in PyTorch and cuDNN (Cho et al. 2014, version 1 of the paper's code): n depends on h through
- *               a = W_hh h + bias.
+ *               product, as in PyTorch and cuDNN (Cho et al. 2014, version 1 of the paper's code): n depends on h
+ *               through a = W_hh h + bias.
  *   TALLY_RNN   G 1, W 1. Elman's network, with tanh.
  *   TALLY_RNN_RELU  G 1, W 1. The same with the rectifier max(0, x), PyTorch's nonlinearity='relu'.
  * Tensors with a row for each gate have [G H] rows: all units of the first gate, then those of the next. */
