@@ -149,6 +149,22 @@ static void long_sums(void **state) {
                                          .beta = betas[suite_pick(BETAS)]});
 }
 
+/* Whole tiles of rows and of lanes: the C path reads A where it is if alpha is 1 and its columns are neighbours, panel by panel. */
+static void whole_tiles(void **state) {
+    (void)state;
+    static const size_t lengths[] = {32, 416}; /* one panel, and two */
+    for (size_t l = 0; l < (the.small ? 1 : 2); l++)
+        for (int form = 0; form < 4 * TL_MATRIX_LAYOUTS; form += the.small ? 5 : 1)
+            check(&(product){.transpose_a = form & 1,
+                             .transpose_b = true,
+                             .a = (tl_layout)(form / 4),
+                             .m = 8,
+                             .n = 5,
+                             .k = lengths[l],
+                             .alpha = alphas[form / 2 % 2],
+                             .beta = 1});
+}
+
 /* tally/tensor.h's order, term by term. */
 static float stated(const product *p, const float *a, const float *b, float c) {
     float lanes[16] = {0}, *chain = lanes;
@@ -244,9 +260,9 @@ static void tiny_values(void **state) {
 
 int ops_gemm(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_size),     cmocka_unit_test(every_form),
-        cmocka_unit_test(long_sums),      cmocka_unit_test(the_order_is_the_stated_one),
-        cmocka_unit_test(special_values), cmocka_unit_test(tiny_values),
+        cmocka_unit_test(every_size),  cmocka_unit_test(every_form),     cmocka_unit_test(long_sums),
+        cmocka_unit_test(whole_tiles), cmocka_unit_test(special_values), cmocka_unit_test(the_order_is_the_stated_one),
+        cmocka_unit_test(tiny_values),
     };
     return cmocka_run_group_tests_name("gemm", tests, NULL, NULL);
 }

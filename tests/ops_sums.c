@@ -161,6 +161,8 @@ static void gradients_of_weights(void **state) {
         check_accumulate(&(accumulation){127, 127, 1, 4163, TL_FLAT, TL_FLAT}, false);
     if (!the.small)
         check_accumulate(&(accumulation){1030, 1025, 1, 3, TL_FLAT, TL_FLAT}, false);
+    /* Whole tiles of rows and lanes in two micro-batches, which the C path reads where they are. */
+    check_accumulate(&(accumulation){8, 5, 2, 128, TL_FLAT, TL_FLAT}, false);
     check_accumulate(&(accumulation){6, 5, 2, 70, TL_FLAT, TL_FLAT}, true);
     check_accumulate(&(accumulation){6, 0, 2, 70, TL_FLAT, TL_FLAT}, true);
 }
