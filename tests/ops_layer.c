@@ -1,5 +1,5 @@
-/* The whole sequence of every cell, step by step (layer_record.h); where products are exact the fused form, the composed one and the C path's
- * baseline give the same bits. */
+/* The whole sequence of every cell, step by step (layer_record.h); where products are exact the fused form, the
+ * composed one and the C path's baseline give the same bits. */
 #include "backend/backend.h"
 #include "compare.h"
 #include "guarded.h"
@@ -170,7 +170,8 @@ static bool has_every_operation(const tally_device *device) {
 #undef MISSING
 }
 
-/* Bits are compared, but with long or saturated sequences, whose gradients fade below 2^-126, only where the device keeps them. */
+/* Bits are compared, but with long or saturated sequences, whose gradients fade below 2^-126, only where the device
+ * keeps them. */
 static void check_values(sizes s, form how, const arrays *in, bool fades) {
     suite_case("%s, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s, state %s, x %s", tally_cell_name(s.cell),
                s.inputs, s.hidden, s.steps, s.columns, how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "",
@@ -290,8 +291,8 @@ static void pairs_of_sizes(void **state) {
     check(2, 127, 2, 33, some_form());
 }
 
-/* How a group of work-items with one column each (lstm_group.c) shares a layer: more units than it has work-items for, weights that have
- * no room beside them, fewer columns, and what no group can have. */
+/* How a group of work-items with one column each (lstm_group.c) shares a layer: more units than it has work-items
+ * for, weights that have no room beside them, fewer columns, and what no group can have. */
 static void shared_by_groups(void **state) {
     (void)state;
     check(1, 33, 2, 9, some_form());
@@ -336,14 +337,16 @@ static void saturated_sequences(void **state) {
         }
 }
 
-/* In a long sequence nothing is left of the last step's gradient at the first, not even denormals that halving rounds back to themselves. */
+/* In a long sequence nothing is left of the last step's gradient at the first, not even denormals that halving
+ * rounds back to themselves. */
 static void vanished_gradients_are_zero(void **state) {
     (void)state;
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         sizes s = {1, 3, 400, 5, (tally_cell)cell};
         suite_case("%s: gradients over %zu steps", tally_cell_name(s.cell), s.steps);
         arrays in = arrays_new(s), forward = arrays_new(s), backward = arrays_new(s);
-        /* A step hands on less than three quarters: sigmoid(1) = 0.731, and next to nothing through so small weights. */
+        /* A step hands on less than three quarters: sigmoid(1) = 0.731, and next to nothing through so small
+         * weights. */
         suite_uniforms(in.part[W_HH], count_of(s, W_HH), -0x1p-10f, 0x1p-10f);
         for (size_t i = 0; i < count_of(s, BIAS); i++)
             in.part[BIAS][i] = 1;
@@ -427,6 +430,77 @@ static void a_narrowed_state_gives_the_same(void **state) {
     (void)state;
     for (int cell = 0; cell < TALLY_CELLS; cell++)
         check_narrowed((tally_cell)cell);
+}
+
+/* h and last c that forward, and where it can its composed form, leaves in a narrowed state for inference, against
+ * those in one for training; starts NULL, or of each column. */
+static void compare_inference(sizes s, const int32_t *starts) {
+    suite_case("%s, %zu inputs, %zu hidden, %zu steps, %zu columns, for inference%s", tally_cell_name(s.cell), s.inputs,
+               s.hidden, s.steps, s.columns, starts ? ", late starts" : "");
+    arrays in = arrays_new(s);
+    randomise(s, &in);
+    tally_tensor start = {0};
+    if (starts) {
+        suite_ok(tally_tensor_new(the.device, TALLY_I32, 1, &s.columns, &start));
+        suite_ok(tally_tensor_write(&start, starts, s.columns));
+    }
+    tl_guarded g[PARTS] = {0};
+    for (int part = W_IH; part <= X; part++)
+        g[part] = make(the.device, s, (form){0}, part, in.part[part]);
+    const tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, s.cell};
+    size_t h_count = count_of(s, H), c_count = has(s, C) ? s.hidden * s.columns : 0;
+    float *h[3], *c[3];
+    int forms = !starts && has_every_operation(the.device) ? 3 : 2;
+    for (int i = 0; i < forms; i++) {
+        tally_layer_state whole, state;
+        suite_ok((i == 0 ? tally_layer_state_new : tally_layer_state_new_inference)(
+            the.device, s.cell, s.inputs, s.hidden, s.steps, s.columns + 9, &whole));
+        suite_ok(tally_layer_state_narrow(&whole, s.columns, &state));
+        assert_true(i == 0 || (!state.dh.storage && !state.dc.storage));
+        state.starts = start;
+        tally_tensor first;
+        suite_ok(tally_tensor_select(&state.h, 1, 0, &first));
+        suite_ok(tally_tensor_write(&first, in.part[H], s.hidden * s.columns));
+        if (c_count) {
+            suite_ok(tally_tensor_select(&state.c, 1, 0, &first));
+            suite_ok(tally_tensor_write(&first, in.part[C], c_count));
+        }
+        suite_ok((i == 2 ? tl_layer_forward_composed : tally_layer_forward)(&weights, &g[X].tensor, &state));
+        h[i] = suite_memory(h_count, sizeof **h);
+        c[i] = suite_memory(h_count, sizeof **c);
+        suite_ok(tally_tensor_read(&state.h, h[i], h_count));
+        if (c_count) {
+            suite_ok(tally_tensor_select(&state.c, 1, s.steps, &first));
+            suite_ok(tally_tensor_read(&first, c[i], c_count));
+        }
+        if (i == 1)
+            assert_int_equal(tally_layer_backward(&weights, &g[X].tensor, NULL, &state, &weights, NULL), TALLY_USAGE);
+        tally_layer_state_free(&whole);
+    }
+    for (int i = 1; i < forms && the.exact; i++) { /* CLBlast has other products for one step than for all */
+        compare_bits("h", h[i], h[0], h_count);
+        compare_bits("last c", c[i], c[0], c_count);
+    }
+    for (int i = 0; i < forms; i++)
+        free(h[i]), free(c[i]);
+    for (int part = W_IH; part <= X; part++)
+        tl_guarded_free(&g[part]);
+    tally_tensor_free(&start);
+    arrays_free(&in);
+}
+
+static void inference_gives_the_same(void **state) {
+    (void)state;
+    static const int32_t starts[70] = {0, 3, 1, 0, 2};
+    for (int cell = 0; cell < TALLY_CELLS; cell++) {
+        compare_inference((sizes){2, 5, 4, 19, (tally_cell)cell}, NULL);
+        compare_inference((sizes){2, 5, 4, 19, (tally_cell)cell}, starts);
+        if (the.small) /* too long for a simulator */
+            continue;
+        compare_inference((sizes){3, 33, 6, 70, (tally_cell)cell}, starts);
+        compare_inference((sizes){1, 3, 1, 1, (tally_cell)cell}, NULL);
+        compare_inference((sizes){1, 340, 2, 5, (tally_cell)cell}, NULL);
+    }
 }
 
 /* A layer of two, its state as the device makes it. */
@@ -539,6 +613,7 @@ int ops_layer(void) {
         cmocka_unit_test(vanished_gradients_are_zero),
         cmocka_unit_test(zeros_keep_their_sign),
         cmocka_unit_test(a_narrowed_state_gives_the_same),
+        cmocka_unit_test(inference_gives_the_same),
         cmocka_unit_test(a_layer_reads_the_h_of_the_one_before),
     };
     return cmocka_run_group_tests_name("layers", tests, NULL, NULL);

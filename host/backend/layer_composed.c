@@ -60,18 +60,31 @@ static void cell_at(tally_cell cell, const tally_layer_state *state, size_t t, c
     at->tanh_c_or = &at->tanh_c;
 }
 
+/* Step t of [feature][time][column], as a sequence of one step. */
+static tally_tensor one_step(const tally_tensor *t, size_t step) {
+    tally_tensor view = *t;
+    view.offset += step * t->stride[1];
+    view.shape[1] = 1;
+    return view;
+}
+
 tally_status tl_layer_forward_composed(const tally_layer_weights *weights, const tally_tensor *x,
                                        const tally_layer_state *state) {
     const tl_backend *table = x->device->backend;
     size_t steps = x->shape[1];
+    bool inference = state->gates.stride[1] == 0; /* gates of one step at a time */
 
-    tally_status status = project(weights, x, &state->gates);
+    tally_status status = inference ? TALLY_OK : project(weights, x, &state->gates);
     for (size_t t = 0; t < steps && !status; t++) {
+        tally_tensor x_step = one_step(x, t), gates_step = one_step(&state->gates, t);
+        if (inference)
+            status = project(weights, &x_step, &gates_step);
         tally_tensor gates = tl_view_step(&state->gates, t), from_h = tl_gates_from_h(weights, &gates);
         tally_tensor h_prev = tl_view_step(&state->h, t), h = tl_view_step(&state->h, t + 1);
         cell_step at;
         cell_at(weights->cell, state, t, &at);
-        status = table->gemm(false, false, 1.0f, &weights->w_hh, &h_prev, 1.0f, &from_h);
+        if (!status)
+            status = table->gemm(false, false, 1.0f, &weights->w_hh, &h_prev, 1.0f, &from_h);
         if (!status)
             status = table->cell_forward(weights->cell, &gates, at.previous_or, at.c_or, at.tanh_c_or, &h);
     }

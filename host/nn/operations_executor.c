@@ -236,8 +236,8 @@ static tally_status make_tensors(operations_executor *e, const tl_executor_optio
     tally_device *device = e->model->device;
     tally_status status = tally_tensor_new(device, TALLY_F32, 1, &o->columns, &e->loss);
     for (size_t l = 0; l < c->layers && !status; l++)
-        status = tally_layer_state_new(device, c->cell, l == 0 ? c->inputs : c->hidden, c->hidden, e->steps, o->columns,
-                                       &e->states[l]);
+        status = (o->training ? tally_layer_state_new : tally_layer_state_new_inference)(
+            device, c->cell, l == 0 ? c->inputs : c->hidden, c->hidden, e->steps, o->columns, &e->states[l]);
     for (size_t i = 0; o->training && i < 2 && i + 1 < c->layers && !status; i++)
         status = tl_activations_new(device, c->hidden, e->steps, o->columns, &e->between[i]);
     for (size_t l = 0; e->dropped && l + 1 < c->layers && !status; l++)

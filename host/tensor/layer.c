@@ -16,8 +16,7 @@ static size_t scratch_of(tally_device *device, tally_cell cell, size_t inputs, s
     return table->layer_scratch(device, cell, inputs, hidden, steps, columns);
 }
 
-static tally_status new_state(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
-                              size_t columns, tally_layer_state *state) {
+static tally_status check_state_sizes(tally_cell cell, size_t inputs, size_t hidden, size_t steps) {
     size_t gates, more_steps, values, weights;
     if (!tl_size_mul(tl_cell_gates(cell), hidden, &gates) || !tl_size_add(steps, 1, &more_steps) ||
         !tl_size_add(inputs, hidden, &values) || !tl_size_mul(gates, values, &weights) ||
@@ -25,23 +24,40 @@ static tally_status new_state(tally_device *device, tally_cell cell, size_t inpu
         return tl_fail(TALLY_MEMORY,
                        "tally_layer_state_new: %zu inputs and %zu hidden units over %zu steps do not fit a size",
                        inputs, hidden, steps);
+    return TALLY_OK;
+}
+
+/* all_steps: backward follows; else gates, c and tanh_c have memory for one step. */
+static tally_status new_activations(tally_device *device, tally_cell cell, size_t hidden, size_t steps, size_t columns,
+                                    bool all_steps, tally_layer_state *state) {
+    const bool has_c = tl_cell_state(cell);
     const struct {
         tally_tensor *tensor;
         size_t features, steps;
+        bool all_steps, there;
     } parts[] = {
-        {&state->gates, gates, steps},
-        {&state->h, hidden, more_steps},
-        {&state->c, hidden, more_steps},
-        {&state->tanh_c, hidden, steps},
+        {&state->gates, tl_cell_gates(cell) * hidden, steps, all_steps, true},
+        {&state->h, hidden, steps + 1, true, true},
+        {&state->c, hidden, steps + 1, all_steps, has_c},
+        {&state->tanh_c, hidden, steps, all_steps, has_c},
     };
-    size_t count = tl_cell_state(cell) ? COUNT(parts) : 2;
     tally_status status = TALLY_OK;
-    for (size_t i = 0; i < count && !status; i++)
-        status = tl_activations_new(device, parts[i].features, parts[i].steps, columns, parts[i].tensor);
-    const size_t last[] = {hidden, columns};
+    for (size_t i = 0; i < COUNT(parts) && !status; i++)
+        if (parts[i].there)
+            status = (parts[i].all_steps ? tl_activations_new : tl_activations_new_step)(
+                device, parts[i].features, parts[i].steps, columns, parts[i].tensor);
+    return status;
+}
+
+static tally_status new_state(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                              size_t columns, bool training, tally_layer_state *state) {
+    tally_status status = check_state_sizes(cell, inputs, hidden, steps);
     if (!status)
+        status = new_activations(device, cell, hidden, steps, columns, training, state);
+    const size_t last[] = {hidden, columns};
+    if (!status && training)
         status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dh);
-    if (!status && tl_cell_state(cell))
+    if (!status && training && tl_cell_state(cell))
         status = tally_tensor_new(device, TALLY_F32, 2, last, &state->dc);
     if (!status) {
         size_t scratch = scratch_of(device, cell, inputs, hidden, steps, columns);
@@ -50,15 +66,26 @@ static tally_status new_state(tally_device *device, tally_cell cell, size_t inpu
     return status;
 }
 
-tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
-                                   size_t columns, tally_layer_state *state) {
-    if (!device || !state || !inputs || cell >= TALLY_CELLS)
-        return tl_fail(TALLY_USAGE, "tally_layer_state_new: no device, no state, no inputs or no such cell given");
+static tally_status make_state(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                               size_t columns, bool training, tally_layer_state *state) {
+    if (!device || !state || !inputs || !steps || cell >= TALLY_CELLS)
+        return tl_fail(TALLY_USAGE,
+                       "tally_layer_state_new: no device, no state, no inputs, no steps or no such cell given");
     memset(state, 0, sizeof *state);
-    tally_status status = new_state(device, cell, inputs, hidden, steps, columns, state);
+    tally_status status = new_state(device, cell, inputs, hidden, steps, columns, training, state);
     if (status)
         tally_layer_state_free(state);
     return status;
+}
+
+tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden, size_t steps,
+                                   size_t columns, tally_layer_state *state) {
+    return make_state(device, cell, inputs, hidden, steps, columns, true, state);
+}
+
+tally_status tally_layer_state_new_inference(tally_device *device, tally_cell cell, size_t inputs, size_t hidden,
+                                             size_t steps, size_t columns, tally_layer_state *state) {
+    return make_state(device, cell, inputs, hidden, steps, columns, false, state);
 }
 
 void tally_layer_state_free(tally_layer_state *state) {
@@ -81,8 +108,10 @@ tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t col
     for (size_t i = 0; i < COUNT(activations); i++)
         if (activations[i]->storage)
             *activations[i] = tl_activations_narrow(activations[i], columns);
-    const size_t last[] = {state->dh.shape[0], columns};
-    tally_status status = tally_tensor_reshape(&state->dh, 2, last, &result.dh);
+    const size_t last[] = {state->h.shape[0], columns};
+    tally_status status = TALLY_OK;
+    if (state->dh.storage)
+        status = tally_tensor_reshape(&state->dh, 2, last, &result.dh);
     if (!status && state->dc.storage)
         status = tally_tensor_reshape(&state->dc, 2, last, &result.dc);
     if (!status && state->starts.storage)
@@ -116,8 +145,8 @@ static bool rows_of(tally_cell cell, size_t hidden, size_t *gates, size_t *weigh
 }
 
 /* What forward and backward share. */
-static tally_status check_sequence(const char *operation, const tally_layer_weights *weights, const tally_tensor *x,
-                                   const tally_layer_state *state) {
+static tally_status check_sequence(const char *operation, bool backward, const tally_layer_weights *weights,
+                                   const tally_tensor *x, const tally_layer_state *state) {
     if (!weights || !x || !state)
         return tl_fail(TALLY_USAGE, "%s: no weights, no x or no state given", operation);
     if (weights->cell >= TALLY_CELLS)
@@ -132,8 +161,8 @@ static tally_status check_sequence(const char *operation, const tally_layer_weig
         {{"state c", &state->c, TALLY_F32, 3, {hidden, steps + 1, n}, TL_ROWS}, has_state},
         {{"state gates", &state->gates, TALLY_F32, 3, {gates, steps, n}, TL_ROWS}, true},
         {{"state tanh_c", &state->tanh_c, TALLY_F32, 3, {hidden, steps, n}, TL_ROWS}, has_state},
-        {{"state dh", &state->dh, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, true},
-        {{"state dc", &state->dc, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, has_state},
+        {{"state dh", &state->dh, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, backward},
+        {{"state dc", &state->dc, TALLY_F32, 2, {hidden, n}, TL_WHOLE}, backward && has_state},
         {{"w_ih", &weights->w_ih, TALLY_F32, 2, {rows, inputs}, TL_WHOLE}, true},
         {{"w_hh", &weights->w_hh, TALLY_F32, 2, {rows, hidden}, TL_WHOLE}, true},
         {{"bias", &weights->bias, TALLY_F32, 1, {gates}, TL_WHOLE}, true},
@@ -164,7 +193,7 @@ static const tally_tensor *starts_of(const tally_layer_state *state) {
 
 tally_status tally_layer_forward(const tally_layer_weights *weights, const tally_tensor *x,
                                  const tally_layer_state *state) {
-    tally_status status = check_sequence("tally_layer_forward", weights, x, state);
+    tally_status status = check_sequence("tally_layer_forward", false, weights, x, state);
     if (status)
         return status;
     return TL_DISPATCH_WITH(layer_forward,
@@ -178,7 +207,7 @@ tally_status tally_layer_forward(const tally_layer_weights *weights, const tally
 tally_status tally_layer_backward(const tally_layer_weights *weights, const tally_tensor *x, const tally_tensor *dy,
                                   const tally_layer_state *state, const tally_layer_weights *gradients,
                                   const tally_tensor *dx) {
-    tally_status status = check_sequence("tally_layer_backward", weights, x, state);
+    tally_status status = check_sequence("tally_layer_backward", true, weights, x, state);
     if (status)
         return status;
     if (!gradients)

@@ -2,10 +2,10 @@
 #include "core/clock.h"
 #include "core/fail.h"
 #include "core/scalar_arith.h"
+#include "train/tester.h"
 #include "train/workers.h"
 
 #include <stdlib.h>
-#include <tally/train.h>
 
 /* Sequences between two calls of the observer: whole chunks of any device. */
 enum { RUN = 16384 };
@@ -17,7 +17,7 @@ typedef struct verdict {
     float probability; /* of the label */
 } verdict;
 
-typedef struct test_run {
+struct tl_tester {
     tl_workers workers;
     const tally_dataset *data;
     size_t *numbers;   /* [RUN] sequences, of which count are run at a time */
@@ -25,7 +25,7 @@ typedef struct test_run {
     size_t count;
     tally_test_result *result;
     double loss, partial_losses[TL_TREE_LEVELS]; /* of the micro-batch that is under way, and of the tree */
-} test_run;
+};
 
 static verdict judge(size_t classes, const float *probabilities, int32_t label) {
     size_t best = 0;
@@ -37,18 +37,18 @@ static verdict judge(size_t classes, const float *probabilities, int32_t label) 
 }
 
 static tally_status test_chunk(void *context, unsigned number, size_t chunk) {
-    test_run *run = context;
-    tl_worker *worker = &run->workers.each[number];
-    size_t first = chunk * run->workers.chunk_columns, classes = run->data->classes;
-    size_t count = tl_workers_chunk_size(&run->workers, run->count, chunk);
-    tally_status status = tl_worker_load(worker, run->data, run->numbers + first, count, true);
+    tl_tester *tester = context;
+    tl_worker *worker = &tester->workers.each[number];
+    size_t first = chunk * tester->workers.chunk_columns, classes = tester->data->classes;
+    size_t count = tl_workers_chunk_size(&tester->workers, tester->count, chunk);
+    tally_status status = tl_worker_load(worker, tester->data, tester->numbers + first, count, true);
     if (!status)
         status = tl_classifier_predict(&worker->classifier);
     if (!status)
         status =
             tl_classifier_probabilities(&worker->classifier, worker->probability_columns, worker->probability_rows);
     for (size_t n = 0; n < count && !status; n++)
-        run->verdicts[first + n] = judge(classes, worker->probability_rows + n * classes, worker->labels[n]);
+        tester->verdicts[first + n] = judge(classes, worker->probability_rows + n * classes, worker->labels[n]);
     return status;
 }
 
@@ -58,23 +58,23 @@ static double loss_of(float probability) {
 }
 
 /* Adds a sequence's loss to its micro-batch's, and the last one's in a micro-batch or of all to the tree. */
-static void add_loss(test_run *run, float probability, size_t sequence, bool last) {
-    run->loss += loss_of(probability);
+static void add_loss(tl_tester *tester, float probability, size_t sequence, bool last) {
+    tester->loss += loss_of(probability);
     if (!last && (sequence + 1) % TALLY_MICRO_BATCH != 0)
         return;
-#define PARTIAL(level) run->partial_losses[level]
-    TL_TREE_ADD(sequence / TALLY_MICRO_BATCH, last, run->loss, PARTIAL);
+#define PARTIAL(level) tester->partial_losses[level]
+    TL_TREE_ADD(sequence / TALLY_MICRO_BATCH, last, tester->loss, PARTIAL);
 #undef PARTIAL
     if (last)
-        *run->result->loss = run->loss;
-    run->loss = 0.0;
+        *tester->result->loss = tester->loss;
+    tester->loss = 0.0;
 }
 
 /* In the order of the sequences; of a run that failed those before the failure. all: sequences of the whole test. */
-static void count_verdicts(test_run *run, size_t all) {
-    tally_test_result *result = run->result;
-    for (size_t n = 0; n < run->count; n++) {
-        const verdict *v = &run->verdicts[n];
+static void count_verdicts(tl_tester *tester, size_t all) {
+    tally_test_result *result = tester->result;
+    for (size_t n = 0; n < tester->count; n++) {
+        const verdict *v = &tester->verdicts[n];
         size_t sequence = result->tested++;
         result->mistakes += v->mistake;
         if (result->tested_of_class)
@@ -82,30 +82,80 @@ static void count_verdicts(test_run *run, size_t all) {
         if (result->mistakes_of_class)
             result->mistakes_of_class[v->label] += v->mistake;
         if (result->loss)
-            add_loss(run, v->probability, sequence, sequence + 1 == all);
+            add_loss(tester, v->probability, sequence, sequence + 1 == all);
     }
 }
 
-static tally_status test_all(test_run *run, size_t first, size_t count, const tally_observer *observer) {
+static tally_status test_all(tl_tester *tester, size_t first, size_t count, const tally_observer *observer) {
     double start = tl_seconds();
     for (size_t done = 0; done < count;) {
-        run->count = count - done < RUN ? count - done : RUN;
-        for (size_t i = 0; i < run->count; i++)
-            run->numbers[i] = first + done + i;
-        size_t chunks = tl_workers_chunks(&run->workers, run->count);
-        tally_status status = tl_worker_pool_run(run->workers.pool, chunks, test_chunk, NULL, run);
+        tester->count = count - done < RUN ? count - done : RUN;
+        for (size_t i = 0; i < tester->count; i++)
+            tester->numbers[i] = first + done + i;
+        size_t chunks = tl_workers_chunks(&tester->workers, tester->count);
+        tally_status status = tl_worker_pool_run(tester->workers.pool, chunks, test_chunk, NULL, tester);
         if (status)
-            run->count = tl_worker_pool_failed(run->workers.pool) * run->workers.chunk_columns;
-        count_verdicts(run, count);
+            tester->count = tl_worker_pool_failed(tester->workers.pool) * tester->workers.chunk_columns;
+        count_verdicts(tester, count);
         if (status)
             return status;
-        done += run->count;
-        run->result->seconds = tl_seconds() - start;
-        tally_progress progress = {.step = done, .seconds = run->result->seconds};
+        done += tester->count;
+        tester->result->seconds = tl_seconds() - start;
+        tally_progress progress = {.step = done, .seconds = tester->result->seconds};
         if (observer && observer->step && !observer->step(observer->context, &progress))
             return tl_fail(TALLY_STOPPED, "stopped after %zu of %zu sequences", done, count);
     }
     return TALLY_OK;
+}
+
+static void clear_result(tally_test_result *result, size_t classes) {
+    result->tested = result->mistakes = 0;
+    result->seconds = 0.0;
+    if (result->loss)
+        *result->loss = 0.0;
+    for (size_t k = 0; k < classes; k++) {
+        if (result->tested_of_class)
+            result->tested_of_class[k] = 0;
+        if (result->mistakes_of_class)
+            result->mistakes_of_class[k] = 0;
+    }
+}
+
+tally_status tl_tester_new(const tally_model *model, const tally_dataset *data, size_t most, tl_tester **tester) {
+    size_t run = most < RUN ? most : RUN;
+    tl_tester *made = calloc(1, sizeof *made);
+    *tester = NULL;
+    if (!made)
+        return tl_fail(TALLY_MEMORY, "no memory left for a test");
+    made->data = data;
+    made->numbers = malloc(run * sizeof *made->numbers);
+    made->verdicts = malloc(run * sizeof *made->verdicts);
+    const tl_executor_options options = {.columns = run, .uneven = data->lengths != NULL};
+    tally_status status = made->numbers && made->verdicts
+                              ? tl_workers_new(model, data->steps, &options, &made->workers)
+                              : tl_fail(TALLY_MEMORY, "no memory left for %zu numbers", run);
+    if (status)
+        tl_tester_free(made);
+    else
+        *tester = made;
+    return status;
+}
+
+void tl_tester_free(tl_tester *tester) {
+    if (!tester)
+        return;
+    tl_workers_free(&tester->workers);
+    free(tester->numbers);
+    free(tester->verdicts);
+    free(tester);
+}
+
+tally_status tl_tester_run(tl_tester *tester, size_t first, size_t count, const tally_observer *observer,
+                           tally_test_result *result) {
+    clear_result(result, tester->data->classes);
+    tester->result = result;
+    tester->loss = 0.0;
+    return test_all(tester, first, count, observer);
 }
 
 tally_status tally_test(const tally_model *model, const tally_dataset *data, size_t first, size_t count,
@@ -115,79 +165,13 @@ tally_status tally_test(const tally_model *model, const tally_dataset *data, siz
         return status;
     if (!result || first > data->size || count > data->size - first)
         return tl_fail(TALLY_USAGE, "tally_test: %zu sequences from %zu on of %zu", count, first, data->size);
-    result->tested = result->mistakes = 0;
-    result->seconds = 0.0;
-    if (result->loss)
-        *result->loss = 0.0;
-    for (size_t k = 0; k < data->classes; k++) {
-        if (result->tested_of_class)
-            result->tested_of_class[k] = 0;
-        if (result->mistakes_of_class)
-            result->mistakes_of_class[k] = 0;
-    }
+    clear_result(result, data->classes);
     if (count == 0)
         return TALLY_OK;
-    size_t most = count < RUN ? count : RUN;
-    const tl_executor_options options = {.columns = most, .uneven = data->lengths != NULL};
-    test_run run = {.data = data,
-                    .numbers = malloc(most * sizeof *run.numbers),
-                    .verdicts = malloc(most * sizeof *run.verdicts),
-                    .result = result};
-    status = run.numbers && run.verdicts ? tl_workers_new(model, data->steps, &options, &run.workers)
-                                         : tl_fail(TALLY_MEMORY, "no memory left for %zu numbers", most);
-    if (!status) {
-        status = test_all(&run, first, count, observer);
-        tl_workers_free(&run.workers);
-    }
-    free(run.numbers);
-    free(run.verdicts);
-    return status;
-}
-
-typedef struct predict_run {
-    tl_workers workers;
-    const float *x;
-    const int32_t *lengths;
-    size_t count, values; /* of one sequence */
-    float *probabilities;
-} predict_run;
-
-static tally_status predict_chunk(void *context, unsigned number, size_t chunk) {
-    predict_run *run = context;
-    tl_worker *worker = &run->workers.each[number];
-    size_t count = tl_workers_chunk_size(&run->workers, run->count, chunk), first = chunk * run->workers.chunk_columns;
-    size_t classes = worker->classifier.whole.probabilities.shape[0];
-    tally_status status = tl_classifier_load(&worker->classifier, count, run->x + first * run->values, NULL,
-                                             run->lengths ? run->lengths + first : NULL);
+    tl_tester *tester;
+    status = tl_tester_new(model, data, count, &tester);
     if (!status)
-        status = tl_classifier_predict(&worker->classifier);
-    if (!status)
-        status = tl_classifier_probabilities(&worker->classifier, worker->probability_columns,
-                                             run->probabilities + first * classes);
-    return status;
-}
-
-tally_status tally_predict(const tally_model *model, const float *x, size_t count, size_t steps, const int32_t *lengths,
-                           float *probabilities) {
-    if (!model || !x || !probabilities || steps < 1)
-        return tl_fail(TALLY_USAGE, "tally_predict: no model, no sequences, no steps or no place for the result given");
-    if (count == 0)
-        return TALLY_OK;
-    for (size_t n = 0; n < count && lengths; n++)
-        if (lengths[n] < 1 || (size_t)lengths[n] > steps)
-            return tl_fail(TALLY_USAGE, "tally_predict: length %d of sequence %zu is not in 1 to %zu", (int)lengths[n],
-                           n, steps);
-    predict_run run = {.x = x,
-                       .lengths = lengths,
-                       .count = count,
-                       .values = steps * tally_model_get_config(model)->inputs,
-                       .probabilities = probabilities};
-    const tl_executor_options options = {.columns = count, .uneven = lengths != NULL};
-    tally_status status = tl_workers_new(model, steps, &options, &run.workers);
-    if (status)
-        return status;
-    size_t chunks = tl_workers_chunks(&run.workers, count);
-    status = tl_worker_pool_run(run.workers.pool, chunks, predict_chunk, NULL, &run);
-    tl_workers_free(&run.workers);
+        status = tl_tester_run(tester, first, count, observer, result);
+    tl_tester_free(tester);
     return status;
 }

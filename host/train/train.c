@@ -151,7 +151,7 @@ static tally_status validate(tally_training *t, tl_score *score) {
     if (!t->valid)
         return TALLY_OK;
     tally_test_result result = {.loss = &score->valid_loss};
-    tally_status status = tally_test(t->model, t->valid, 0, t->valid->size, NULL, &result);
+    tally_status status = tl_tester_run(t->tester, 0, t->valid->size, NULL, &result);
     score->valid_mistakes = result.mistakes;
     return status;
 }
@@ -300,6 +300,8 @@ static tally_status make_tensors(tally_training *t) {
     if (!status)
         status = tl_gradient_tree_new(t->model->device, tally_tensor_elements(&t->model->weights),
                                       tl_workers_chunks(&t->workers, batch), &t->gradients);
+    if (!status && t->valid)
+        status = tl_tester_new(t->model, t->valid, t->valid->size, &t->tester);
     if (!status)
         status = tl_model_flat_new(t->model, &t->aside);
     for (size_t s = 0; s < tally_optimizer_states(&t->options.optimizer) && !status; s++)
@@ -373,6 +375,7 @@ void tally_training_free(tally_training *t) {
     if (!t)
         return;
     tl_workers_free(&t->workers);
+    tl_tester_free(t->tester);
     tl_gradient_tree_free(t->gradients);
     tally_tensor *tensors[] = {&t->aside, &t->faults, &t->clipped, &t->factor, &t->square};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)

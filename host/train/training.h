@@ -3,6 +3,7 @@
 #define TALLY_TRAIN_TRAINING_H
 
 #include "train/gradient_tree.h"
+#include "train/tester.h"
 #include "train/workers.h"
 
 #include <tally/train.h>
@@ -30,6 +31,7 @@ struct tally_training {
     const tally_dataset *data, *valid;
     tally_train_options options;
     tl_workers workers;
+    tl_tester *tester;                               /* of valid, or NULL */
     tl_gradient_tree *gradients;                     /* flat, like the weights: of chunks and of the batch */
     tally_tensor states[TALLY_MAX_OPTIMIZER_STATES]; /* of the optimizer, flat, like the weights */
     tally_tensor aside;                              /* while a run is on, the kept weights; else the present ones */

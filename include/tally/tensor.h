@@ -194,6 +194,11 @@ typedef struct tally_layer_state {
  * caller frees it. */
 TALLY_API tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden,
                                              size_t steps, size_t columns, tally_layer_state *state);
+/* The same for forward alone: without dh and dc, and with memory of one step for gates, c and tanh_c, so that each step replaces what the
+ * one before has left (their stride over time is 0). The values are those of forward with the other form. */
+TALLY_API tally_status tally_layer_state_new_inference(tally_device *device, tally_cell cell, size_t inputs,
+                                                       size_t hidden, size_t steps, size_t columns,
+                                                       tally_layer_state *state);
 TALLY_API void tally_layer_state_free(tally_layer_state *state);
 /* A view of the same storage as a state of fewer columns; not freed. Its contents are undefined until written. */
 TALLY_API tally_status tally_layer_state_narrow(const tally_layer_state *state, size_t columns,
