@@ -235,9 +235,11 @@ static void compare_training(const problem *p, double dropout, const float *x, c
     tl_classifier classifier;
     suite_ok(tl_classifier_new(model, s->steps, &(tl_executor_options){s->columns + 20, true, lengths != NULL, dropout},
                                &classifier));
-    suite_ok(tl_classifier_load(&classifier, s->columns, x, p->labels, lengths));
+    tl_classifier_stage(&classifier, 0, s->columns, x, p->labels, lengths);
+    suite_ok(tl_classifier_load(&classifier, 0));
     suite_ok(tl_model_flat_new(model, &gradient));
-    suite_ok(tl_classifier_train(&classifier, position, &gradient, &loss));
+    suite_ok(tl_classifier_train(&classifier, position, &gradient));
+    suite_ok(tl_classifier_losses(&classifier, &loss));
     compare_within("loss", &loss, &w.loss, &w.loss_bound, 1);
     size_t count = tally_tensor_elements(&gradient);
     float *got = suite_memory(count, sizeof *got);

@@ -1,12 +1,11 @@
 /* backend.h: what a backend does: a table of functions over tensors on its devices. registry.h says how it makes itself
  * known.
  *
- * Mandatory: close, the functions of storage, write, load, read, and peak.
- * Optional: supports, layer_scratch, executor_new, and the slots of the operations that operations.h lists, which have
- * the signatures of the public functions of the same names. A slot trusts its arguments, which have been checked; the
- * public headers say what it computes. Where a slot is NULL or supports() refuses the call, the dispatch
- * (tensor/dispatch.h) maps the tensors, runs the slot of the reference, which has all of them, and counts a fallback of
- * the device. */
+ * Mandatory: close, the functions of storage, write, load, read, and peak. Optional: flush, supports, layer_scratch,
+ * executor_new, and the slots of the operations that operations.h lists, which have the signatures of the public
+ * functions of the same names. A slot trusts its arguments, which have been checked; the public headers say what it
+ * computes. Where a slot is NULL or supports() refuses the call, the dispatch (tensor/dispatch.h) maps the tensors,
+ * runs the slot of the reference, which has all of them, and counts a fallback of the device. */
 #ifndef TALLY_BACKEND_BACKEND_H
 #define TALLY_BACKEND_BACKEND_H
 
@@ -45,6 +44,8 @@ typedef struct tl_backend {
      * freed. */
     tally_status (*load)(tl_storage *storage, size_t offset, const void *data, size_t bytes);
     tally_status (*read)(tl_storage *storage, size_t offset, void *data, size_t bytes);
+    /* Optional. Makes the device begin what it has been asked for, without waiting; NULL: operations begin at once. */
+    tally_status (*flush)(tally_device *device);
 
     /* Optional. Whether the slot of the call's operation takes it; NULL: the slots take every call. */
     bool (*supports)(tally_device *device, const tl_call *call);

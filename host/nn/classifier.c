@@ -38,16 +38,30 @@ static tally_status make_executor(tl_classifier *classifier, size_t steps, const
     return status || classifier->executor ? status : tl_operations_executor_new(model, steps, o, &classifier->executor);
 }
 
-/* The host's side of the tensors, whose sizes fit, so that these do. */
-static tally_status make_columns(tl_classifier *classifier) {
-    size_t columns = classifier->whole.x.shape[2];
-    classifier->x_columns = malloc(tally_tensor_elements(&classifier->whole.x) * sizeof(float));
-    classifier->label_columns = malloc(columns * sizeof(int32_t));
-    classifier->start_columns = malloc(columns * sizeof(int32_t));
-    return classifier->x_columns && classifier->label_columns && classifier->start_columns
+/* Their sizes are those of tensors, so that they fit. */
+static tally_status make_staged(const tl_chunk *whole, tl_staged_chunk *staged) {
+    size_t columns = whole->x.shape[2];
+    staged->x = malloc(tally_tensor_elements(&whole->x) * sizeof *staged->x);
+    staged->labels = malloc(columns * sizeof *staged->labels);
+    staged->starts = whole->starts.storage ? malloc(columns * sizeof *staged->starts) : NULL;
+    return staged->x && staged->labels && (staged->starts || !whole->starts.storage)
                ? TALLY_OK
-               : tl_fail(TALLY_MEMORY, "no memory left for %zu columns of %zu steps", columns,
-                         classifier->whole.x.shape[1]);
+               : tl_fail(TALLY_MEMORY, "no memory left for %zu columns of %zu steps", columns, whole->x.shape[1]);
+}
+
+static tally_status make_all_staged(tl_classifier *classifier) {
+    const tl_chunk *whole = &classifier->whole;
+    classifier->in_place = tl_tensor_host(&whole->x) != NULL;
+    if (classifier->in_place) {
+        classifier->staged[0].x = tl_tensor_host(&whole->x);
+        classifier->staged[0].labels = tl_tensor_host(&whole->labels);
+        classifier->staged[0].starts = whole->starts.storage ? tl_tensor_host(&whole->starts) : NULL;
+        return TALLY_OK;
+    }
+    tally_status status = TALLY_OK;
+    for (size_t i = 0; i < TL_STAGED_CHUNKS && !status; i++)
+        status = make_staged(whole, &classifier->staged[i]);
+    return status;
 }
 
 tally_status tl_classifier_new(const tally_model *model, size_t steps, const tl_executor_options *options,
@@ -63,7 +77,7 @@ tally_status tl_classifier_new(const tally_model *model, size_t steps, const tl_
     if (!status)
         status = make_executor(classifier, steps, &made);
     if (!status)
-        status = make_columns(classifier);
+        status = make_all_staged(classifier);
     if (status)
         tl_classifier_free(classifier);
     return status;
@@ -77,15 +91,21 @@ void tl_classifier_free(tl_classifier *classifier) {
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         tally_tensor_free(tensors[i]);
     free(classifier->offsets);
-    free(classifier->x_columns);
-    free(classifier->label_columns);
-    free(classifier->start_columns);
+    for (size_t i = 0; i < TL_STAGED_CHUNKS && !classifier->in_place; i++) {
+        free(classifier->staged[i].x);
+        free(classifier->staged[i].labels);
+        free(classifier->staged[i].starts);
+    }
     memset(classifier, 0, sizeof *classifier);
+}
+
+static size_t padded_columns(size_t count) {
+    return (count + TL_COLUMN_LANES - 1) / TL_COLUMN_LANES * TL_COLUMN_LANES;
 }
 
 /* The whole as a chunk of count sequences, rounded up to whole lanes. */
 static tally_status narrow_chunk(const tl_chunk *whole, size_t count, tl_chunk *chunk) {
-    size_t columns = (count + TL_COLUMN_LANES - 1) / TL_COLUMN_LANES * TL_COLUMN_LANES;
+    size_t columns = padded_columns(count);
     *chunk = *whole;
     chunk->x = tl_activations_narrow(&whole->x, columns);
     tally_status status = tally_tensor_slice(&whole->labels, 0, 0, columns, &chunk->labels);
@@ -97,24 +117,32 @@ static tally_status narrow_chunk(const tl_chunk *whole, size_t count, tl_chunk *
     return status ? status : tally_tensor_slice(&whole->loss_sums, 0, 0, tl_leaves(columns), &chunk->loss_sums);
 }
 
-tally_status tl_classifier_load(tl_classifier *classifier, size_t count, const float *x, const int32_t *labels,
-                                const int32_t *lengths) {
-    tl_chunk *chunk = &classifier->chunk;
-    tally_status status = narrow_chunk(&classifier->whole, count, chunk);
-    if (status)
-        return status;
-    classifier->count = count;
-    size_t steps = chunk->x.shape[1], columns = chunk->x.shape[2];
-    tl_columns_from_rows(&chunk->x, count, x, lengths, classifier->x_columns);
+void tl_classifier_stage(tl_classifier *classifier, unsigned slot, size_t count, const float *x, const int32_t *labels,
+                         const int32_t *lengths) {
+    tl_staged_chunk *staged = &classifier->staged[slot];
+    const tally_tensor x_columns = tl_activations_narrow(&classifier->whole.x, padded_columns(count));
+    size_t steps = x_columns.shape[1], columns = x_columns.shape[2];
+    staged->count = count;
+    tl_columns_from_rows(&x_columns, count, x, lengths, staged->x);
     for (size_t n = 0; n < columns; n++) {
-        classifier->label_columns[n] = labels && n < count ? labels[n] : -1;
-        classifier->start_columns[n] = lengths && n < count ? (int32_t)steps - lengths[n] : 0;
+        staged->labels[n] = labels && n < count ? labels[n] : -1;
+        if (staged->starts)
+            staged->starts[n] = lengths && n < count ? (int32_t)steps - lengths[n] : 0;
     }
-    status = tl_tensor_upload(&chunk->x, classifier->x_columns);
+}
+
+tally_status tl_classifier_load(tl_classifier *classifier, unsigned slot) {
+    const tl_staged_chunk *staged = &classifier->staged[slot];
+    tl_chunk *chunk = &classifier->chunk;
+    classifier->count = staged->count;
+    tally_status status = narrow_chunk(&classifier->whole, staged->count, chunk);
+    if (status || classifier->in_place)
+        return status;
+    status = tl_tensor_upload(&chunk->x, staged->x);
     if (!status)
-        status = tl_tensor_upload(&chunk->labels, classifier->label_columns);
-    if (!status && chunk->starts.storage)
-        status = tl_tensor_upload(&chunk->starts, classifier->start_columns);
+        status = tl_tensor_upload(&chunk->labels, staged->labels);
+    if (!status && staged->starts)
+        status = tl_tensor_upload(&chunk->starts, staged->starts);
     return status;
 }
 
@@ -124,13 +152,17 @@ tally_status tl_classifier_predict(tl_classifier *classifier) {
 }
 
 tally_status tl_classifier_train(tl_classifier *classifier, const tl_step_position *position,
-                                 const tally_tensor *gradient, float *sums) {
+                                 const tally_tensor *gradient) {
     tl_chunk *chunk = &classifier->chunk;
     chunk->weights = classifier->model->weights;
     chunk->gradient = *gradient;
     chunk->position = *position;
-    tally_status status = classifier->executor->methods->train(classifier->executor, chunk);
-    return status ? status : tally_tensor_read(&chunk->loss_sums, sums, tally_tensor_elements(&chunk->loss_sums));
+    return classifier->executor->methods->train(classifier->executor, chunk);
+}
+
+tally_status tl_classifier_losses(const tl_classifier *classifier, float *sums) {
+    const tally_tensor *loss_sums = &classifier->chunk.loss_sums;
+    return tally_tensor_read(loss_sums, sums, tally_tensor_elements(loss_sums));
 }
 
 tally_status tl_classifier_probabilities(const tl_classifier *classifier, float *columns, float *rows) {

@@ -16,8 +16,9 @@ static tally_status predict_chunk(void *context, unsigned number, size_t chunk) 
     tl_worker *worker = &run->workers.each[number];
     size_t count = tl_workers_chunk_size(&run->workers, run->count, chunk), first = chunk * run->workers.chunk_columns;
     size_t classes = worker->classifier.whole.probabilities.shape[0];
-    tally_status status = tl_classifier_load(&worker->classifier, count, run->x + first * run->values, NULL,
-                                             run->lengths ? run->lengths + first : NULL);
+    tl_classifier_stage(&worker->classifier, 0, count, run->x + first * run->values, NULL,
+                        run->lengths ? run->lengths + first : NULL);
+    tally_status status = tl_classifier_load(&worker->classifier, 0);
     if (!status)
         status = tl_classifier_predict(&worker->classifier);
     if (!status)

@@ -36,6 +36,16 @@ static verdict judge(size_t classes, const float *probabilities, int32_t label) 
     return (verdict){label, best != (size_t)label || of_best != of_best, probabilities[label]};
 }
 
+/* Lets the device begin, and reads the chunk from sequence `first` of this run on, if there is one; other workers
+ * would load others. */
+static tally_status read_next(tl_tester *tester, tl_worker *worker, size_t first) {
+    tally_status status = tl_workers_flush(&tester->workers);
+    size_t left = tester->count - first, columns = tester->workers.chunk_columns;
+    if (!status && left && tester->workers.count == 1)
+        tl_worker_read_ahead(worker, tester->data, tester->numbers + first, left < columns ? left : columns, true);
+    return status;
+}
+
 static tally_status test_chunk(void *context, unsigned number, size_t chunk) {
     tl_tester *tester = context;
     tl_worker *worker = &tester->workers.each[number];
@@ -44,6 +54,8 @@ static tally_status test_chunk(void *context, unsigned number, size_t chunk) {
     tally_status status = tl_worker_load(worker, tester->data, tester->numbers + first, count, true);
     if (!status)
         status = tl_classifier_predict(&worker->classifier);
+    if (!status)
+        status = read_next(tester, worker, first + count);
     if (!status)
         status =
             tl_classifier_probabilities(&worker->classifier, worker->probability_columns, worker->probability_rows);
@@ -92,6 +104,7 @@ static tally_status test_all(tl_tester *tester, size_t first, size_t count, cons
         tester->count = count - done < RUN ? count - done : RUN;
         for (size_t i = 0; i < tester->count; i++)
             tester->numbers[i] = first + done + i;
+        tl_workers_forget(&tester->workers);
         size_t chunks = tl_workers_chunks(&tester->workers, tester->count);
         tally_status status = tl_worker_pool_run(tester->workers.pool, chunks, test_chunk, NULL, tester);
         if (status)

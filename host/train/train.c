@@ -9,6 +9,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Lets the device begin, and reads the chunk from position `first` of the batch on, or the first one of the next
+ * batch of the epoch; other workers would load others. */
+static tally_status read_next(tally_training *t, tl_worker *worker, size_t first) {
+    const size_t *numbers = t->batch + first;
+    size_t left_of_epoch = t->data->size - (size_t)(numbers - t->order), left = t->batch_size - first;
+    tally_status status = tl_workers_flush(&t->workers);
+    if (status || left_of_epoch == 0 || t->workers.count > 1)
+        return status;
+    if (left == 0)
+        left = left_of_epoch < t->options.batch ? left_of_epoch : t->options.batch;
+    tl_worker_read_ahead(worker, t->data, numbers, tl_workers_chunk_size(&t->workers, left, 0), false);
+    return TALLY_OK;
+}
+
 static tally_status train_chunk(void *context, unsigned number, size_t chunk) {
     tally_training *t = context;
     tl_worker *worker = &t->workers.each[number];
@@ -20,8 +34,11 @@ static tally_status train_chunk(void *context, unsigned number, size_t chunk) {
     if (!status)
         status = tally_fill(worker->gradient, 0.0f);
     const tl_step_position position = {t->options.seed, t->at.step + 1, first};
-    return status ? status
-                  : tl_classifier_train(&worker->classifier, &position, worker->gradient, t->losses + tl_leaves(first));
+    if (!status)
+        status = tl_classifier_train(&worker->classifier, &position, worker->gradient);
+    if (!status)
+        status = read_next(t, worker, first + count);
+    return status ? status : tl_classifier_losses(&worker->classifier, t->losses + tl_leaves(first));
 }
 
 static tally_status merge_chunk(void *context, unsigned number, size_t chunk) {
@@ -133,6 +150,7 @@ static tally_status train_step(tally_training *t, double rate, double *loss) {
 /* Of the epoch that is next or under way. */
 static void set_order(tally_training *t) {
     size_t count = t->data->size;
+    tl_workers_forget(&t->workers);
     for (size_t i = 0; i < count; i++)
         t->order[i] = i;
     if (!t->options.shuffle)

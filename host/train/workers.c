@@ -2,6 +2,7 @@
 
 #include "core/fail.h"
 #include "core/size.h"
+#include "tensor/upload.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +15,15 @@ static tally_status worker_new(const tally_model *model, size_t steps, const tl_
     /* The classifier's tensors have as many elements or more, so these sizes fit. */
     size_t capacity = worker->classifier.whole.x.shape[2], classes = tally_model_get_config(model)->classes;
     worker->x = malloc(tally_tensor_elements(&worker->classifier.whole.x) * sizeof *worker->x);
-    worker->labels = malloc(capacity * sizeof *worker->labels);
+    bool labels = true;
+    for (size_t i = 0; i < TL_STAGED_CHUNKS; i++) {
+        worker->read[i].labels = malloc(capacity * sizeof *worker->read[i].labels);
+        labels = labels && worker->read[i].labels;
+    }
     worker->lengths = options->uneven ? malloc(capacity * sizeof *worker->lengths) : NULL;
     worker->probability_columns = malloc(capacity * classes * sizeof(float));
     worker->probability_rows = malloc(capacity * classes * sizeof(float));
-    if (!worker->x || !worker->labels || (options->uneven && !worker->lengths) || !worker->probability_columns ||
+    if (!worker->x || !labels || (options->uneven && !worker->lengths) || !worker->probability_columns ||
         !worker->probability_rows)
         return tl_fail(TALLY_MEMORY, "no memory left for a chunk of %zu sequences", options->columns);
     return TALLY_OK;
@@ -28,6 +33,7 @@ tally_status tl_workers_new(const tally_model *model, size_t steps, const tl_exe
                             tl_workers *workers) {
     tally_device *device = tally_model_device(model);
     memset(workers, 0, sizeof *workers);
+    workers->device = device;
     workers->chunk_columns = tally_device_chunk_columns(device);
     size_t chunks = tl_workers_chunks(workers, options->columns);
     unsigned most = tally_device_workers(device);
@@ -46,12 +52,12 @@ tally_status tl_workers_new(const tally_model *model, size_t steps, const tl_exe
     return status;
 }
 
-static tally_status check_read(const tl_worker *worker, const tally_dataset *data, const size_t *numbers,
-                               size_t count) {
+static tally_status check_read(const tl_worker *worker, const int32_t *labels, const tally_dataset *data,
+                               const size_t *numbers, size_t count) {
     for (size_t n = 0; n < count; n++) {
-        if (worker->labels[n] < 0 || (size_t)worker->labels[n] >= data->classes)
-            return tl_fail(TALLY_DATA, "label %d of sequence %zu is not in 0 to %zu", (int)worker->labels[n],
-                           numbers[n], data->classes - 1);
+        if (labels[n] < 0 || (size_t)labels[n] >= data->classes)
+            return tl_fail(TALLY_DATA, "label %d of sequence %zu is not in 0 to %zu", (int)labels[n], numbers[n],
+                           data->classes - 1);
         if (worker->lengths && (worker->lengths[n] < 1 || (size_t)worker->lengths[n] > data->steps))
             return tl_fail(TALLY_DATA, "length %d of sequence %zu is not in 1 to %zu", (int)worker->lengths[n],
                            numbers[n], data->steps);
@@ -59,11 +65,14 @@ static tally_status check_read(const tl_worker *worker, const tally_dataset *dat
     return TALLY_OK;
 }
 
-tally_status tl_worker_load(tl_worker *worker, const tally_dataset *data, const size_t *numbers, size_t count,
-                            bool masked) {
+/* Into a staged chunk. */
+static tally_status read_chunk(tl_worker *worker, unsigned slot, const tally_dataset *data, const size_t *numbers,
+                               size_t count, bool masked) {
+    tl_read_chunk *to = &worker->read[slot];
     const char *asked = "read";
     unsigned before = tl_failures();
-    tally_status status = data->read(data, numbers, count, worker->x, worker->labels);
+    to->numbers = NULL;
+    tally_status status = data->read(data, numbers, count, worker->x, to->labels);
     if (!status && worker->lengths) {
         asked = "lengths";
         status = data->lengths(data, numbers, count, worker->lengths);
@@ -72,10 +81,47 @@ tally_status tl_worker_load(tl_worker *worker, const tally_dataset *data, const 
     if (status && tl_failures() == before)
         return tl_fail(status, "the data set's %s() failed with status %d", asked, (int)status);
     if (!status)
-        status = check_read(worker, data, numbers, count);
-    return status ? status
-                  : tl_classifier_load(&worker->classifier, count, worker->x, masked ? NULL : worker->labels,
-                                       worker->lengths);
+        status = check_read(worker, to->labels, data, numbers, count);
+    if (status)
+        return status;
+    tl_classifier_stage(&worker->classifier, slot, count, worker->x, masked ? NULL : to->labels, worker->lengths);
+    to->numbers = numbers;
+    to->count = count;
+    return TALLY_OK;
+}
+
+/* The staged chunk that is not computed. */
+static unsigned other_slot(const tl_worker *worker) {
+    return worker->classifier.in_place ? 0 : 1 - worker->loaded;
+}
+
+tally_status tl_worker_load(tl_worker *worker, const tally_dataset *data, const size_t *numbers, size_t count,
+                            bool masked) {
+    unsigned slot = other_slot(worker);
+    tl_read_chunk *read = &worker->read[slot];
+    tally_status status = read->numbers == numbers && read->count == count
+                              ? TALLY_OK
+                              : read_chunk(worker, slot, data, numbers, count, masked);
+    read->numbers = NULL; /* for this time only */
+    worker->loaded = slot;
+    worker->labels = read->labels;
+    return status ? status : tl_classifier_load(&worker->classifier, slot);
+}
+
+void tl_worker_read_ahead(tl_worker *worker, const tally_dataset *data, const size_t *numbers, size_t count,
+                          bool masked) {
+    if (!worker->classifier.in_place)
+        read_chunk(worker, other_slot(worker), data, numbers, count, masked);
+}
+
+void tl_workers_forget(tl_workers *workers) {
+    for (unsigned i = 0; i < workers->count; i++)
+        for (size_t c = 0; c < TL_STAGED_CHUNKS; c++)
+            workers->each[i].read[c].numbers = NULL;
+}
+
+tally_status tl_workers_flush(const tl_workers *workers) {
+    return tl_device_flush(workers->device);
 }
 
 void tl_workers_free(tl_workers *workers) {
@@ -84,7 +130,8 @@ void tl_workers_free(tl_workers *workers) {
         tl_worker *worker = &workers->each[i];
         tl_classifier_free(&worker->classifier);
         free(worker->x);
-        free(worker->labels);
+        for (size_t c = 0; c < TL_STAGED_CHUNKS; c++)
+            free(worker->read[c].labels);
         free(worker->lengths);
         free(worker->probability_columns);
         free(worker->probability_rows);

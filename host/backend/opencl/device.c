@@ -93,7 +93,7 @@ static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs
 #define COMMON_SLOTS                                                                                                   \
     .close = close_device, .storage_new = tl_cl_storage_new, .storage_free = tl_cl_storage_free,                       \
     .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .load = tl_cl_load,  \
-    .read = tl_cl_read, .supports = supports, .layer_scratch = layer_scratch, .peak = tl_cl_peak TL_OPERATIONS(SLOT)
+    .read = tl_cl_read, .flush = tl_cl_flush, .supports = supports, .layer_scratch = layer_scratch, .peak = tl_cl_peak TL_OPERATIONS(SLOT)
 
 /* What comes behind the common slots replaces one of them; NULL there gives the operation to the C path. */
 #pragma GCC diagnostic push

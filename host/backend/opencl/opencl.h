@@ -102,6 +102,7 @@ tally_status tl_cl_storage_unmap(tl_storage *storage);
 tally_status tl_cl_write(tl_storage *storage, size_t offset, const void *data, size_t bytes);
 tally_status tl_cl_load(tl_storage *storage, size_t offset, const void *data, size_t bytes);
 tally_status tl_cl_read(tl_storage *storage, size_t offset, void *data, size_t bytes);
+tally_status tl_cl_flush(tally_device *device);
 
 /* gemm.c, layer.c, ops.c: the operations by tally's own kernels, in the exact order. The whole sequence is composed
  * of the others where loops are limited. */

@@ -82,3 +82,8 @@ tally_status tl_cl_read(tl_storage *storage, size_t offset, void *data, size_t b
         owner(storage), "clEnqueueReadBuffer",
         clEnqueueReadBuffer(owner(storage)->queue, memory_of(storage), CL_TRUE, offset, bytes, data, 0, NULL, NULL));
 }
+
+tally_status tl_cl_flush(tally_device *device) {
+    tl_cl_device *cl = (tl_cl_device *)device;
+    return tl_cl_check(cl, "clFlush", clFlush(cl->queue));
+}
