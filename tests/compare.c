@@ -18,10 +18,10 @@ void compare_within(const char *name, const float *got, const double *want, cons
                        bound[i], fabs((double)got[i] - want[i]));
 }
 
-void compare_bounded(void *context, const char *name, const size_t place[3], float got, tl_bounded want) {
+void compare_bounded(void *context, const char *name, const size_t index[3], float got, tl_bounded want) {
     (void)context;
     if (!holds((double)got, want.v, want.e))
-        suite_fail("%s[%zu, %zu, %zu] is %.9g, not %.17g within %.3g (off by %.3g)", name, place[0], place[1], place[2],
+        suite_fail("%s[%zu, %zu, %zu] is %.9g, not %.17g within %.3g (off by %.3g)", name, index[0], index[1], index[2],
                    (double)got, want.v, want.e, fabs((double)got - want.v));
 }
 

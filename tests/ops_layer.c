@@ -1,5 +1,5 @@
-/* The whole sequence of every cell, step by step (layer_record.h); where products are exact the fused form, the
- * composed one and the C path's baseline give the same bits. */
+/* The whole sequence of every cell, checked time step by time step (layer_record.h). Where products are exact, the
+ * fused form, the composed form and the C path's baseline give the same bits. */
 #include "backend/backend.h"
 #include "compare.h"
 #include "guarded.h"
@@ -60,7 +60,7 @@ static size_t count_of(sizes s, int part) {
     return count;
 }
 
-/* Every array of a run at one moment. */
+/* Every operand at one moment. */
 typedef struct arrays {
     float *part[PARTS];
 } arrays;
@@ -87,11 +87,11 @@ typedef struct form {
     tl_layout state, sequences; /* of gates, c, h and tanh_c; of x, dy and dx */
 } form;
 
-/* Feature by feature, step by step, and others that are allowed. */
-static const tl_layout orders[] = {TL_FLAT, TL_STEP_MAJOR, TL_APART, TL_PADDED};
+/* Feature-major, step-major, and other layouts that are allowed. */
+static const tl_layout orders[] = {TL_FLAT, TL_STEP_MAJOR, TL_SPACED, TL_PADDED};
 enum { ORDERS = 4 };
 
-static tl_guarded make(tally_device *device, sizes s, form how, int part, const float *values) {
+static tl_guarded new_operand(tally_device *device, sizes s, form how, int part, const float *values) {
     shape is = shape_of(s, part);
     if (is.ndim == 1)
         return guarded_vector(device, TL_FLAT, is.dims[0], values);
@@ -100,12 +100,12 @@ static tl_guarded make(tally_device *device, sizes s, form how, int part, const 
     return guarded_cube(device, part == X || part == DY || part == DX ? how.sequences : how.state, is.dims, values);
 }
 
-/* forward: what there is between the passes; backward: after both. */
-static void run(tally_device *device, sizes s, form how, const arrays *in, arrays *forward, arrays *backward) {
+/* forward receives the values between the passes, backward those after both. */
+static void run_layer(tally_device *device, sizes s, form how, const arrays *in, arrays *forward, arrays *backward) {
     tl_guarded g[PARTS] = {0};
     for (int part = 0; part < PARTS; part++)
         if (has(s, part))
-            g[part] = make(device, s, how, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
+            g[part] = new_operand(device, s, how, part, part == GATES || part == TANH_C ? NULL : in->part[part]);
     tally_layer_state own, state;
     suite_ok(tally_layer_state_new(device, s.cell, s.inputs, s.hidden, s.steps, s.columns, &own));
     state = (tally_layer_state){.gates = g[GATES].tensor,
@@ -163,21 +163,21 @@ static void check_bits(sizes s, const char *form_name, const arrays *a, const ar
     }
 }
 
-/* What the composed sequence is made of. */
+/* Whether the device has every operation that the composed sequence uses. */
 static bool has_every_operation(const tally_device *device) {
 #define MISSING(name, ...) || !device->backend->name
     return !(false TL_OPERATIONS(MISSING));
 #undef MISSING
 }
 
-/* Bits are compared, but with long or saturated sequences, whose gradients fade below 2^-126, only where the device
- * keeps them. */
+/* Bits are compared, except for long or saturated sequences on devices that flush denormals: their gradients fade
+ * below 2^-126. */
 static void check_values(sizes s, form how, const arrays *in, bool fades) {
     suite_case("%s, %zu inputs, %zu hidden, %zu steps, %zu columns%s%s, state %s, x %s", tally_cell_name(s.cell),
                s.inputs, s.hidden, s.steps, s.columns, how.with_dy ? ", dy" : "", how.with_dx ? ", dx" : "",
                tl_layout_name(how.state), tl_layout_name(how.sequences));
     arrays forward = arrays_new(s), got = arrays_new(s);
-    run(the.device, s, how, in, &forward, &got);
+    run_layer(the.device, s, how, in, &forward, &got);
     for (int part = 0; part < PARTS; part++)
         if (has(s, part) && (part == C || part == H || part == TANH_C))
             compare_bits("forward's, after backward", got.part[part], forward.part[part], count_of(s, part));
@@ -213,11 +213,11 @@ static void check_values(sizes s, form how, const arrays *in, bool fades) {
     if (the.exact && (!fades || the.keeps_denormal)) {
         arrays other_forward = arrays_new(s), other = arrays_new(s);
         form flat = {.with_dy = how.with_dy, .with_dx = how.with_dx};
-        run(the.peer, s, flat, in, &other_forward, &other);
+        run_layer(the.peer, s, flat, in, &other_forward, &other);
         check_bits(s, "the baseline", &got, &other);
         how.composed = true;
         if (has_every_operation(the.device)) {
-            run(the.device, s, how, in, &other_forward, &other);
+            run_layer(the.device, s, how, in, &other_forward, &other);
             check_bits(s, "composed", &got, &other);
         }
         arrays_free(&other_forward);
@@ -234,13 +234,13 @@ static void check_cell(sizes s, form how) {
     arrays_free(&in);
 }
 
-/* Each cell in that form; in a simulator one after another. */
-static void check(size_t inputs, size_t hidden, size_t steps, size_t columns, form how) {
-    static unsigned turn;
+/* Checks every cell in this form; for a simulator, the cells alternate. */
+static void check_cells(size_t inputs, size_t hidden, size_t steps, size_t columns, form how) {
+    static unsigned next_cell;
     for (unsigned cell = 0; cell < TALLY_CELLS; cell++)
-        if (!the.small || turn % TALLY_CELLS == cell)
+        if (!the.small || next_cell % TALLY_CELLS == cell)
             check_cell((sizes){inputs, hidden, steps, columns, (tally_cell)cell}, how);
-    turn++;
+    next_cell++;
 }
 
 static form some_form(void) {
@@ -259,7 +259,7 @@ static void small_sizes(void **state) {
             for (size_t t = 0; t < 3; t++)
                 for (size_t n = 0; n < 3; n++)
                     if (number++ % (the.small ? 11 : 1) == 0)
-                        check(inputs[i], hidden[h], steps[t], columns[n], some_form());
+                        check_cells(inputs[i], hidden[h], steps[t], columns[n], some_form());
 }
 
 static void every_form(void **state) {
@@ -268,11 +268,11 @@ static void every_form(void **state) {
         for (int state_order = 0; state_order < ORDERS; state_order++)
             for (int order = 0; order < ORDERS; order++)
                 if (!the.small || which == (state_order + order) % 4)
-                    check(3, 5, 4, 19,
-                          (form){.with_dy = which & 1,
-                                 .with_dx = which & 2,
-                                 .state = orders[state_order],
-                                 .sequences = orders[order]});
+                    check_cells(3, 5, 4, 19,
+                                (form){.with_dy = which & 1,
+                                       .with_dx = which & 2,
+                                       .state = orders[state_order],
+                                       .sequences = orders[order]});
 }
 
 static void pairs_of_sizes(void **state) {
@@ -283,29 +283,29 @@ static void pairs_of_sizes(void **state) {
         for (size_t j = 0; j < ODD_SIZES; j++) {
             size_t a = odd_sizes[i], b = odd_sizes[j];
             if (a * a * b < 40000) /* hidden, columns */
-                check(2, a, 3, b, some_form());
-            check(a, 3, 2, b, some_form()); /* inputs, columns */
-            check(2, 3, a, b, some_form()); /* steps, columns */
+                check_cells(2, a, 3, b, some_form());
+            check_cells(a, 3, 2, b, some_form()); /* inputs, columns */
+            check_cells(2, 3, a, b, some_form()); /* steps, columns */
         }
-    check(1, 24, 20, 64, some_form());
-    check(2, 127, 2, 33, some_form());
+    check_cells(1, 24, 20, 64, some_form());
+    check_cells(2, 127, 2, 33, some_form());
 }
 
-/* How a group of work-items with one column each (lstm_group.c) shares a layer: more units than it has work-items
- * for, weights that have no room beside them, fewer columns, and what no group can have. */
-static void shared_by_groups(void **state) {
+/* Layers on work-groups with one column a work-item (lstm_group.c): more units than work-items, weights that do not
+ * fit local memory, fewer columns, and layers that no group can hold. */
+static void layers_on_work_groups(void **state) {
     (void)state;
-    check(1, 33, 2, 9, some_form());
+    check_cells(1, 33, 2, 9, some_form());
     if (the.small) /* too long for a simulator */
         return;
-    check(3, 70, 3, 21, some_form());
-    check(2, 200, 2, 13, some_form());
-    check(1, 340, 2, 5, some_form());
-    check(700, 3, 2, 13, some_form());
-    check(2100, 3, 2, 5, some_form());
+    check_cells(3, 70, 3, 21, some_form());
+    check_cells(2, 200, 2, 13, some_form());
+    check_cells(1, 340, 2, 5, some_form());
+    check_cells(700, 3, 2, 13, some_form());
+    check_cells(2100, 3, 2, 5, some_form());
 }
 
-/* A NaN in one sequence stays in that sequence, but for the gradients of the weights. */
+/* A NaN in one sequence stays in that sequence and the gradients of the weights. */
 static void nan_stays_in_its_column(void **state) {
     (void)state;
     static const int parts[] = {X, H, C, DH, DC, DY};
@@ -337,21 +337,21 @@ static void saturated_sequences(void **state) {
         }
 }
 
-/* In a long sequence nothing is left of the last step's gradient at the first, not even denormals that halving
- * rounds back to themselves. */
+/* In a long sequence nothing of the last step's gradient reaches the first one, not even denormals that rounding
+ * keeps from shrinking further. */
 static void vanished_gradients_are_zero(void **state) {
     (void)state;
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         sizes s = {1, 3, 400, 5, (tally_cell)cell};
         suite_case("%s: gradients over %zu steps", tally_cell_name(s.cell), s.steps);
         arrays in = arrays_new(s), forward = arrays_new(s), backward = arrays_new(s);
-        /* A step hands on less than three quarters: sigmoid(1) = 0.731, and next to nothing through so small
-         * weights. */
+        /* A time step passes on less than three quarters of a gradient: sigmoid(1) = 0.731 directly, and
+         * practically nothing through such small weights. */
         suite_uniforms(in.part[W_HH], count_of(s, W_HH), -0x1p-10f, 0x1p-10f);
         for (size_t i = 0; i < count_of(s, BIAS); i++)
             in.part[BIAS][i] = 1;
         suite_uniforms(in.part[DH], count_of(s, DH), -0.9f, 0.9f);
-        run(the.device, s, (form){.with_dy = false}, &in, &forward, &backward);
+        run_layer(the.device, s, (form){.with_dy = false}, &in, &forward, &backward);
         for (size_t i = 0; i < count_of(s, DH); i++)
             assert_true(backward.part[DH][i] == 0.0f && (!has(s, DC) || backward.part[DC][i] == 0.0f));
         const float *gates = backward.part[GATES],
@@ -367,7 +367,7 @@ static void vanished_gradients_are_zero(void **state) {
     }
 }
 
-/* Zeros of either sign everywhere: sums of them have one too. */
+/* All operands are zeros of either sign: sums of zeros have a sign, too. */
 static void zeros_keep_their_sign(void **state) {
     (void)state;
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
@@ -381,7 +381,7 @@ static void zeros_keep_their_sign(void **state) {
     }
 }
 
-/* What a state begins with, either way. */
+/* Writes the initial state and the gradients of the last one. */
 static void write_initial(sizes s, const arrays *in, const tally_layer_state *state) {
     const struct {
         int part;
@@ -397,7 +397,7 @@ static void check_narrowed(tally_cell cell) {
     suite_case("%s in a state narrowed to %zu columns", tally_cell_name(cell), s.columns);
     arrays in = arrays_new(s), forward = arrays_new(s), backward = arrays_new(s);
     randomise(s, &in);
-    run(the.device, s, (form){.with_dy = false, .with_dx = false}, &in, &forward, &backward);
+    run_layer(the.device, s, (form){.with_dy = false, .with_dx = false}, &in, &forward, &backward);
 
     tally_layer_state wide, narrow;
     suite_ok(tally_layer_state_new(the.device, cell, s.inputs, s.hidden, s.steps, 40, &wide));
@@ -405,11 +405,11 @@ static void check_narrowed(tally_cell cell) {
     write_initial(s, &in, &narrow);
     tl_guarded g[PARTS];
     for (int part = 0; part < PARTS; part++)
-        g[part] = make(the.device, s, (form){0}, part, in.part[part]);
+        g[part] = new_operand(the.device, s, (form){0}, part, in.part[part]);
     tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, cell};
     tally_layer_weights gradients = {g[DW_IH].tensor, g[DW_HH].tensor, g[DBIAS].tensor, cell};
     suite_ok(tally_layer_forward(&weights, &g[X].tensor, &narrow));
-    float *got = suite_memory(count_of(s, GATES) + count_of(s, H), sizeof *got); /* room for any of them */
+    float *got = suite_memory(count_of(s, GATES) + count_of(s, H), sizeof *got); /* large enough for any of them */
     suite_ok(tally_tensor_read(&narrow.h, got, count_of(s, H)));
     compare_bits("h", got, forward.part[H], count_of(s, H));
     suite_ok(tally_layer_backward(&weights, &g[X].tensor, NULL, &narrow, &gradients, NULL));
@@ -432,8 +432,8 @@ static void a_narrowed_state_gives_the_same(void **state) {
         check_narrowed((tally_cell)cell);
 }
 
-/* h and last c that forward, and where it can its composed form, leaves in a narrowed state for inference, against
- * those in one for training; starts NULL, or of each column. */
+/* Compares h and the last c that the forward pass, and its composed form where possible, leave in a narrowed state for
+ * inference with those in a state for training. starts: one for each column, or NULL. */
 static void compare_inference(sizes s, const int32_t *starts) {
     suite_case("%s, %zu inputs, %zu hidden, %zu steps, %zu columns, for inference%s", tally_cell_name(s.cell), s.inputs,
                s.hidden, s.steps, s.columns, starts ? ", late starts" : "");
@@ -446,7 +446,7 @@ static void compare_inference(sizes s, const int32_t *starts) {
     }
     tl_guarded g[PARTS] = {0};
     for (int part = W_IH; part <= X; part++)
-        g[part] = make(the.device, s, (form){0}, part, in.part[part]);
+        g[part] = new_operand(the.device, s, (form){0}, part, in.part[part]);
     const tally_layer_weights weights = {g[W_IH].tensor, g[W_HH].tensor, g[BIAS].tensor, s.cell};
     size_t h_count = count_of(s, H), c_count = has(s, C) ? s.hidden * s.columns : 0;
     float *h[3], *c[3];
@@ -477,7 +477,7 @@ static void compare_inference(sizes s, const int32_t *starts) {
             assert_int_equal(tally_layer_backward(&weights, &g[X].tensor, NULL, &state, &weights, NULL), TALLY_USAGE);
         tally_layer_state_free(&whole);
     }
-    for (int i = 1; i < forms && the.exact; i++) { /* CLBlast has other products for one step than for all */
+    for (int i = 1; i < forms && the.exact; i++) { /* CLBlast's products differ for a single time step */
         compare_bits("h", h[i], h[0], h_count);
         compare_bits("last c", c[i], c[0], c_count);
     }
@@ -503,7 +503,7 @@ static void inference_gives_the_same(void **state) {
     }
 }
 
-/* A layer of two, its state as the device makes it. */
+/* One of two layers, with the state that the device allocates. */
 typedef struct layer {
     sizes s;
     arrays in, forward, backward;
@@ -519,7 +519,7 @@ static layer layer_new(sizes s) {
 
 static void layer_start(layer *l, form how) {
     for (int part = 0; part < PARTS; part++)
-        l->g[part] = make(the.device, l->s, how, part, l->in.part[part]);
+        l->g[part] = new_operand(the.device, l->s, how, part, l->in.part[part]);
     suite_ok(
         tally_layer_state_new(the.device, l->s.cell, l->s.inputs, l->s.hidden, l->s.steps, l->s.columns, &l->state));
     write_initial(l->s, &l->in, &l->state);
@@ -536,8 +536,8 @@ static void layer_backward(const layer *l, const tally_tensor *x, const tally_te
     suite_ok(tally_layer_backward(&weights, x, dy, &l->state, &gradients, dx));
 }
 
-/* Like what the layer gave when it was run by itself. */
-static void layer_end(layer *l) {
+/* Compares with the results of the layer when it ran alone, and frees the device's tensors. */
+static void compare_and_free(layer *l) {
     const struct {
         int part;
         const tally_tensor *tensor;
@@ -566,18 +566,19 @@ static void layer_free(layer *l) {
     arrays_free(&l->backward);
 }
 
-/* Its h, but for the first step, is the x of the next without a copy, and the next one's dx its dy. */
+/* The first layer's h without its first entry is the second one's x, without a copy, and the second one's dx is the
+ * first one's dy. */
 static void check_two_layers(tally_cell cell) {
     enum { STEPS = 4, COLUMNS = 19, BETWEEN = 5, ROW = STEPS * COLUMNS };
     layer first = layer_new((sizes){2, BETWEEN, STEPS, COLUMNS, cell}),
           second = layer_new((sizes){BETWEEN, 3, STEPS, COLUMNS, cell});
     suite_case("%s, two layers", tally_cell_name(cell));
-    run(the.device, first.s, (form){0}, &first.in, &first.forward, &first.backward);
+    run_layer(the.device, first.s, (form){0}, &first.in, &first.forward, &first.backward);
     for (size_t u = 0; u < BETWEEN; u++)
         memcpy(second.in.part[X] + u * ROW, first.forward.part[H] + u * (ROW + COLUMNS) + COLUMNS, ROW * sizeof(float));
-    run(the.device, second.s, (form){.with_dx = true}, &second.in, &second.forward, &second.backward);
+    run_layer(the.device, second.s, (form){.with_dx = true}, &second.in, &second.forward, &second.backward);
     memcpy(first.in.part[DY], second.backward.part[DX], count_of(second.s, DX) * sizeof(float));
-    run(the.device, first.s, (form){.with_dy = true}, &first.in, &first.forward, &first.backward);
+    run_layer(the.device, first.s, (form){.with_dy = true}, &first.in, &first.forward, &first.backward);
     for (int i = 0; i < ORDERS; i++) {
         suite_case("%s, two layers, x and dx %s", tally_cell_name(cell), tl_layout_name(orders[i]));
         layer_start(&first, (form){.sequences = orders[i]});
@@ -588,8 +589,8 @@ static void check_two_layers(tally_cell cell) {
         layer_forward(&second, &h);
         layer_backward(&second, &h, NULL, dx);
         layer_backward(&first, x, dx, NULL);
-        layer_end(&second);
-        layer_end(&first);
+        compare_and_free(&second);
+        compare_and_free(&first);
     }
     layer_free(&first);
     layer_free(&second);
@@ -597,8 +598,8 @@ static void check_two_layers(tally_cell cell) {
 
 static void a_layer_reads_the_h_of_the_one_before(void **state) {
     (void)state;
-    for (int cell = 0; cell < TALLY_CELLS && the.exact;
-         cell++) /* CLBlast's order may depend on how far apart rows are */
+    /* CLBlast's order may depend on the distance between rows */
+    for (int cell = 0; cell < TALLY_CELLS && the.exact; cell++)
         check_two_layers((tally_cell)cell);
 }
 
@@ -607,7 +608,7 @@ int ops_layer(void) {
         cmocka_unit_test(small_sizes),
         cmocka_unit_test(every_form),
         cmocka_unit_test(pairs_of_sizes),
-        cmocka_unit_test(shared_by_groups),
+        cmocka_unit_test(layers_on_work_groups),
         cmocka_unit_test(nan_stays_in_its_column),
         cmocka_unit_test(saturated_sequences),
         cmocka_unit_test(vanished_gradients_are_zero),

@@ -1,4 +1,4 @@
-/* The update rules of cl/optimizers.h with a number and its bound in place of a float. */
+/* The update rules of cl/optimizers.h, compiled with a number and its bound in place of each float. */
 #include "backend/optimizer.h"
 #include "parity/bounded_ops.h"
 
@@ -14,12 +14,12 @@
 #define TL_RULE_FUNCTIONS
 #include "optimizers.h"
 
-/* A float made of options in double, where a subtraction from 1 may lose three or four of sixteen digits. */
+/* A float computed from the options in double, where a subtraction from 1 may lose three or four of sixteen digits. */
 static tl_bounded constant(double v) {
     return tl_bounded_rounded(v, 1e-12 * fabs(v));
 }
 
-/* Without weight decay, 0 and 1, as which it is exact. */
+/* Without weight decay the scalar is exactly 0 or 1. */
 static tl_bounded decay_constant(double v) {
     return v == 0 || v == 1 ? (tl_bounded){v, 0} : constant(v);
 }

@@ -48,8 +48,8 @@ void tl_case_keep(tl_case *c, tally_status status) {
         c->status = status;
 }
 
-static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool spaced, int ndim,
-                           const size_t *shape) {
+static tl_operand *new_operand(tl_case *c, const char *name, tally_dtype dtype, bool spaced, int ndim,
+                               const size_t *shape) {
     size_t index = c->operand_count;
     tl_operand *o = &c->operands[index];
     memset(o, 0, sizeof *o);
@@ -61,8 +61,8 @@ static tl_operand *operand(tl_case *c, const char *name, tally_dtype dtype, bool
         return o;
     c->operand_count++;
     bool first = tl_random_below(&c->random, 2) == 0;
-    bool turned = spaced && ndim > 1 && tl_random_below(&c->random, 2) && !c->rows;
-    tl_layout layout = turned ? TL_TURNED : spaced ? TL_PADDED : TL_FLAT;
+    bool swapped = spaced && ndim > 1 && tl_random_below(&c->random, 2) && !c->row_major;
+    tl_layout layout = swapped ? TL_SWAPPED : spaced ? TL_PADDED : TL_FLAT;
     for (int side = 0; side < TL_SIDES && !c->status; side++) {
         tl_case_keep(c, tl_guarded_new(c->device[side], dtype, layout, first, ndim, shape, &o->guarded[side]));
         o->on[side] = o->guarded[side].tensor;
@@ -81,11 +81,11 @@ static void write_view(tl_case *c, tl_operand *o, const void *values) {
 }
 
 tl_operand *tl_case_operand(tl_case *c, const char *name, bool spaced, int ndim, const size_t *shape) {
-    return operand(c, name, TALLY_F32, spaced, ndim, shape);
+    return new_operand(c, name, TALLY_F32, spaced, ndim, shape);
 }
 
 tl_operand *tl_case_integers(tl_case *c, const char *name, size_t count, const int32_t *values) {
-    tl_operand *o = operand(c, name, TALLY_I32, false, 1, &count);
+    tl_operand *o = new_operand(c, name, TALLY_I32, false, 1, &count);
     write_view(c, o, values);
     if (!c->status)
         memcpy(o->before, values, count * sizeof *values);
@@ -112,7 +112,7 @@ const char *tl_values_name(tl_values kind) {
     return names[kind];
 }
 
-/* With a whole significand for small numbers, too. */
+/* All 32 random bits go into the float, so that small numbers have a full significand, too. */
 static float uniform(tl_case *c, float low, float high) {
     double unit = (double)tl_random_u32(&c->random) * 0x1p-32;
     return (float)((double)low + ((double)high - (double)low) * unit);
@@ -166,16 +166,16 @@ void tl_case_settle(tl_case *c, tl_operand *o) {
     o->read = false;
 }
 
-/* [3, 5] for element 17 of [.., 12]. */
-static const char *place_text(const tl_operand *o, size_t element, char *text, size_t size) {
-    size_t place[TALLY_MAX_DIMS], used = 0;
+/* Formats an element's index, such as [3, 5] for element 17 of a tensor with 4 columns. */
+static const char *index_text(const tl_operand *o, size_t element, char *text, size_t size) {
+    size_t index[TALLY_MAX_DIMS], used = 0;
     const tally_tensor *t = &o->on[TL_DEVICE];
     for (int d = t->ndim - 1; d >= 0; d--) {
-        place[d] = element % t->shape[d];
+        index[d] = element % t->shape[d];
         element /= t->shape[d];
     }
     for (int d = 0; d < t->ndim && used < size; d++)
-        used += (size_t)snprintf(text + used, size - used, "%s%zu", d ? ", " : "", place[d]);
+        used += (size_t)snprintf(text + used, size - used, "%s%zu", d ? ", " : "", index[d]);
     return text;
 }
 
@@ -190,17 +190,17 @@ void tl_case_fail(tl_case *c, const char *format, ...) {
     va_end(args);
 }
 
-/* Takes an element's error in; false if it is beyond the bound. */
+/* Records an element's error; false if it is beyond the bound. */
 static bool within(tl_case *c, float got, tl_bounded want) {
     c->compared = true;
-    if (isinf(want.e)) /* anything, a NaN as well */
+    if (isinf(want.e)) /* the bound allows anything, even a NaN */
         return true;
     if (isnan(want.v) || isnan(got))
         return isnan(want.v) && isnan(got);
     if (isinf(want.v) || isinf(got))
         return (double)got == want.v;
     double off = fabs((double)got - want.v);
-    /* In double the sum of the bound's parts is itself rounded. */
+    /* The sum of the bound's parts is itself rounded in double. */
     double share = off == 0 ? 0 : want.e > 0 ? off / want.e : (double)INFINITY;
     c->worst_ulp = fmax(c->worst_ulp, off / tl_bounded_ulp(want.v));
     c->worst_share = fmax(c->worst_share, share);
@@ -211,9 +211,9 @@ static bool bits_equal(float a, float b) {
     return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
 }
 
-void tl_case_element(tl_case *c, const char *name, const size_t place[3], float got, tl_bounded want) {
+void tl_case_element(tl_case *c, const char *name, const size_t index[3], float got, tl_bounded want) {
     if (!within(c, got, want))
-        tl_case_fail(c, "%s[%zu, %zu, %zu] is %.9g (%a), not %.17g within %.3g", name, place[0], place[1], place[2],
+        tl_case_fail(c, "%s[%zu, %zu, %zu] is %.9g (%a), not %.17g within %.3g", name, index[0], index[1], index[2],
                      (double)got, (double)got, want.v, want.e);
 }
 
@@ -227,7 +227,7 @@ void tl_case_bits(tl_case *c, const tl_operand *o) {
         c->other_bits = true;
         if (c->same_bits)
             tl_case_fail(c, "%s[%s] is %.9g (%a), but %.9g (%a) on the C path", o->name,
-                         place_text(o, i, text, sizeof text), (double)got, (double)got, (double)other, (double)other);
+                         index_text(o, i, text, sizeof text), (double)got, (double)got, (double)other, (double)other);
     }
 }
 
@@ -237,7 +237,7 @@ void tl_case_compare(tl_case *c, const tl_operand *o, const tl_bounded *want) {
         float got = o->after[TL_DEVICE][i], other = o->after[TL_PEER][i];
         if (!within(c, got, want[i]))
             tl_case_fail(c, "%s[%s] is %.9g (%a), not %.17g within %.3g; the C path has %.9g (%a)", o->name,
-                         place_text(o, i, text, sizeof text), (double)got, (double)got, want[i].v, want[i].e,
+                         index_text(o, i, text, sizeof text), (double)got, (double)got, want[i].v, want[i].e,
                          (double)other, (double)other);
     }
     tl_case_bits(c, o);
@@ -248,7 +248,7 @@ static void tell_damage(tl_case *c, const tl_operand *o, int side, const tl_dama
     const char *who = side == TL_PEER ? " by the C path" : "";
     if (damage->inside)
         tl_case_fail(c, "%s[%s], which is an input, was changed%s from 0x%08x to 0x%08x", o->name,
-                     place_text(o, damage->element, text, sizeof text), who, (unsigned)damage->was,
+                     index_text(o, damage->element, text, sizeof text), who, (unsigned)damage->was,
                      (unsigned)damage->is);
     else
         tl_case_fail(c, "0x%08x was written%s at element %zu of the buffer in which %s has its first at %zu",

@@ -1,4 +1,4 @@
-/* Dropout: which elements are left by the generator's words themselves, and what is left of them by one product. */
+/* Dropout: the Philox words decide which elements are dropped; those that are kept are multiplied by the scale. */
 #include "parity/bounded_ops.h"
 #include "parity/checks.h"
 
@@ -7,14 +7,14 @@
 /* features, steps, columns */
 static const size_t shapes[][3] = {{1, 1, 1}, {3, 2, 17}, {8, 5, 64}, {13, 3, 33}, {6, 20, 70}};
 static const double probabilities[] = {0, 0x1p-33, 0.2, 0.5, 0.999};
-enum { CASES = COUNT(shapes) * COUNT(probabilities) * 2 }; /* in place, and not */
+enum { CASES = COUNT(shapes) * COUNT(probabilities) * 2 }; /* in place and out of place */
 
 static size_t cost(size_t number) {
     const size_t *s = shapes[number % COUNT(shapes)];
     return s[0] * s[1] * s[2] * 16;
 }
 
-/* Of the device that keeps the C path's bits exactly the rounded product. */
+/* A device that keeps the C path's bits must give exactly the rounded product. */
 static tl_bounded expected(const tl_case *c, const tally_dropout_options *o, const size_t at[3], float x) {
     const uint32_t counter[4] = {o->first + (uint32_t)at[2], (uint32_t)at[1], (uint32_t)(at[0] / 4), 0};
     const uint32_t key[2] = {(uint32_t)o->key, (uint32_t)(o->key >> 32)};
@@ -27,7 +27,7 @@ static tl_bounded expected(const tl_case *c, const tally_dropout_options *o, con
                         : tl_bounded_mul(tl_bounded_of((double)x), tl_bounded_of((double)scale));
 }
 
-static void dropout(tl_case *c) {
+static void check_dropout(tl_case *c) {
     const size_t *s = shapes[c->number % COUNT(shapes)];
     double probability = probabilities[c->number / COUNT(shapes) % COUNT(probabilities)];
     bool in_place = c->number / COUNT(shapes) / COUNT(probabilities), spaced = tl_random_below(&c->random, 2);
@@ -50,4 +50,4 @@ static void dropout(tl_case *c) {
     tl_case_compare(c, out, want);
 }
 
-const tl_check tl_check_dropout = {"dropout", CASES, cost, dropout, false};
+const tl_check tl_check_dropout = {"dropout", CASES, cost, check_dropout, false};

@@ -1,10 +1,12 @@
-/* The arithmetic everything is made of: exp, log, sigmoid and tanh against their stated errors, IEEE 754's operations against one rounding. */
+/* Elementwise arithmetic: exp, log, sigmoid and tanh within their stated errors, IEEE 754's operations within one
+ * rounding. */
 #include "parity/checks.h"
 
 #include <string.h>
 
-/* Case 0 has few values, for simulators, but every exponent and the tail of a vector; case 1 has one; the next ones sample all floats
- * evenly, the low bits at random; those from TL_FUNCTION_SAMPLES on are all floats there are. */
+/* Case 0 is small enough for a simulator but covers every exponent and the tail of a vector. Case 1 is a single
+ * value. The next cases sample all floats evenly, with random low bits; those from TL_FUNCTION_SAMPLES on cover
+ * every float. */
 enum { FEW = 512 + 11, FIRST_SAMPLE = 2, CASE_FLOATS = 1 << 16 };
 
 static size_t count_of(size_t number) {
@@ -30,7 +32,7 @@ static float argument(tl_case *c, size_t i) {
     return float_of((uint32_t)((c->number - TL_FUNCTION_SAMPLES) * CASE_FLOATS + i));
 }
 
-/* The nearest argument of the function's domain. */
+/* The nearest argument in the function's domain. */
 static float in_domain(tally_function function, float x) {
     if (function == TALLY_EXP)
         return -fabsf(x);
@@ -39,7 +41,7 @@ static float in_domain(tally_function function, float x) {
     return x;
 }
 
-static tl_bounded function_of(tally_function function, float x) {
+static tl_bounded bounded_value_of(tally_function function, float x) {
     tl_bounded at = tl_bounded_of((double)x);
     switch (function) {
     case TALLY_EXP:
@@ -53,7 +55,7 @@ static tl_bounded function_of(tally_function function, float x) {
     }
 }
 
-static void function(tl_case *c, tally_function which) {
+static void check_function(tl_case *c, tally_function which) {
     size_t n = count_of(c->number);
     tl_operand *x = tl_case_operand(c, "x", false, 1, &n), *y = tl_case_operand(c, "y", false, 1, &n);
     float *values = tl_case_memory(c, n, sizeof *values);
@@ -73,21 +75,21 @@ static void function(tl_case *c, tally_function which) {
     tl_case_read(c, y);
     tl_bounded *want = tl_case_memory(c, n, sizeof *want);
     for (size_t i = 0; i < n && want; i++)
-        want[i] = function_of(which, values[i]);
+        want[i] = bounded_value_of(which, values[i]);
     tl_case_compare(c, y, want);
 }
 
 static void check_exp(tl_case *c) {
-    function(c, TALLY_EXP);
+    check_function(c, TALLY_EXP);
 }
 static void check_log(tl_case *c) {
-    function(c, TALLY_LOG);
+    check_function(c, TALLY_LOG);
 }
 static void check_sigmoid(tl_case *c) {
-    function(c, TALLY_SIGMOID);
+    check_function(c, TALLY_SIGMOID);
 }
 static void check_tanh(tl_case *c) {
-    function(c, TALLY_TANH);
+    check_function(c, TALLY_TANH);
 }
 
 const tl_check tl_check_exp = {"exp", TL_FUNCTION_SAMPLES, function_cost, check_exp, false};
@@ -95,7 +97,7 @@ const tl_check tl_check_log = {"log", TL_FUNCTION_SAMPLES, function_cost, check_
 const tl_check tl_check_sigmoid = {"sigmoid", TL_FUNCTION_SAMPLES, function_cost, check_sigmoid, false};
 const tl_check tl_check_tanh = {"tanh", TL_FUNCTION_SAMPLES, function_cost, check_tanh, false};
 
-/* The operations of IEEE 754, each on every kind of value, on floats of all exponents, and on one value alone. */
+/* IEEE 754's operations, each on every kind of value, on floats of all exponents, and on a single value. */
 static const struct {
     tally_function function;
     const char *name;
@@ -104,14 +106,20 @@ static const struct {
                   {TALLY_QUOTIENT, "quotient"},
                   {TALLY_ROOT, "square root"},
                   {TALLY_FMA, "fma"}};
-enum { OPERATIONS = sizeof operations / sizeof *operations, ANY = TL_VALUES_KINDS, ALONE, RANGES, OPERANDS = 1999 };
+enum {
+    OPERATIONS = sizeof operations / sizeof *operations,
+    ALL_EXPONENTS = TL_VALUES_KINDS,
+    SINGLE_VALUE,
+    RANGES,
+    OPERANDS = 1999
+};
 
 static size_t arithmetic_cost(size_t number) {
     (void)number;
     return OPERANDS;
 }
 
-static tl_bounded result_of(tally_function which, const float x[3]) {
+static tl_bounded bounded_result_of(tally_function which, const float x[3]) {
     tl_bounded a = tl_bounded_of((double)x[0]), b = tl_bounded_of((double)x[1]), d = tl_bounded_of((double)x[2]);
     switch (which) {
     case TALLY_SUM:
@@ -127,17 +135,18 @@ static tl_bounded result_of(tally_function which, const float x[3]) {
     }
 }
 
-/* Beyond what a float holds only the bits are compared, and nothing where an operand taken for zero makes anything possible. */
+/* Where the result is out of a float's range only the bits are compared; where a flushed operand makes any result
+ * possible, nothing is. */
 static tl_bounded comparable(tl_bounded want, float peer) {
     if (isinf(want.e) || (isfinite(want.v) && fabs(want.v) < 0x1.fffffep127))
         return want;
     return (tl_bounded){(double)peer, isfinite(peer) ? (double)INFINITY : 0};
 }
 
-static void arithmetic(tl_case *c) {
+static void check_arithmetic(tl_case *c) {
     size_t which = c->number % OPERATIONS, range = c->number / OPERATIONS;
-    size_t n = range == ALONE ? 1 : OPERANDS;
-    tl_values kind = range < ANY ? (tl_values)range : TL_VALUES_ORDINARY;
+    size_t n = range == SINGLE_VALUE ? 1 : OPERANDS;
+    tl_values kind = range < ALL_EXPONENTS ? (tl_values)range : TL_VALUES_ORDINARY;
     tl_operand *in[3], *out = tl_case_operand(c, "result", false, 1, &n);
     static const char *const names[3] = {"a", "b", "c"};
     for (int o = 0; o < 3; o++) {
@@ -145,14 +154,14 @@ static void arithmetic(tl_case *c) {
         float *values = tl_case_memory(c, n, sizeof *values);
         for (size_t i = 0; i < n && values; i++) {
             float any = float_of(tl_random_u32(&c->random));
-            values[i] = range != ANY ? tl_case_value(c, kind) : isfinite(any) ? any : 1.0f;
+            values[i] = range != ALL_EXPONENTS ? tl_case_value(c, kind) : isfinite(any) ? any : 1.0f;
             if (operations[which].function == TALLY_ROOT)
                 values[i] = fabsf(values[i]);
         }
         tl_case_write(c, in[o], values);
     }
     tl_case_describe(c, "%s of %zu number%s, %s", operations[which].name, n, n == 1 ? "" : "s",
-                     range == ANY ? "of all exponents" : tl_values_name(kind));
+                     range == ALL_EXPONENTS ? "of all exponents" : tl_values_name(kind));
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_apply(operations[which].function, &in[0]->on[side], &in[1]->on[side], &in[2]->on[side],
                                     &out->on[side]));
@@ -160,9 +169,9 @@ static void arithmetic(tl_case *c) {
     tl_bounded *want = tl_case_memory(c, n, sizeof *want);
     for (size_t i = 0; i < n && want; i++) {
         const float x[3] = {in[0]->before[i], in[1]->before[i], in[2]->before[i]};
-        want[i] = comparable(result_of(operations[which].function, x), out->after[TL_PEER][i]);
+        want[i] = comparable(bounded_result_of(operations[which].function, x), out->after[TL_PEER][i]);
     }
     tl_case_compare(c, out, want);
 }
 
-const tl_check tl_check_arithmetic = {"arithmetic", OPERATIONS *RANGES, arithmetic_cost, arithmetic, false};
+const tl_check tl_check_arithmetic = {"arithmetic", OPERATIONS *RANGES, arithmetic_cost, check_arithmetic, false};

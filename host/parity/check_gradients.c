@@ -1,4 +1,4 @@
-/* The classifier's whole gradient, from initial states that are not zero, against double precision in one go. */
+/* The gradients of the whole classifier, from initial states that are not zero, against double precision. */
 #include "backend/cells.h"
 #include "parity/bounded_model.h"
 #include "parity/checks.h"
@@ -7,10 +7,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-enum { MOST_LAYERS = 3 };
+enum { MAX_LAYERS = 3 };
 
-/* The bound of a long or wide model grows beyond use. Layers have as many inputs as hidden units, so that what each has is the same and
- * lies behind the other's as rows. */
+/* Small sizes: the bound of a long or wide model grows until it is useless. In the model with several layers inputs
+ * equals hidden, so that the layers' weights have one shape and are consecutive rows of one matrix. */
 static const tl_model_sizes sizes[] = {
     {.inputs = 1, .hidden = 1, .steps = 1, .columns = 1, .classes = 2, .layers = 1},
     {.inputs = 2, .hidden = 5, .steps = 4, .columns = 19, .classes = 4, .layers = 1},
@@ -34,9 +34,9 @@ static size_t cost(size_t number) {
 
 typedef struct model {
     const tl_model_sizes *sizes;
-    /* NULL where there is no such part */
+    /* NULL where the model has no such part */
     tl_operand *value[TL_MODEL_PARTS], *gradient[TL_MODEL_PARTS], *labels, *probabilities, *loss;
-    tl_operand *between[MOST_LAYERS - 1]; /* gradients of what layers but the last put out */
+    tl_operand *between[MAX_LAYERS - 1]; /* gradients of the outputs of all layers but the last */
 } model;
 
 static tl_operand *part_operand(tl_case *c, const tl_model_sizes *s, int part) {
@@ -57,7 +57,7 @@ static tl_operand *part_operand(tl_case *c, const tl_model_sizes *s, int part) {
     return tl_case_operand(c, tl_model_part_names[part], false, ndim, shapes[part]);
 }
 
-static model prepare(tl_case *c, const tl_model_sizes *s) {
+static model new_model(tl_case *c, const tl_model_sizes *s) {
     tl_case_describe(c, "%s, %zu inputs, %zu hidden, %zu steps, %zu columns, %zu classes, %zu layer%s",
                      tally_cell_name(s->cell), s->inputs, s->hidden, s->steps, s->columns, s->classes, s->layers,
                      s->layers > 1 ? "s" : "");
@@ -68,18 +68,18 @@ static model prepare(tl_case *c, const tl_model_sizes *s) {
         m.value[part] = part_operand(c, s, part);
         m.gradient[part] = part_operand(c, s, part);
         tl_case_uniform(c, m.value[part], -0.9f, 0.9f);
-        tl_case_uniform(c, m.gradient[part], 0, 0); /* weights' are added to */
+        tl_case_uniform(c, m.gradient[part], 0, 0); /* the gradients of weights are added to */
     }
     m.labels = tl_case_labels(c, s->columns, s->classes);
     m.probabilities = tl_case_operand(c, "probabilities", false, 2, (size_t[]){s->classes, s->columns});
-    tl_case_uniform(c, m.probabilities, 0, 0); /* the bias is added to them */
+    tl_case_uniform(c, m.probabilities, 0, 0); /* they are computed onto the bias */
     m.loss = tl_case_operand(c, "loss", false, 1, &s->columns);
     for (size_t layer = 0; layer + 1 < s->layers; layer++)
         m.between[layer] = tl_case_operand(c, "dy", false, 3, (size_t[]){s->hidden, s->steps, s->columns});
     return m;
 }
 
-/* A layer's rows of a part. */
+/* The rows of a part that belong to a layer. */
 static tally_status rows_of(const tl_operand *part, int i, size_t layers, size_t layer, tally_tensor *rows) {
     size_t count = part->on[i].shape[0] / layers;
     return tally_tensor_slice(&part->on[i], 0, layer * count, count, rows);
@@ -98,12 +98,12 @@ static tally_status input_of(const model *m, int i, const tally_layer_state *sta
     return layer == 0 ? TALLY_OK : tally_tensor_slice(&states[layer - 1].h, 1, 1, m->sizes->steps, x);
 }
 
-/* A layer's initial state from its part into step 0 of what has every step's. */
-static tally_status begin_with(const model *m, int part, int i, size_t layer, const tally_tensor *every) {
+/* Copies a layer's initial state into the first entry of all_steps. */
+static tally_status set_initial_state(const model *m, int part, int i, size_t layer, const tally_tensor *all_steps) {
     tally_tensor initial, first;
     tally_status status = rows_of(m->value[part], i, m->sizes->layers, layer, &initial);
     if (!status)
-        status = tally_tensor_select(every, 1, 0, &first);
+        status = tally_tensor_select(all_steps, 1, 0, &first);
     return status ? status : tally_copy(&initial, &first);
 }
 
@@ -115,13 +115,13 @@ static tally_status layer_forward(const model *m, int i, const tally_layer_state
     if (!status)
         status = input_of(m, i, states, layer, &x);
     if (!status)
-        status = begin_with(m, TL_PART_H0, i, layer, &state->h);
+        status = set_initial_state(m, TL_PART_H0, i, layer, &state->h);
     if (!status && m->value[TL_PART_C0])
-        status = begin_with(m, TL_PART_C0, i, layer, &state->c);
+        status = set_initial_state(m, TL_PART_C0, i, layer, &state->c);
     return status ? status : tally_layer_forward(&weights, &x, state);
 }
 
-static tally_status head(const model *m, int i, const tally_layer_state *state) {
+static tally_status run_head(const model *m, int i, const tally_layer_state *state) {
     const tl_model_sizes *s = m->sizes;
     tl_operand *const *value = m->value, *const *gradient = m->gradient;
     const tally_tensor *logits = &m->probabilities->on[i];
@@ -146,8 +146,8 @@ static tally_status head(const model *m, int i, const tally_layer_state *state) 
     return status ? status : tally_gemm(true, false, 1, &value[TL_PART_HEAD_W]->on[i], logits, 0, &state->dh);
 }
 
-/* The gradient of a layer's initial state to its part. */
-static tally_status keep_gradient(const model *m, int part, int i, size_t layer, const tally_tensor *gradient) {
+/* Copies the gradient of a layer's initial state into its part. */
+static tally_status save_state_gradient(const model *m, int part, int i, size_t layer, const tally_tensor *gradient) {
     tally_tensor initial;
     tally_status status = rows_of(m->gradient[part], i, m->sizes->layers, layer, &initial);
     return status ? status : tally_copy(gradient, &initial);
@@ -167,31 +167,31 @@ static tally_status layer_backward(const model *m, int i, const tally_layer_stat
     if (!status)
         status = tally_layer_backward(&weights, &x, dy, state, &to, &dx->on[i]);
     if (!status)
-        status = keep_gradient(m, TL_PART_H0, i, layer, &state->dh);
-    return status || !m->gradient[TL_PART_C0] ? status : keep_gradient(m, TL_PART_C0, i, layer, &state->dc);
+        status = save_state_gradient(m, TL_PART_H0, i, layer, &state->dh);
+    return status || !m->gradient[TL_PART_C0] ? status : save_state_gradient(m, TL_PART_C0, i, layer, &state->dc);
 }
 
-static tally_status pass(const model *m, int i, const tally_layer_state *states) {
+static tally_status forward_and_backward(const model *m, int i, const tally_layer_state *states) {
     tally_status status = TALLY_OK;
     for (size_t layer = 0; layer < m->sizes->layers && !status; layer++)
         status = layer_forward(m, i, states, layer);
     if (!status)
-        status = head(m, i, &states[m->sizes->layers - 1]);
+        status = run_head(m, i, &states[m->sizes->layers - 1]);
     for (size_t layer = m->sizes->layers; layer-- > 0 && !status;)
         status = layer_backward(m, i, states, layer);
     return status;
 }
 
-static void check(tl_case *c) {
+static void check_gradients(tl_case *c) {
     const tl_model_sizes of = sizes_of(c->number), *s = &of;
-    model m = prepare(c, s);
+    model m = new_model(c, s);
     for (int i = 0; i < TL_SIDES && !c->status; i++) {
-        tally_layer_state states[MOST_LAYERS] = {0};
+        tally_layer_state states[MAX_LAYERS] = {0};
         for (size_t layer = 0; layer < s->layers && !c->status; layer++)
             tl_case_keep(c, tally_layer_state_new(c->device[i], s->cell, tl_model_inputs(s, layer), s->hidden, s->steps,
                                                   s->columns, &states[layer]));
         if (!c->status)
-            tl_case_keep(c, pass(&m, i, states));
+            tl_case_keep(c, forward_and_backward(&m, i, states));
         for (size_t layer = 0; layer < s->layers; layer++)
             tally_layer_state_free(&states[layer]);
     }
@@ -212,7 +212,7 @@ static void check(tl_case *c) {
         if (!c->status)
             tl_case_compare(c, m.gradient[part], want + tl_model_part_at(s, (tl_model_part)part));
     }
-    m.probabilities->name = "dlogits"; /* what they were replaced by */
+    m.probabilities->name = "dlogits"; /* they were replaced in place */
     tl_case_read(c, m.probabilities);
     tl_case_read(c, m.loss);
     for (size_t layer = 0; layer + 1 < s->layers; layer++) {
@@ -223,4 +223,4 @@ static void check(tl_case *c) {
     tl_case_bits(c, m.loss);
 }
 
-const tl_check tl_check_gradients = {"gradients", CASES, cost, check, true};
+const tl_check tl_check_gradients = {"gradients", CASES, cost, check_gradients, true};

@@ -20,7 +20,7 @@ typedef struct batch {
     tl_operand *logits, *labels, *probabilities, *loss;
 } batch;
 
-static batch prepare(tl_case *c) {
+static batch new_batch(tl_case *c) {
     const size_t *s = shapes[c->number % COUNT(shapes)];
     size_t range = c->number / COUNT(shapes);
     bool spaced = tl_random_below(&c->random, 2);
@@ -40,8 +40,8 @@ static int32_t label_of(const batch *b, size_t column) {
     return tl_case_integer(&b->labels->before[column]);
 }
 
-static void forward(tl_case *c) {
-    batch b = prepare(c);
+static void check_softmax_loss(tl_case *c) {
+    batch b = new_batch(c);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
         tl_case_keep(c,
                      tally_softmax_loss(&b.logits->on[i], &b.labels->on[i], &b.probabilities->on[i], &b.loss->on[i]));
@@ -61,11 +61,11 @@ static void forward(tl_case *c) {
     tl_case_compare(c, b.loss, want_loss);
 }
 
-const tl_check tl_check_softmax_loss = {"softmax_loss", CASES, cost, forward, false};
+const tl_check tl_check_softmax_loss = {"softmax_loss", CASES, cost, check_softmax_loss, false};
 
-/* Probabilities need not add up to 1 here. */
-static void backward(tl_case *c) {
-    batch b = prepare(c);
+/* The gradient needs no probabilities that add up to 1. */
+static void check_softmax_loss_backward(tl_case *c) {
+    batch b = new_batch(c);
     tl_case_uniform(c, b.probabilities, 0, 1);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
         tl_case_keep(c, tally_softmax_loss_backward(&b.probabilities->on[i], &b.labels->on[i], &b.logits->on[i]));
@@ -82,4 +82,5 @@ static void backward(tl_case *c) {
     tl_case_compare(c, b.logits, want);
 }
 
-const tl_check tl_check_softmax_loss_backward = {"softmax_loss_backward", CASES, cost, backward, false};
+const tl_check tl_check_softmax_loss_backward = {"softmax_loss_backward", CASES, cost, check_softmax_loss_backward,
+                                                 false};

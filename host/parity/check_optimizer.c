@@ -1,4 +1,4 @@
-/* The optimizers' steps. */
+/* The update steps of the optimizers. */
 #include "backend/optimizer.h"
 #include "parity/bounded_ops.h"
 #include "parity/checks.h"
@@ -8,7 +8,7 @@
 static const size_t lengths[] = {1, 7, 16, 33, 3000};
 static const uint64_t steps[] = {1, 2, 10, 50000};
 
-/* Each optimizer with its defaults; with weight decay and momentum; and with a momentum that looks ahead. */
+/* Each optimizer with its defaults, with weight decay and momentum, and with Nesterov momentum as well. */
 enum { SETTINGS = 3, VARIANTS = TALLY_OPTIMIZERS * SETTINGS, PLAIN = VARIANTS * COUNT(lengths) * TL_VALUES_KINDS };
 
 static tally_optimizer_options variant(size_t number) {
@@ -23,7 +23,7 @@ static tally_optimizer_options variant(size_t number) {
     return options;
 }
 
-/* Behind the plain cases, those where one weight becomes no number or an infinity, which is to be counted. */
+/* After these cases come those in which one weight becomes NaN or infinite, which the step has to report. */
 static const struct {
     const char *name;
     float gradient, weight;
@@ -36,23 +36,23 @@ static size_t cost(size_t number) {
     return lengths[number / VARIANTS % COUNT(lengths)] * 16;
 }
 
-typedef struct flats {
+typedef struct buffers {
     size_t elements, states;
     tl_operand *gradient, *weights, *state[TALLY_MAX_OPTIMIZER_STATES], *faults;
-} flats;
+} buffers;
 
-static flats prepare(tl_case *c, const tally_optimizer_options *options, size_t elements) {
-    flats f = {.elements = elements,
-               .states = tally_optimizer_states(options),
-               .gradient = tl_case_operand(c, "gradient", false, 1, &elements),
-               .weights = tl_case_operand(c, "weights", false, 1, &elements),
-               .faults = tl_case_integers(c, "faults", 1, &(int32_t){0})};
+static buffers new_buffers(tl_case *c, const tally_optimizer_options *options, size_t elements) {
+    buffers f = {.elements = elements,
+                 .states = tally_optimizer_states(options),
+                 .gradient = tl_case_operand(c, "gradient", false, 1, &elements),
+                 .weights = tl_case_operand(c, "weights", false, 1, &elements),
+                 .faults = tl_case_integers(c, "faults", 1, &(int32_t){0})};
     for (size_t s = 0; s < f.states; s++)
         f.state[s] = tl_case_operand(c, tally_optimizer_state_name(options->kind, s), false, 1, &elements);
     return f;
 }
 
-/* Squares of values, as steps before may have left them. */
+/* Squares, like those that earlier steps leave in a state. */
 static void fill_squares(tl_case *c, tl_operand *state, tl_values kind) {
     float *squares = tl_case_memory(c, state->elements, sizeof *squares);
     for (size_t i = 0; i < state->elements && squares; i++) {
@@ -62,7 +62,8 @@ static void fill_squares(tl_case *c, tl_operand *state, tl_values kind) {
     tl_case_write(c, state, squares);
 }
 
-static void fill(tl_case *c, const flats *f, const tally_optimizer_options *options, uint64_t step, tl_values kind) {
+static void fill_buffers(tl_case *c, const buffers *f, const tally_optimizer_options *options, uint64_t step,
+                         tl_values kind) {
     tl_case_fill(c, f->gradient, kind);
     tl_case_uniform(c, f->weights, -1, 1);
     for (size_t s = 0; s < f->states; s++)
@@ -74,8 +75,8 @@ static void fill(tl_case *c, const flats *f, const tally_optimizer_options *opti
             tl_case_fill(c, f->state[s], kind);
 }
 
-/* Makes one element faulty: the last, which is in the tail of a vector, or any. */
-static void spoil(tl_case *c, const flats *f, size_t fault) {
+/* Makes one element faulty: the last, which is in the tail of a vector, or a random one. */
+static void make_faulty(tl_case *c, const buffers *f, size_t fault) {
     size_t at = fault == 0 ? f->elements - 1 : tl_random_below(&c->random, (uint32_t)f->elements);
     if (c->status)
         return;
@@ -85,7 +86,7 @@ static void spoil(tl_case *c, const flats *f, size_t fault) {
     tl_case_write(c, f->weights, f->weights->before);
 }
 
-static void run_both(tl_case *c, const flats *f, const tally_optimizer_options *options, uint64_t step) {
+static void step_on_both_sides(tl_case *c, const buffers *f, const tally_optimizer_options *options, uint64_t step) {
     for (int side = 0; side < TL_SIDES && !c->status; side++) {
         tally_tensor states[TALLY_MAX_OPTIMIZER_STATES];
         for (size_t s = 0; s < f->states; s++)
@@ -99,7 +100,7 @@ static void run_both(tl_case *c, const flats *f, const tally_optimizer_options *
         tl_case_read(c, f->state[s]);
 }
 
-static void compare(tl_case *c, const flats *f, const tally_optimizer_options *options, uint64_t step) {
+static void compare_updates(tl_case *c, const buffers *f, const tally_optimizer_options *options, uint64_t step) {
     tl_bounded *weights = tl_case_memory(c, f->elements, sizeof *weights), *states[TALLY_MAX_OPTIMIZER_STATES];
     for (size_t s = 0; s < f->states; s++)
         states[s] = tl_case_memory(c, f->elements, sizeof *states[s]);
@@ -119,8 +120,8 @@ static void compare(tl_case *c, const flats *f, const tally_optimizer_options *o
         tl_case_compare(c, f->state[s], states[s]);
 }
 
-/* Faults, which were 0, must be above it where a weight is not finite, and nowhere else. */
-static void compare_faults(tl_case *c, const flats *f) {
+/* faults, which was 0, must be positive if and only if a weight is not finite. */
+static void compare_faults(tl_case *c, const buffers *f) {
     for (int side = 0; side < TL_SIDES && !c->status; side++) {
         size_t bad = 0;
         for (size_t e = 0; e < f->elements; e++)
@@ -132,7 +133,7 @@ static void compare_faults(tl_case *c, const flats *f) {
     }
 }
 
-static void optimizer_step(tl_case *c) {
+static void check_optimizer_step(tl_case *c) {
     const tally_optimizer_options options = variant(c->number % VARIANTS);
     size_t n = lengths[c->number / VARIANTS % COUNT(lengths)];
     bool plain = c->number < PLAIN;
@@ -143,13 +144,13 @@ static void optimizer_step(tl_case *c) {
                      tally_optimizer_name(options.kind), options.weight_decay, options.momentum,
                      options.nesterov ? " ahead" : "", n, n == 1 ? "" : "s", (unsigned long long)step,
                      plain ? tl_values_name(kind) : faulty[group].name, plain ? " gradients" : "");
-    flats f = prepare(c, &options, n);
-    fill(c, &f, &options, step, kind);
+    buffers f = new_buffers(c, &options, n);
+    fill_buffers(c, &f, &options, step, kind);
     if (!plain)
-        spoil(c, &f, group);
-    run_both(c, &f, &options, step);
-    compare(c, &f, &options, step);
+        make_faulty(c, &f, group);
+    step_on_both_sides(c, &f, &options, step);
+    compare_updates(c, &f, &options, step);
     compare_faults(c, &f);
 }
 
-const tl_check tl_check_optimizer_step = {"optimizer_step", CASES, cost, optimizer_step, false};
+const tl_check tl_check_optimizer_step = {"optimizer_step", CASES, cost, check_optimizer_step, false};

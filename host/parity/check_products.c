@@ -6,12 +6,12 @@
 
 static const float factors[] = {0, 1, -0.61f, 0.37f, -2};
 
-static float factor(tl_case *c, bool zero) {
+static float draw_factor(tl_case *c, bool zero) {
     size_t from = zero ? 0 : 1;
     return factors[from + tl_random_below(&c->random, (uint32_t)(COUNT(factors) - from))];
 }
 
-/* What a result holds before: nothing that is read where beta is 0, so that reading it shows. */
+/* The result's values before the call. With beta 0 they are NaN, so that reading them shows. */
 static void fill_result(tl_case *c, tl_operand *o, float beta, tl_values kind) {
     if (beta != 0)
         tl_case_fill(c, o, kind);
@@ -19,12 +19,13 @@ static void fill_result(tl_case *c, tl_operand *o, float beta, tl_values kind) {
         tl_case_uniform(c, o, NAN, NAN);
 }
 
-static double kept(float beta, float before) {
+static double beta_term(float beta, float before) {
     return beta == 0 ? 0 : (double)beta * (double)before;
 }
 
-/* A sum of products: each of terms is rounded as often as roundings says (Higham 2002, 3.1), and near zero each product and sum, where denormals count
- * as zero each operand too, is off by tiny, times what it is multiplied with later. */
+/* A sum of products. Each term takes part in the stated number of roundings (Higham 2002, 3.1). Near zero, each
+ * product and each sum is off by tiny as well, and with flushing so is each operand, times whatever it is
+ * multiplied by later. */
 typedef struct dot {
     double v, magnitude, largest;
     size_t terms;
@@ -42,8 +43,8 @@ static tl_bounded dot_end(const dot *d, double roundings, double scale) {
     return (tl_bounded){d->v, tl_bounded_gamma(roundings) * d->magnitude + lost};
 }
 
-/* gemm: odd sizes, tails of a vector, beyond a work-group, a long K. Behind these cases, those whose alpha is 0: one of each form, with
- * beta 0 and without. */
+/* gemm: odd sizes, tails of a vector, more than a work-group, a long K. After these come the cases with alpha 0,
+ * one for each form, with beta 0 and without. */
 static const size_t products[][3] = {{1, 1, 1},    {2, 3, 7},     {3, 33, 5},    {7, 1, 127},  {31, 33, 127},
                                      {17, 65, 64}, {129, 70, 33}, {24, 500, 24}, {5, 7, 1000}, {3, 5, 20000}};
 enum {
@@ -62,20 +63,20 @@ static size_t gemm_cost(size_t number) {
     return s[0] * s[1] * s[2];
 }
 
-static void gemm(tl_case *c) {
+static void check_gemm(tl_case *c) {
     const size_t *s = product_of(c->number), m = s[0], n = s[1], k = s[2];
     bool zero = c->number >= PRODUCTS * FORMS;
     size_t form = zero ? c->number - PRODUCTS * FORMS : c->number / PRODUCTS;
     bool transpose_a = form & 1, transpose_b = form & 2, spaced = tl_random_below(&c->random, 2);
     tl_values kind = zero ? TL_VALUES_ORDINARY : (tl_values)(form / 4);
-    float alpha = zero ? 0 : factor(c, false), beta = zero ? 0.37f * (float)(form / 4) : factor(c, true);
+    float alpha = zero ? 0 : draw_factor(c, false), beta = zero ? 0.37f * (float)(form / 4) : draw_factor(c, true);
     tl_case_describe(c, "%zux%zux%zu%s%s, alpha %g, beta %g, %s values", m, n, k, transpose_a ? ", A transposed" : "",
                      transpose_b ? ", B transposed" : "", (double)alpha, (double)beta, tl_values_name(kind));
     size_t a_rows = transpose_a ? k : m, a_columns = transpose_a ? m : k;
     size_t b_rows = transpose_b ? n : k, b_columns = transpose_b ? k : n;
     tl_operand *a = tl_case_operand(c, "A", spaced, 2, (size_t[]){a_rows, a_columns});
     tl_operand *b = tl_case_operand(c, "B", spaced, 2, (size_t[]){b_rows, b_columns});
-    c->rows = !c->same_bits; /* CLBlast's C: another one is left to the C path */
+    c->row_major = !c->same_bits; /* CLBlast writes row-major C only; any other C is computed by the C path */
     tl_operand *to = tl_case_operand(c, "C", spaced, 2, (size_t[]){m, n});
     tl_case_fill(c, a, kind);
     tl_case_fill(c, b, kind);
@@ -92,7 +93,7 @@ static void gemm(tl_case *c) {
                         (double)b->before[transpose_b ? j * k + p : p * n + j]);
             d.v *= (double)alpha;
             d.magnitude *= fabs((double)alpha);
-            double start = kept(beta, to->before[i * n + j]);
+            double start = beta_term(beta, to->before[i * n + j]);
             d.v += start;
             d.magnitude += fabs(start);
             d.largest = fmax(d.largest, beta == 0 ? 0 : fabs((double)to->before[i * n + j]));
@@ -101,7 +102,7 @@ static void gemm(tl_case *c) {
     tl_case_compare(c, to, want);
 }
 
-const tl_check tl_check_gemm = {"gemm", GEMM_CASES, gemm_cost, gemm, true};
+const tl_check tl_check_gemm = {"gemm", GEMM_CASES, gemm_cost, check_gemm, true};
 
 static const size_t matrices[][2] = {{1, 1}, {3, 7}, {2, 31}, {33, 16}, {5, 257}, {127, 65}, {4, 20000}};
 enum { MATRICES = COUNT(matrices), MATRIX_CASES = MATRICES * TL_VALUES_KINDS };
@@ -115,7 +116,7 @@ static tl_values matrix_kind(const tl_case *c) {
     return (tl_values)(c->number / MATRICES % TL_VALUES_KINDS);
 }
 
-static tl_operand *matrix(tl_case *c, const char *name, bool spaced) {
+static tl_operand *new_matrix(tl_case *c, const char *name, bool spaced) {
     const size_t *s = matrices[c->number % MATRICES];
     tl_case_describe(c, "%zux%zu%s, %s values", s[0], s[1], spaced ? ", cut out" : "", tl_values_name(matrix_kind(c)));
     tl_operand *o = tl_case_operand(c, name, spaced, 2, s);
@@ -123,9 +124,9 @@ static tl_operand *matrix(tl_case *c, const char *name, bool spaced) {
     return o;
 }
 
-static void bias(tl_case *c) {
+static void check_bias(tl_case *c) {
     bool spaced = tl_random_below(&c->random, 2);
-    tl_operand *y = matrix(c, "Y", spaced);
+    tl_operand *y = new_matrix(c, "Y", spaced);
     size_t m = matrices[c->number % MATRICES][0], n = matrices[c->number % MATRICES][1];
     tl_operand *b = tl_case_operand(c, "bias", spaced, 1, &m);
     tl_case_fill(c, b, matrix_kind(c));
@@ -138,11 +139,11 @@ static void bias(tl_case *c) {
     tl_case_compare(c, y, want);
 }
 
-const tl_check tl_check_bias = {"bias", MATRIX_CASES, matrix_cost, bias, false};
+const tl_check tl_check_bias = {"bias", MATRIX_CASES, matrix_cost, check_bias, false};
 
-static void add(tl_case *c) {
+static void check_add(tl_case *c) {
     bool spaced = tl_random_below(&c->random, 2);
-    tl_operand *to = matrix(c, "dst", spaced), *from = matrix(c, "src", !spaced);
+    tl_operand *to = new_matrix(c, "dst", spaced), *from = new_matrix(c, "src", !spaced);
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_add(&from->on[side], &to->on[side]));
     tl_case_read(c, to);
@@ -152,9 +153,9 @@ static void add(tl_case *c) {
     tl_case_compare(c, to, want);
 }
 
-const tl_check tl_check_add = {"add", MATRIX_CASES, matrix_cost, add, false};
+const tl_check tl_check_add = {"add", MATRIX_CASES, matrix_cost, check_add, false};
 
-static void exactly(tl_case *c, tl_operand *o, const float *values) {
+static void compare_exactly(tl_case *c, tl_operand *o, const float *values) {
     tl_case_read(c, o);
     tl_bounded *want = tl_case_memory(c, o->elements, sizeof *want);
     for (size_t i = 0; i < o->elements && want; i++)
@@ -162,34 +163,34 @@ static void exactly(tl_case *c, tl_operand *o, const float *values) {
     tl_case_compare(c, o, want);
 }
 
-static void copy(tl_case *c) {
+static void check_copy(tl_case *c) {
     bool spaced = tl_random_below(&c->random, 2);
-    tl_operand *to = matrix(c, "dst", spaced), *from = matrix(c, "src", !spaced);
+    tl_operand *to = new_matrix(c, "dst", spaced), *from = new_matrix(c, "src", !spaced);
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_copy(&from->on[side], &to->on[side]));
-    exactly(c, to, from->before);
+    compare_exactly(c, to, from->before);
 }
 
-const tl_check tl_check_copy = {"copy", MATRIX_CASES, matrix_cost, copy, false};
+const tl_check tl_check_copy = {"copy", MATRIX_CASES, matrix_cost, check_copy, false};
 
-static void fill(tl_case *c) {
-    tl_operand *to = matrix(c, "tensor", tl_random_below(&c->random, 2));
+static void check_fill(tl_case *c) {
+    tl_operand *to = new_matrix(c, "tensor", tl_random_below(&c->random, 2));
     float value = tl_case_value(c, matrix_kind(c));
     for (int side = 0; side < TL_SIDES && !c->status; side++)
         tl_case_keep(c, tally_fill(&to->on[side], value));
     for (size_t i = 0; i < to->elements && !c->status; i++)
         to->before[i] = value;
     if (!c->status)
-        exactly(c, to, to->before);
+        compare_exactly(c, to, to->before);
 }
 
-const tl_check tl_check_fill = {"fill", MATRIX_CASES, matrix_cost, fill, false};
+const tl_check tl_check_fill = {"fill", MATRIX_CASES, matrix_cost, check_fill, false};
 
-static void reduce(tl_case *c) {
+static void check_reduce(tl_case *c) {
     bool spaced = tl_random_below(&c->random, 2);
-    tl_operand *x = matrix(c, "X", spaced);
+    tl_operand *x = new_matrix(c, "X", spaced);
     size_t m = matrices[c->number % MATRICES][0], n = matrices[c->number % MATRICES][1];
-    float beta = factor(c, true);
+    float beta = draw_factor(c, true);
     tl_operand *out = tl_case_operand(c, "out", spaced, 1, &m);
     fill_result(c, out, beta, matrix_kind(c));
     for (int side = 0; side < TL_SIDES && !c->status; side++)
@@ -201,26 +202,26 @@ static void reduce(tl_case *c) {
         for (size_t j = 0; j < n; j++)
             dot_add(&d, (double)x->before[i * n + j], 1);
         dot_add(&d, (double)beta, beta == 0 ? 0 : (double)out->before[i]);
-        /* 16 lanes: their first addition is exact, the others follow, 4 halvings, one fma. */
+        /* 16 lanes: the first addition of each is exact, the rest round, then 4 halvings and one fma. */
         want[i] = dot_end(&d, (double)((n + 15) / 16 + 4), 1 + fabs((double)beta));
     }
     tl_case_compare(c, out, want);
 }
 
-const tl_check tl_check_reduce = {"reduce", MATRIX_CASES, matrix_cost, reduce, false};
+const tl_check tl_check_reduce = {"reduce", MATRIX_CASES, matrix_cost, check_reduce, false};
 
-/* accumulate: rows of left and right (0: ones), steps, columns; around a micro-batch, and as long as the counting
- * model's. */
+/* accumulate: rows of left and of right (0: right is ones), steps, columns. Sizes around a micro-batch, and as long
+ * as the counting model's. */
 static const size_t sums[][4] = {{1, 1, 1, 1},  {3, 2, 2, 7},   {5, 0, 3, 16},   {4, 5, 1, 63},  {4, 5, 2, 64},
                                  {7, 3, 2, 65}, {33, 9, 2, 48}, {9, 0, 2, 1000}, {6, 5, 3, 200}, {5, 4, 20, 1008}};
-enum { SUMS = COUNT(sums), SUM_CASES = SUMS * TL_VALUES_KINDS };
+enum { SUMS = COUNT(sums), ACCUMULATE_CASES = SUMS * TL_VALUES_KINDS };
 
-static size_t sum_cost(size_t number) {
+static size_t accumulate_cost(size_t number) {
     const size_t *s = sums[number % SUMS];
     return s[0] * (s[1] ? s[1] : 1) * s[2] * s[3];
 }
 
-static void accumulate(tl_case *c) {
+static void check_accumulate(tl_case *c) {
     const size_t *s = sums[c->number % SUMS], m = s[0], j = s[1], steps = s[2], n = s[3], k = steps * n;
     tl_values kind = (tl_values)(c->number / SUMS);
     bool spaced = tl_random_below(&c->random, 2);
@@ -236,8 +237,8 @@ static void accumulate(tl_case *c) {
         tl_case_keep(c, tally_accumulate(&left->on[side], j ? &right->on[side] : NULL, &to->on[side]));
     tl_case_read(c, to);
     size_t wide = j ? j : 1;
-    /* In a lane as many as a micro-batch has columns there, 4 halvings, the tree's levels, and the gradient; through
-     * CLBlast any order. */
+    /* A lane adds its columns of a micro-batch at every time step, then come 4 halvings, the levels of the tree and
+     * the gradient. CLBlast adds in any order. */
     double exact = (double)(steps * (TALLY_MICRO_BATCH / 16) + 4 + tl_leaf_levels(n) + 1);
     double roundings = c->same_bits || !j ? exact : (double)k + 2;
     tl_bounded *want = tl_case_memory(c, m * wide, sizeof *want);
@@ -251,4 +252,4 @@ static void accumulate(tl_case *c) {
     tl_case_compare(c, to, want);
 }
 
-const tl_check tl_check_accumulate = {"accumulate", SUM_CASES, sum_cost, accumulate, true};
+const tl_check tl_check_accumulate = {"accumulate", ACCUMULATE_CASES, accumulate_cost, check_accumulate, true};

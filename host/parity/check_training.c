@@ -1,4 +1,5 @@
-/* The counting model of each cell, and of two layers, trained on both sides, compared after every step, and tested at the end. */
+/* The counting model of each cell, and one with two layers, is trained on both sides; weights and losses are
+ * compared after every step, and the result of a test at the end. */
 #include "core/fail.h"
 #include "parity/bounded_ops.h"
 #include "parity/checks.h"
@@ -9,18 +10,18 @@
 #include <tally/data.h>
 #include <tally/train.h>
 
-enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 10, SLOW_STEPS = 2, SHADOWS = 4 };
+enum { LENGTH = 20, HIDDEN = 24, BATCH = 200, SLOW_BATCH = 10, SLOW_STEPS = 2, PERTURBED_RUNS = 4 };
 
-/* A device may have kernels of its own for a layer on top of another, too. */
+/* A device may have separate kernels for a layer that follows another one. */
 static const struct {
     tally_cell cell;
     size_t layers;
 } models[] = {{TALLY_LSTM, 1}, {TALLY_GRU, 1}, {TALLY_RNN, 1}, {TALLY_RNN_RELU, 1}, {TALLY_LSTM, 2}};
 enum { MODELS = sizeof models / sizeof *models };
 
-/* A run's losses and its weights after every step. */
+/* The losses and the weights after each step of a run. */
 typedef struct record {
-    double *losses; /* [steps + 1], a string's mean; the last one is of a test at the end */
+    double *losses; /* [steps + 1], means per string; the last one is that of a test at the end */
     float *weights; /* [steps][count] */
     size_t count, steps, batch;
     char digest[65];
@@ -55,42 +56,42 @@ static size_t weight_count(const tally_model *model) {
     return count;
 }
 
-/* The check while it runs. */
+/* The check of one model. */
 typedef struct training {
     const tl_training *asked;
     tally_model_config config;
-    char of[32];             /* the model's name */
-    tally_parity_line *line; /* of this model, but for cases: those of the models before it as well */
+    char name[32];           /* the model's name */
+    tally_parity_line *line; /* this model's, except for cases, which includes the models before */
     size_t before;
-    tally_model *names; /* of the parameters */
-    record got, want;   /* of the device, of the C path */
-    char title[96];     /* what a failure begins with */
+    tally_model *names; /* a model whose parameters give the names and sizes */
+    record got, want;   /* the device's and the C path's */
+    char title[96];     /* what a failure's text starts with */
 } training;
 
-typedef struct watcher {
+typedef struct recorder {
     training *t;
     record *record;
     const tally_model *model;
     tally_status status;
-    char text[1024]; /* of it: training that is stopped has its own */
-} watcher;
+    char text[1024]; /* the status's text, which tally_train replaces by its own */
+} recorder;
 
-static bool watch(void *context, const tally_progress *now) {
-    watcher *w = context;
+static bool record_step(void *context, const tally_progress *now) {
+    recorder *w = context;
     record *r = w->record;
     r->losses[now->step - 1] = now->step_loss / (double)r->batch;
     w->status = read_weights(w->model, r->weights + (now->step - 1) * r->count);
     if (r == &w->t->got)
         w->t->line->cases = w->t->before + now->step;
-    if (!w->status && !w->t->asked->tell(w->t->asked->context, w->t->line))
+    if (!w->status && !w->t->asked->progress(w->t->asked->context, w->t->line))
         w->status = tl_fail(TALLY_STOPPED, "stopped in training");
     if (w->status)
         snprintf(w->text, sizeof w->text, "%s", tally_error_text());
     return !w->status;
 }
 
-/* Moves every weight by up to share of itself. */
-static tally_status disturb(tally_model *model, double share, tl_random *random) {
+/* Moves every weight by up to share of itself, in either direction. */
+static tally_status perturb_weights(tally_model *model, double share, tl_random *random) {
     tally_status status = TALLY_OK;
     for (size_t i = 0; i < tally_model_parameters(model) && !status; i++) {
         size_t count = tally_model_parameter(model, i).elements;
@@ -106,8 +107,8 @@ static tally_status disturb(tally_model *model, double share, tl_random *random)
     return status;
 }
 
-/* As many steps as the record has: an epoch of so many batches. */
-static tally_status run(training *t, tally_device *device, double share, tl_random *random, record *r) {
+/* Trains for one epoch of as many batches as the record has steps, tests, and records both. */
+static tally_status train_and_record(training *t, tally_device *device, double share, tl_random *random, record *r) {
     uint64_t seed = t->asked->options->seed;
     tally_count_options data = {.length = LENGTH, .train_size = r->steps * r->batch, .seed = seed};
     tally_train_options options = tally_train_defaults();
@@ -121,9 +122,9 @@ static tally_status run(training *t, tally_device *device, double share, tl_rand
     if (!status)
         status = tally_model_init(model, seed);
     if (!status && share > 0)
-        status = disturb(model, share, random);
-    watcher w = {.t = t, .record = r, .model = model};
-    tally_observer observer = {watch, &w};
+        status = perturb_weights(model, share, random);
+    recorder w = {.t = t, .record = r, .model = model};
+    tally_observer observer = {record_step, &w};
     if (!status)
         status = tally_train(model, tally_count_train(strings), &options, &observer, NULL);
     if (w.status)
@@ -140,7 +141,7 @@ static tally_status run(training *t, tally_device *device, double share, tl_rand
 }
 
 typedef struct difference {
-    size_t step, parameter, element; /* the first; step 0: none */
+    size_t step, parameter, element; /* the first difference; step 0 if there is none */
 } difference;
 
 static difference first_difference(const tally_model *names, const record *a, const record *b) {
@@ -152,7 +153,7 @@ static difference first_difference(const tally_model *names, const record *a, co
     return (difference){0, 0, 0};
 }
 
-/* Which of the losses; steps + 1: none. */
+/* The index of the first loss that differs, or steps + 1. */
 static size_t first_other_loss(const record *a, const record *b) {
     size_t i = 0;
     while (i <= a->steps && memcmp(&a->losses[i], &b->losses[i], sizeof *a->losses) == 0)
@@ -160,7 +161,7 @@ static size_t first_other_loss(const record *a, const record *b) {
     return i;
 }
 
-/* Of a weight, after a step. */
+/* The largest difference of a weight after a step. */
 static double largest_difference(const record *a, const record *b, size_t step) {
     double largest = 0;
     for (size_t i = (step - 1) * a->count; i < step * a->count; i++)
@@ -168,7 +169,7 @@ static double largest_difference(const record *a, const record *b, size_t step) 
     return largest;
 }
 
-/* Where a parameter's weights begin among all. */
+/* The index of a parameter's first weight among all weights. */
 static size_t parameter_at(const tally_model *names, size_t parameter) {
     size_t at = 0;
     for (size_t p = 0; p < parameter; p++)
@@ -176,7 +177,8 @@ static size_t parameter_at(const tally_model *names, size_t parameter) {
     return at;
 }
 
-/* Of a parameter after a step: a single weight near a gradient of 0 goes either way, all of them do not. NaN where one is. */
+/* The RMS difference of a parameter after a step, NaN if a weight is NaN. A single weight whose gradient is near 0
+ * may go either way; all weights of a parameter do not. */
 static double rms_difference(const tally_model *names, const record *a, const record *b, size_t step,
                              size_t parameter) {
     size_t at = (step - 1) * a->count + parameter_at(names, parameter);
@@ -200,7 +202,8 @@ static tally_status band_new(const training *t, band *b) {
     size_t steps = t->want.steps;
     b->parameters = tally_model_parameters(t->names);
     b->losses = calloc(steps + 1, sizeof *b->losses);
-    b->weights = calloc(steps * b->parameters, sizeof *b->weights); /* fewer than the weights after each step */
+    /* Fewer elements than the record's weights: this cannot overflow. */
+    b->weights = calloc(steps * b->parameters, sizeof *b->weights);
     return b->losses && b->weights ? TALLY_OK : tl_fail(TALLY_MEMORY, "no memory left for %zu steps", steps);
 }
 
@@ -209,8 +212,8 @@ static void band_free(band *b) {
     free(b->weights);
 }
 
-/* A band may not get narrower: the two runs cross each other. */
-static void keep_wide(const training *t, band *b) {
+/* Makes the band's width monotonic: two runs may cross by chance and be close for a step. */
+static void make_monotonic(const training *t, band *b) {
     for (size_t s = 1; s <= t->want.steps; s++)
         b->losses[s] = fmax(b->losses[s], b->losses[s - 1]);
     for (size_t s = 1; s < t->want.steps; s++)
@@ -218,53 +221,55 @@ static void keep_wide(const training *t, band *b) {
             b->weights[p] = fmax(b->weights[p], b->weights[p - b->parameters]);
 }
 
-/* How far the optimizer's own roundings may put two runs apart in a first step, whose gradients are as good as the
- * same. Where a weight was 0 nothing else shows: it is then the rate, with the sign of its gradient, however other
- * weights were moved. */
+/* How far the optimizer's own roundings may put two runs apart in a first step with practically equal gradients.
+ * For a weight that was 0 this is the only difference: its update is the learning rate with the sign of the
+ * gradient, however the other weights were moved. */
 static double optimizer_rounding(void) {
     const tally_optimizer_options optimizer = tally_train_defaults().optimizer;
     tl_bounded weight = {0, 0}, states[TALLY_MAX_OPTIMIZER_STATES] = {{0, 0}};
-    /* A smaller gradient's change is no larger. */
+    /* A change by a smaller gradient is no larger. */
     tl_bounded_optimizer_step(&optimizer, 1, (tl_bounded){1, 0}, &weight, states);
     return 2 * weight.e;
 }
 
-/* As far as runs on the C path go apart that begin with every weight moved at random by up to gamma(K), K being the longest sum of a
- * step, which is as much as all of a step's sums together may be off; and no less than what the optimizer rounds. */
+/* The band is the largest difference between runs on the C path that start with every weight moved at random by up
+ * to gamma(K), where K is the length of a step's longest sum: as much as all sums of a step together may be off. It
+ * is at least what the optimizer rounds. */
 static tally_status find_band(training *t, band *b) {
     tl_random random;
     tl_random_start(&random, t->asked->options->seed, TL_STREAM_PARITY, 0);
-    const record *straight = &t->want;
-    double share = tl_bounded_gamma((double)(straight->batch * LENGTH) + 2), rounding = optimizer_rounding();
+    const record *unperturbed = &t->want;
+    double share = tl_bounded_gamma((double)(unperturbed->batch * LENGTH) + 2), rounding = optimizer_rounding();
     for (size_t p = 0; p < b->parameters; p++)
         b->weights[p] = rounding;
-    record shadow;
-    tally_status status = record_new(straight->steps, straight->batch, straight->count, &shadow);
-    for (int i = 0; i < SHADOWS && !status; i++) {
-        status = run(t, t->asked->peer, share, &random, &shadow);
-        for (size_t s = 0; s <= straight->steps && !status; s++)
-            b->losses[s] = fmax(b->losses[s], fabs(shadow.losses[s] - straight->losses[s]));
-        for (size_t s = 0; s < straight->steps && !status; s++)
+    record perturbed;
+    tally_status status = record_new(unperturbed->steps, unperturbed->batch, unperturbed->count, &perturbed);
+    for (int i = 0; i < PERTURBED_RUNS && !status; i++) {
+        status = train_and_record(t, t->asked->peer, share, &random, &perturbed);
+        for (size_t s = 0; s <= unperturbed->steps && !status; s++)
+            b->losses[s] = fmax(b->losses[s], fabs(perturbed.losses[s] - unperturbed->losses[s]));
+        for (size_t s = 0; s < unperturbed->steps && !status; s++)
             for (size_t p = 0; p < b->parameters; p++) {
                 double *widest = &b->weights[s * b->parameters + p];
-                *widest = fmax(*widest, rms_difference(t->names, &shadow, straight, s + 1, p));
+                *widest = fmax(*widest, rms_difference(t->names, &perturbed, unperturbed, s + 1, p));
             }
     }
-    keep_wide(t, b);
-    record_free(&shadow);
+    make_monotonic(t, b);
+    record_free(&perturbed);
     return status;
 }
 
-static void describe(training *t, const difference *d) {
+static void write_note(training *t, const difference *d) {
     const record *got = &t->got;
     char *note = t->line->note;
     size_t size = sizeof t->line->note;
     if (d->step == 0) {
-        snprintf(note, size, "%s, %zu steps, the same weights after each: SHA-256 %s", t->of, got->steps, got->digest);
+        snprintf(note, size, "%s, %zu steps, the same weights after each: SHA-256 %s", t->name, got->steps,
+                 got->digest);
         return;
     }
-    size_t used = (size_t)snprintf(note, size, "%s, weights first differ after step %zu, in %s[%zu]; at most by", t->of,
-                                   d->step, tally_model_parameter(t->names, d->parameter).name, d->element);
+    size_t used = (size_t)snprintf(note, size, "%s, weights first differ after step %zu, in %s[%zu]; at most by",
+                                   t->name, d->step, tally_model_parameter(t->names, d->parameter).name, d->element);
     for (size_t step = d->step; used < size; step = 2 * step < got->steps ? 2 * step : got->steps) {
         used += (size_t)snprintf(note + used, size - used, "%s %.2g after %zu", step > d->step ? "," : "",
                                  largest_difference(got, &t->want, step), step);
@@ -273,8 +278,8 @@ static void describe(training *t, const difference *d) {
     }
 }
 
-/* Takes a difference in; whether it is the first beyond what it may be. */
-static bool beyond(tally_parity_line *line, size_t step, double off, double most) {
+/* Records a difference; true if it is the first that exceeds the bound. */
+static bool exceeds_bound(tally_parity_line *line, size_t step, double off, double most) {
     double share = off == 0 ? 0 : off <= most ? off / most : most > 0 && isfinite(off) ? off / most : (double)INFINITY;
     if (share > line->worst_share) {
         line->worst_share = share;
@@ -287,8 +292,8 @@ static bool beyond(tally_parity_line *line, size_t step, double off, double most
     return true;
 }
 
-/* The weight of a parameter that is furthest off after a step, or no number. */
-static size_t furthest(const training *t, size_t step, size_t parameter) {
+/* The index of the parameter's weight that is furthest off after a step, or of one that is NaN. */
+static size_t worst_element(const training *t, size_t step, size_t parameter) {
     size_t first = (step - 1) * t->got.count + parameter_at(t->names, parameter), at = 0;
     double most = -1;
     for (size_t e = 0; e < tally_model_parameter(t->names, parameter).elements; e++) {
@@ -301,13 +306,13 @@ static size_t furthest(const training *t, size_t step, size_t parameter) {
     return at;
 }
 
-/* The step that one of the losses is of. */
+/* The step to which a loss belongs. */
 static size_t step_of(const training *t, size_t loss) {
     return loss < t->got.steps ? loss + 1 : loss;
 }
 
-/* What is said of it. */
-static int loss_text(const training *t, size_t number, char *text, size_t size) {
+/* Formats both sides' values of a loss. */
+static int format_loss(const training *t, size_t number, char *text, size_t size) {
     return snprintf(text, size, "%s: after step %zu the loss%s is %.9g, but %.9g on the C path", t->title,
                     step_of(t, number), number == t->got.steps ? " of a test" : "", t->got.losses[number],
                     t->want.losses[number]);
@@ -316,9 +321,9 @@ static int loss_text(const training *t, size_t number, char *text, size_t size) 
 static void compare_loss(training *t, const band *b, size_t number) {
     tally_parity_line *line = t->line;
     double off = fabs(t->got.losses[number] - t->want.losses[number]), most = b->losses[number];
-    if (!beyond(line, step_of(t, number), off, most))
+    if (!exceeds_bound(line, step_of(t, number), off, most))
         return;
-    int used = loss_text(t, number, line->failure, sizeof line->failure);
+    int used = format_loss(t, number, line->failure, sizeof line->failure);
     if (used >= 0 && (size_t)used < sizeof line->failure)
         snprintf(line->failure + used, sizeof line->failure - (size_t)used,
                  ", which is more than the %.3g that rounding explains", most);
@@ -330,9 +335,10 @@ static void compare_step(training *t, const band *b, size_t step) {
     for (size_t p = 0; p < b->parameters; p++) {
         double off = rms_difference(t->names, &t->got, &t->want, step, p);
         double most = b->weights[(step - 1) * b->parameters + p];
-        if (!beyond(line, step, off, most))
+        if (!exceeds_bound(line, step, off, most))
             continue;
-        size_t element = furthest(t, step, p), at = (step - 1) * t->got.count + parameter_at(t->names, p) + element;
+        size_t element = worst_element(t, step, p),
+               at = (step - 1) * t->got.count + parameter_at(t->names, p) + element;
         const char *name = tally_model_parameter(t->names, p).name;
         snprintf(
             line->failure, sizeof line->failure,
@@ -342,13 +348,13 @@ static void compare_step(training *t, const band *b, size_t step) {
     }
 }
 
-/* Bits that had to be the same: a weight's, or where all weights have theirs, a loss's. */
+/* Reports bits that had to be the same: those of a weight or, if all weights agree, those of a loss. */
 static void fail_bits(training *t, const difference *d, size_t loss) {
     tally_parity_line *line = t->line;
     line->verdict = TALLY_PARITY_BROKEN;
     if (d->step == 0) {
         line->worst_case = step_of(t, loss);
-        loss_text(t, loss, line->failure, sizeof line->failure);
+        format_loss(t, loss, line->failure, sizeof line->failure);
         return;
     }
     size_t at = (d->step - 1) * t->got.count + parameter_at(t->names, d->parameter) + d->element;
@@ -360,7 +366,7 @@ static void fail_bits(training *t, const difference *d, size_t loss) {
 
 static tally_status compare_runs(training *t) {
     difference d = first_difference(t->names, &t->got, &t->want);
-    describe(t, &d);
+    write_note(t, &d);
     size_t loss = first_other_loss(&t->got, &t->want);
     bool same = d.step == 0 && loss > t->got.steps;
     t->line->verdict = same ? TALLY_PARITY_EXACT : TALLY_PARITY_WITHIN_BOUND;
@@ -382,11 +388,12 @@ static tally_status compare_runs(training *t) {
     return status;
 }
 
-/* Both runs. That the device's alone comes to no number is what was found of it, and no error. */
+/* Runs both sides and compares them. If only the device's run ends in NaN or infinity, that is a finding and not an
+ * error. */
 static tally_status run_both(training *t) {
-    tally_status status = run(t, t->asked->peer, 0, NULL, &t->want);
+    tally_status status = train_and_record(t, t->asked->peer, 0, NULL, &t->want);
     if (!status)
-        status = run(t, t->asked->device, 0, NULL, &t->got);
+        status = train_and_record(t, t->asked->device, 0, NULL, &t->got);
     if (status == TALLY_NUMBERS && t->line->cases - t->before < t->got.steps && t->want.digest[0]) {
         t->line->verdict = TALLY_PARITY_BROKEN;
         t->line->worst_case = t->line->cases - t->before + 1;
@@ -397,7 +404,7 @@ static tally_status run_both(training *t) {
     return status ? status : compare_runs(t);
 }
 
-/* One model's runs, in its own line. */
+/* Checks one model, with a line of its own. */
 static tally_status check_model(const tl_training *asked, size_t number, size_t steps, size_t batch,
                                 tally_parity_line *line) {
     training t = {.asked = asked, .line = line, .before = line->cases};
@@ -406,11 +413,12 @@ static tally_status check_model(const tl_training *asked, size_t number, size_t 
                                     .hidden = HIDDEN,
                                     .classes = LENGTH + 1,
                                     .layers = models[number].layers};
-    snprintf(t.of, sizeof t.of, "%s%s", tally_cell_name(t.config.cell), t.config.layers > 1 ? " of two layers" : "");
-    snprintf(t.title, sizeof t.title, "training, %s, seed %llu, %zu steps of %zu strings", t.of,
+    snprintf(t.name, sizeof t.name, "%s%s", tally_cell_name(t.config.cell),
+             t.config.layers > 1 ? " of two layers" : "");
+    snprintf(t.title, sizeof t.title, "training, %s, seed %llu, %zu steps of %zu strings", t.name,
              (unsigned long long)asked->options->seed, steps, batch);
-    snprintf(line->worst, sizeof line->worst, "%s, %zu steps of %zu strings of %d bits, %d hidden", t.of, steps, batch,
-             LENGTH, HIDDEN);
+    snprintf(line->worst, sizeof line->worst, "%s, %zu steps of %zu strings of %d bits, %d hidden", t.name, steps,
+             batch, LENGTH, HIDDEN);
     tally_status status = tally_model_new(asked->peer, &t.config, &t.names);
     if (!status)
         status = record_new(steps, batch, weight_count(t.names), &t.got);
@@ -424,8 +432,8 @@ static tally_status check_model(const tl_training *asked, size_t number, size_t 
     return status && status != TALLY_STOPPED ? tl_fail_within(status, "%s: ", t.title) : status;
 }
 
-/* What a model's line says goes into the check's: the first failure, the largest share, all notes. */
-static void take(const tally_parity_line *of_model, bool first, tally_parity_line *line) {
+/* Merges a model's line into the check's: the first failure, the largest share, all notes. */
+static void merge_line(const tally_parity_line *of_model, bool first, tally_parity_line *line) {
     bool failed = of_model->failure[0] && !line->failure[0];
     if (failed)
         memcpy(line->failure, of_model->failure, sizeof line->failure);
@@ -454,7 +462,7 @@ tally_status tl_check_training(const tl_training *asked, tally_parity_line *line
         tally_status status = check_model(asked, number, steps, batch, &of_model);
         if (status)
             return status;
-        take(&of_model, number == 0, line);
+        merge_line(&of_model, number == 0, line);
     }
     return TALLY_OK;
 }

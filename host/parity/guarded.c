@@ -6,19 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint32_t GUARD = 0x7fa5a5a5; /* a signalling NaN, and no label either */
+static const uint32_t GUARD = 0x7fa5a5a5; /* a signalling NaN, and not a valid label either */
 enum {
     BEFORE = 5,
-    BEHIND = 37, /* more than the widest vector */
+    AFTER = 37, /* more than the widest vector */
     PAD_BEFORE = 1,
-    PAD = 3, /* before and behind */
+    PAD = 3, /* on both sides together */
     STRIDE = 3,
     STRIDE_AT = 1
 };
 
 const char *tl_layout_name(tl_layout layout) {
-    static const char *const names[TL_ALL_LAYOUTS] = {"flat",   "padded", "strided",   "transposed",
-                                                      "turned", "apart",  "step-major"};
+    static const char *const names[TL_ALL_LAYOUTS] = {"flat",    "padded", "strided",   "transposed",
+                                                      "swapped", "spaced", "step-major"};
     return names[layout];
 }
 
@@ -26,9 +26,9 @@ static bool is_padded(tl_layout layout, int dimension) {
     switch (layout) {
     case TL_PADDED:
     case TL_TRANSPOSED:
-    case TL_TURNED:
+    case TL_SWAPPED:
         return true;
-    case TL_APART:
+    case TL_SPACED:
     case TL_STEP_MAJOR:
         return dimension == 1;
     default:
@@ -37,15 +37,15 @@ static bool is_padded(tl_layout layout, int dimension) {
 }
 
 /* The first of the two dimensions that are swapped in memory, or -1. */
-static int swapped(tl_layout layout, int ndim) {
+static int first_swapped_dimension(tl_layout layout, int ndim) {
     if (layout == TL_TRANSPOSED)
         return ndim - 2;
-    return layout == TL_TURNED || layout == TL_STEP_MAJOR ? 0 : -1;
+    return layout == TL_SWAPPED || layout == TL_STEP_MAJOR ? 0 : -1;
 }
 
 static tally_status lay_out(tl_guarded *g, tl_layout layout, size_t before, int ndim, const size_t *shape) {
     size_t memory[TALLY_MAX_DIMS + 1], elements = 1;
-    int swap = swapped(layout, ndim), dims = ndim;
+    int swap = first_swapped_dimension(layout, ndim), dims = ndim;
     for (int d = 0; d < ndim; d++) {
         int at = swap >= 0 && (d == swap || d == swap + 1) ? 2 * swap + 1 - d : d;
         memory[at] = shape[d] + (is_padded(layout, d) ? PAD : 0);
@@ -74,12 +74,12 @@ static tally_status lay_out(tl_guarded *g, tl_layout layout, size_t before, int 
     return status;
 }
 
-/* Enough for every layout. */
+/* Elements of the storage, for any layout. */
 static size_t storage_size(tl_layout layout, size_t before, int ndim, const size_t *shape) {
     size_t elements = layout == TL_STRIDED ? STRIDE : 1;
     for (int d = 0; d < ndim; d++)
         elements *= shape[d] + (is_padded(layout, d) ? PAD : 0);
-    return before + elements + BEHIND;
+    return before + elements + AFTER;
 }
 
 tally_status tl_guarded_new(tally_device *device, tally_dtype dtype, tl_layout layout, bool first, int ndim,
@@ -106,7 +106,7 @@ void tl_guarded_free(tl_guarded *guarded) {
     *guarded = (tl_guarded){0};
 }
 
-/* Where the element with this row-major number lies. */
+/* The index in the storage of the view's element with this row-major number. */
 static size_t position(const tally_tensor *t, size_t number) {
     size_t at = t->offset;
     for (int d = t->ndim - 1; d >= 0; d--) {
@@ -116,7 +116,8 @@ static size_t position(const tally_tensor *t, size_t number) {
     return at;
 }
 
-/* The view's elements of one image of the storage, or of row-major values, into another. */
+/* Copies the view's elements from an image of the storage, or from row-major values, to an image or to row-major
+ * values. */
 static void copy_view(const tally_tensor *view, size_t elements, const uint32_t *from, bool from_image, uint32_t *to,
                       bool to_image) {
     size_t start = view->offset;

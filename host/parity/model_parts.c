@@ -7,7 +7,7 @@ size_t tl_model_inputs(const tl_model_sizes *s, size_t layer) {
     return layer == 0 ? s->inputs : s->hidden;
 }
 
-/* Of so many layers, the first ones. */
+/* The size of a part for the first layers of the model. */
 static size_t part_size(const tl_model_sizes *s, tl_model_part part, size_t layers) {
     size_t rows = tally_cell_weights(s->cell) * s->hidden;
     switch (part) {

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order in which one is made of those before it; a new one is the last, so that the others keep their values. */
+/* Each check comes after those whose operations it builds on. New ones go to the end: the random numbers of a case
+ * depend on the position of its check. */
 #define CHECKS(one)                                                                                                    \
     one(arithmetic) one(exp) one(log) one(sigmoid) one(tanh) one(copy) one(fill) one(add) one(bias) one(reduce)        \
         one(accumulate) one(gemm) one(cell_forward) one(cell_backward) one(softmax_loss) one(softmax_loss_backward)    \
@@ -32,25 +33,25 @@ typedef struct parity {
     tally_parity_observer *observer;
     void *context;
     bool slow;
-    bool alone;    /* the peer is the same as the device */
-    bool one_case; /* only this one */
+    bool alone;    /* the device under test is the C path with the peer's instruction set */
+    bool one_case; /* only case number runs */
     size_t number;
-    double told; /* when the observer was last called */
+    double last_notified; /* when the observer was last called */
 } parity;
 
-static bool tell(parity *p, const tally_parity_line *line, bool done) {
-    p->told = tl_seconds();
+static bool notify_observer(parity *p, const tally_parity_line *line, bool done) {
+    p->last_notified = tl_seconds();
     return !p->observer || p->observer(p->context, line, done);
 }
 
-/* Within a check, as often as anyone can follow. */
-static bool tell_progress(void *context, const tally_parity_line *line) {
+/* Notifies the observer during a check, at most five times a second. */
+static bool notify_progress(void *context, const tally_parity_line *line) {
     parity *p = context;
-    return tl_seconds() - p->told <= 0.2 || tell(p, line, false);
+    return tl_seconds() - p->last_notified <= 0.2 || notify_observer(p, line, false);
 }
 
-/* "gemm", or "gemm/37"; any check without a name. */
-static tally_status find(parity *p, size_t *first, size_t *end) {
+/* Finds the checks that a name selects: "gemm" one check, "gemm/37" one case, NULL all of them. */
+static tally_status select_checks(parity *p, size_t *first, size_t *end) {
     const char *wanted = p->options->operation;
     *first = 0;
     *end = TRAINING + 1;
@@ -69,7 +70,7 @@ static tally_status find(parity *p, size_t *first, size_t *end) {
     char *rest;
     unsigned long long number = strtoull(wanted + length + 1, &rest, 10);
     size_t cases = *first == TRAINING ? 0 : checks[*first]->cases;
-    if (cases == TL_FUNCTION_SAMPLES) /* the exhaustive ones can always be named */
+    if (cases == TL_FUNCTION_SAMPLES) /* the exhaustive cases can always be named */
         cases += TL_FUNCTION_EVERY;
     if (wanted[length + 1] < '0' || wanted[length + 1] > '9' || *rest || number >= cases)
         return cases ? tl_fail(TALLY_USAGE, "%s: its cases are 0 to %zu", wanted, cases - 1)
@@ -79,8 +80,8 @@ static tally_status find(parity *p, size_t *first, size_t *end) {
     return TALLY_OK;
 }
 
-/* What a case found goes into the check's line. */
-static void take(const tl_case *c, tally_parity_line *line) {
+/* Adds a case's findings to the line of its check. */
+static void merge_case(const tl_case *c, tally_parity_line *line) {
     line->cases++;
     line->worst_ulp = fmax(line->worst_ulp, c->worst_ulp);
     bool first_failure = c->failure[0] && !line->failure[0];
@@ -119,13 +120,13 @@ static tally_status run_case(parity *p, size_t index, size_t number, tally_parit
     if (status)
         tl_fail_within(status, "%s/%zu, %s: ", check->name, number, c->text);
     else
-        take(c, line);
+        merge_case(c, line);
     tl_case_end(c);
     free(c);
     return status;
 }
 
-/* A simulator needs a second for what takes others a millisecond: it gets the smaller cases. */
+/* A simulator takes seconds for what takes other devices milliseconds: it runs the smaller cases only. */
 enum { SLOW_COST = 100000 };
 
 static tally_status run_check(parity *p, size_t index, tally_parity_line *line) {
@@ -143,7 +144,7 @@ static tally_status run_check(parity *p, size_t index, tally_parity_line *line) 
         tally_status status = run_case(p, index, number, line);
         if (status)
             return status;
-        if (!tell_progress(p, line))
+        if (!notify_progress(p, line))
             return tl_fail(TALLY_STOPPED, "stopped in %s", check->name);
     }
     return TALLY_OK;
@@ -152,10 +153,10 @@ static tally_status run_check(parity *p, size_t index, tally_parity_line *line) 
 static tally_status run_line(parity *p, size_t index, tally_parity_line *line) {
     *line = (tally_parity_line){.operation = names[index]};
     uint64_t before = tally_device_fallbacks(p->device, NULL, 0);
-    if (!tell(p, line, false))
+    if (!notify_observer(p, line, false))
         return tl_fail(TALLY_STOPPED, "stopped before %s", names[index]);
     bool own_bits = *tally_device_inexact(p->device) || tally_device_route(p->device) == TALLY_ROUTE_CLBLAST;
-    const tl_training training = {p->device, p->peer, p->options, p->slow, !own_bits, tell_progress, p};
+    const tl_training training = {p->device, p->peer, p->options, p->slow, !own_bits, notify_progress, p};
     tally_status status = index == TRAINING ? tl_check_training(&training, line) : run_check(p, index, line);
     if (p->alone) {
         size_t used = strlen(line->note);
@@ -166,8 +167,8 @@ static tally_status run_line(parity *p, size_t index, tally_parity_line *line) {
     return status;
 }
 
-/* The best of some tries decides: the first may compile, and others may be kept waiting. */
-static tally_status find_speed(parity *p) {
+/* A device is slow if its fastest try is: the first one may compile, and others may be delayed by other programs. */
+static tally_status detect_slow_device(parity *p) {
     enum { SIZE = 32, TRIES = 5 };
     tally_tensor matrix[3] = {0};
     tally_status status = TALLY_OK;
@@ -195,7 +196,7 @@ static tally_status run_all(parity *p, size_t first, size_t end, tally_parity_ve
             return status;
         if (line.verdict > *verdict)
             *verdict = line.verdict;
-        if (!tell(p, &line, true))
+        if (!notify_observer(p, &line, true))
             return tl_fail(TALLY_STOPPED, "stopped after %s", names[i]);
     }
     return TALLY_OK;
@@ -204,18 +205,18 @@ static tally_status run_all(parity *p, size_t first, size_t end, tally_parity_ve
 tally_status tally_parity_run(tally_device *device, const tally_parity_options *options,
                               tally_parity_observer *observer, void *context, tally_parity_verdict *verdict) {
     if (!device || !options || !verdict || options->steps < 1)
-        return tl_fail(TALLY_USAGE, "tally_parity_run: no device, no options, no steps or no place for the verdict");
+        return tl_fail(TALLY_USAGE, "tally_parity_run: no device, no options, no steps or no pointer to the verdict");
     *verdict = TALLY_PARITY_EXACT;
     parity p = {.device = device, .options = options, .observer = observer, .context = context};
     size_t first, end;
-    tally_status status = find(&p, &first, &end);
-    /* The C path itself is held against its plainest form, which has no vectors wider than 4 and its own fma. */
+    tally_status status = select_checks(&p, &first, &end);
+    /* The C path is compared with its own baseline, which has no vectors wider than 4 and computes fma in software. */
     bool cpu = strcmp(tally_device_get_info(device)->backend, "cpu") == 0;
     const tally_device_options peer = {.threads = cpu ? 1 : 0, .instruction_set = cpu ? "baseline" : NULL};
     if (!status)
         status = tally_device_open("cpu", &peer, &p.peer);
     if (!status)
-        status = find_speed(&p);
+        status = detect_slow_device(&p);
     p.alone = !status && strcmp(tally_device_get_info(device)->platform, tally_device_get_info(p.peer)->platform) == 0;
     bool flushes = tl_bounded_flushes;
     tl_bounded_flushes = *tally_device_inexact(device) != '\0';
