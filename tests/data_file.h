@@ -1,4 +1,4 @@
-/* data_file.h: making IDX and npy files, right ones and wrong ones, and reading them. */
+/* data_file.h: writes valid and invalid IDX and npy files, and reads data sets. */
 #ifndef TALLY_TESTS_DATA_FILE_H
 #define TALLY_TESTS_DATA_FILE_H
 
@@ -10,7 +10,7 @@
 
 #include "scratch.h"
 
-/* Bytes of a file that is being made. */
+/* The content of the file under construction. */
 typedef struct made_file {
     unsigned char at[1 << 20];
     size_t count;
@@ -18,13 +18,13 @@ typedef struct made_file {
 
 static made_file made;
 
-static inline void put(const void *data, size_t count) {
+static inline void append_bytes(const void *data, size_t count) {
     assert_true(count <= sizeof made.at - made.count);
     memcpy(made.at + made.count, data, count);
     made.count += count;
 }
 
-/* Paths that stay while others are asked for; of a test's folder. */
+/* Copies of paths in a test's folder, which stay valid when another one is requested. */
 static inline const char *keep_path(scratch *s, const char *name) {
     static char kept[16][PATH_MAX];
     const char *path = scratch_path(s, name);
@@ -50,51 +50,51 @@ static inline const char *pack_made(scratch *s, const char *name) {
 }
 
 static inline void put_big_endian(uint32_t number) {
-    put((unsigned char[]){(unsigned char)(number >> 24), (unsigned char)(number >> 16), (unsigned char)(number >> 8),
-                          (unsigned char)number},
-        4);
+    append_bytes((unsigned char[]){(unsigned char)(number >> 24), (unsigned char)(number >> 16),
+                                   (unsigned char)(number >> 8), (unsigned char)number},
+                 4);
 }
 
-/* The start of an IDX file; sizes ends with UINT32_MAX. */
+/* The header of an IDX file; sizes ends with UINT32_MAX. */
 static inline void idx_start(unsigned type, unsigned ndim, const uint32_t *sizes) {
     made.count = 0;
-    put((unsigned char[]){0, 0, (unsigned char)type, (unsigned char)ndim}, 4);
+    append_bytes((unsigned char[]){0, 0, (unsigned char)type, (unsigned char)ndim}, 4);
     for (; *sizes != UINT32_MAX; sizes++)
         put_big_endian(*sizes);
 }
 #define SIZES(...) ((const uint32_t[]){__VA_ARGS__, UINT32_MAX})
 
-/* Version, and a header that is padded as NumPy pads it. */
+/* The version and a header that is padded as NumPy pads it. */
 static inline void npy_start(int major, const char *header) {
     made.count = 0;
     size_t prefix = major == 1 ? 10 : 12, length = strlen(header) + 1, total = (prefix + length + 63) / 64 * 64;
-    put("\x93NUMPY", 6);
-    put((unsigned char[]){(unsigned char)major, 0}, 2);
+    append_bytes("\x93NUMPY", 6);
+    append_bytes((unsigned char[]){(unsigned char)major, 0}, 2);
     size_t size = total - prefix;
-    put((unsigned char[]){(unsigned char)size, (unsigned char)(size >> 8), 0, 0}, major == 1 ? 2 : 4);
-    put(header, length - 1);
+    append_bytes((unsigned char[]){(unsigned char)size, (unsigned char)(size >> 8), 0, 0}, major == 1 ? 2 : 4);
+    append_bytes(header, length - 1);
     while (made.count < total - 1)
-        put(" ", 1);
-    put("\n", 1);
+        append_bytes(" ", 1);
+    append_bytes("\n", 1);
 }
 
 #define NPY(descr, order, shape) "{'descr': '" descr "', 'fortran_order': " order ", 'shape': " shape ", }"
 
 static inline void put_zeros(size_t count) {
     static const unsigned char zeros[4096];
-    put(zeros, count);
+    append_bytes(zeros, count);
 }
 
-/* An array of bytes: the simplest that does. */
+/* The simplest valid x: an array of bytes. */
 static inline const char *good_x(scratch *s) {
     npy_start(1, NPY("|u1", "False", "(3, 2, 2)"));
-    put("\0\1\2\3\4\5\6\7\10\11\12\13", 12);
+    append_bytes("\0\1\2\3\4\5\6\7\10\11\12\13", 12);
     return write_made(s, "x.npy");
 }
 
 static inline const char *good_labels(scratch *s) {
     npy_start(1, NPY("|u1", "False", "(3,)"));
-    put("\0\2\1", 3);
+    append_bytes("\0\2\1", 3);
     return write_made(s, "y.npy");
 }
 
@@ -118,7 +118,7 @@ static inline tally_sequences *read_idx(const char *images, const char *labels) 
     return sequences;
 }
 
-/* All of a data set in order: x and labels, which the caller frees. */
+/* Reads all sequences of a data set, in order: returns x, which the caller frees, and fills labels. */
 static inline float *read_all(const tally_dataset *data, int32_t *labels) {
     size_t values = data->size * data->steps * data->inputs;
     float *x = calloc(values + 1, sizeof *x);

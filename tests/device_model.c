@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-/* A part, or a layer's share of it, as what it is. */
+/* A view of a part, or of a layer's share of it, with its proper shape. */
 static tally_tensor view(const device_model *d, const tally_tensor parts[TL_MODEL_PARTS], tl_model_part part,
                          size_t layer) {
     const tl_model_sizes *s = &d->sizes;

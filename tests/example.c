@@ -1,8 +1,9 @@
-/* Trains a small model to count the ones in strings of 8 bits, saves it to the file given, and uses it. */
+/* Trains a small model to count the ones in strings of 8 bits, saves it to the given file, and predicts with it. */
 #include <stdio.h>
 #include <tally/tally.h>
 
-static tally_status run(const char *path, tally_device **device, tally_count **strings, tally_model **model) {
+static tally_status train_and_predict(const char *path, tally_device **device, tally_count **strings,
+                                      tally_model **model) {
     tally_count_options data = {.length = 8, .train_size = 128, .seed = 1, .draw = TALLY_DRAW_EVEN};
     tally_model_config config = {.inputs = 1, .hidden = 16, .classes = 9, .layers = 1};
     tally_train_options training = tally_train_defaults();
@@ -32,7 +33,7 @@ int main(int argc, char **argv) {
     tally_device *device = NULL;
     tally_count *strings = NULL;
     tally_model *model = NULL;
-    tally_status status = run(argc > 1 ? argv[1] : "example.safetensors", &device, &strings, &model);
+    tally_status status = train_and_predict(argc > 1 ? argv[1] : "example.safetensors", &device, &strings, &model);
     if (status)
         fprintf(stderr, "%s\n", tally_error_text());
     tally_model_free(model), tally_count_free(strings), tally_device_close(device);

@@ -1,4 +1,4 @@
-/* ops.h: the domains of test_ops.c. Each runs its group of tests and returns how many failed. */
+/* ops.h: the domains of test_ops.c. Each function runs its group of tests and returns the number of failures. */
 #ifndef TALLY_TESTS_OPS_H
 #define TALLY_TESTS_OPS_H
 
@@ -18,10 +18,10 @@ int ops_optimizers(void);
 int ops_arguments(void);
 int ops_fallbacks(void);
 
-/* The sizes every dimension takes. */
+/* The sizes that every dimension is tested with. */
 enum { ODD_SIZES = 7 };
 extern const size_t odd_sizes[ODD_SIZES];
-/* How many of them: fewer for a simulator. */
+/* How many of them are used: fewer for a simulator. */
 size_t odd_sizes_used(void);
 
 #endif

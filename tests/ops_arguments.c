@@ -1,4 +1,4 @@
-/* Arguments that are refused, and what the refusal says. */
+/* Invalid arguments are refused with a message that says what is wrong. */
 #include "ops.h"
 #include "suite.h"
 
@@ -7,7 +7,7 @@
 
 enum { H = 3, N = 7, I = 2, T = 4 };
 
-/* One of each kind; wrong ones are made of these. */
+/* One valid operand of each kind, from which invalid ones are derived. */
 static tally_tensor matrix, wide, tall, square, gates, vector, row, ints, one, cube;
 
 static tally_tensor made(tally_dtype dtype, int ndim, size_t a, size_t b, size_t c) {
@@ -40,7 +40,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* The status, and a text that has each of the words (NULL: no more). */
+/* Expects a status and a text that contains each of the words, whose list ends with NULL. */
 static void refused(tally_status status, tally_status want, const char *operation, const char *word,
                     const char *other) {
     const char *words[] = {operation, word, other};
@@ -82,7 +82,7 @@ static void wrong_shapes(void **state) {
             "[3, 7]");
 }
 
-/* What a cell does not have must not be given, and what it has must. */
+/* An operand that the cell lacks must not be given; one that it has must be. */
 static void wrong_parts_of_cells(void **state) {
     (void)state;
     static const char forward[] = "tally_cell_forward", backward[] = "tally_cell_backward";
@@ -255,7 +255,7 @@ static void wrong_sequences(void **state) {
     suite_ok(tally_layer_state_new(the.device, TALLY_LSTM, I, H, T, N, &lstm));
     tally_tensor w_ih = made(TALLY_F32, 2, 4 * H, I, 0), w_hh = made(TALLY_F32, 2, 4 * H, H, 0);
     tally_tensor bias = made(TALLY_F32, 1, 4 * H, 0, 0), other_x = made(TALLY_F32, 3, I + 1, T, N);
-    tally_tensor longer = made(TALLY_F32, 3, I, T + 1, N), dy = made(TALLY_F32, 3, H, T, N), turned;
+    tally_tensor longer = made(TALLY_F32, 3, I, T + 1, N), dy = made(TALLY_F32, 3, H, T, N), transposed;
     const tally_layer_weights good = {w_ih, w_hh, bias, TALLY_LSTM};
     tally_layer_weights bad = good;
     bad.w_hh = w_ih;
@@ -272,14 +272,14 @@ static void wrong_sequences(void **state) {
             "gradients", NULL);
     tally_tensor_free(&longer);
     longer = made(TALLY_F32, 3, I, N, T);
-    suite_ok(tally_tensor_transpose(&longer, 1, 2, &turned));
-    refused(tally_layer_forward(&good, &turned, &lstm), TALLY_USAGE, "tally_layer_forward", "x is", "contiguous");
-    refused(tally_layer_backward(&good, &cube, NULL, &lstm, &good, &turned), TALLY_USAGE, "tally_layer_backward",
+    suite_ok(tally_tensor_transpose(&longer, 1, 2, &transposed));
+    refused(tally_layer_forward(&good, &transposed, &lstm), TALLY_USAGE, "tally_layer_forward", "x is", "contiguous");
+    refused(tally_layer_backward(&good, &cube, NULL, &lstm, &good, &transposed), TALLY_USAGE, "tally_layer_backward",
             "dx is", "contiguous");
     tally_tensor_free(&dy);
     dy = made(TALLY_F32, 3, H, N, T);
-    suite_ok(tally_tensor_transpose(&dy, 1, 2, &turned));
-    refused(tally_layer_backward(&good, &cube, &turned, &lstm, &good, NULL), TALLY_USAGE, "tally_layer_backward",
+    suite_ok(tally_tensor_transpose(&dy, 1, 2, &transposed));
+    refused(tally_layer_backward(&good, &cube, &transposed, &lstm, &good, NULL), TALLY_USAGE, "tally_layer_backward",
             "dy is", "contiguous");
 
     tally_layer_state narrow;
@@ -291,7 +291,7 @@ static void wrong_sequences(void **state) {
     tally_layer_state_free(&lstm);
 }
 
-/* The rows of a GRU and of an RNN: weights of another cell, a state of another cell. */
+/* Weights with the rows of another cell; a state of another cell. */
 static void wrong_rows_of_cells(void **state) {
     (void)state;
     static const char forward[] = "tally_layer_forward", backward[] = "tally_layer_backward";
@@ -324,7 +324,7 @@ static void wrong_rows_of_cells(void **state) {
         refused(tally_layer_backward(&good, &cube, NULL, &own, &bad, NULL), TALLY_USAGE, backward, "bias gradient is",
                 NULL);
         bad = good;
-        bad.cell = TALLY_LSTM; /* its states are not there */
+        bad.cell = TALLY_LSTM; /* the state lacks the LSTM's tensors */
         refused(tally_layer_forward(&bad, &cube, &own), TALLY_USAGE, forward, "state c", NULL);
         if (cell == TALLY_RNN)
             refused(tally_layer_forward(&good, &cube, &lstm), TALLY_USAGE, forward, "state gates is [12, 4, 7]",
@@ -352,7 +352,7 @@ static void wrong_tensors(void **state) {
     refused(tally_tensor_new(the.device, TALLY_F32, 1, (size_t[]){SIZE_MAX / 2}, &t), TALLY_MEMORY, make, "do not fit",
             NULL);
     bool cpu = strcmp(tally_device_get_info(the.device)->backend, "cpu") == 0;
-    tally_status full = cpu ? TALLY_MEMORY : TALLY_DEVICE; /* more than there is, but a size */
+    tally_status full = cpu ? TALLY_MEMORY : TALLY_DEVICE; /* a valid size, but more memory than there is */
     refused(tally_tensor_new(the.device, TALLY_F32, 1, (size_t[]){(size_t)1 << 50}, &t), full, "4503599627370496", NULL,
             NULL);
     refused(tally_layer_state_new(the.device, TALLY_LSTM, SIZE_MAX, H, 1, 1, &lstm), TALLY_MEMORY,

@@ -1,4 +1,4 @@
-/* The cells' gate math, forward and backward, and how it takes extreme values. */
+/* The cells' gate math, forward and backward, with ordinary and with extreme values. */
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
@@ -11,7 +11,7 @@
 enum { GATES, PREVIOUS, C, TANH_C, H, DH, DC, PARTS };
 static const char *const part_names[PARTS] = {"gates", "previous", "c", "tanh_c", "h", "dh", "dc"};
 
-/* Everything about one call, feature-major: gates [G][H][N], the others [H][N]. */
+/* The operands of one call, feature-major: gates [G][H][N], all others [H][N]. */
 typedef struct cells {
     tally_cell cell;
     size_t hidden, columns;
@@ -40,7 +40,7 @@ static size_t rows_of(const cells *s, int part) {
     return (part == GATES ? tally_cell_gates(s->cell) : 1) * s->hidden;
 }
 
-/* Of a part of [H][N]. */
+/* The number of elements of a part [H][N]. */
 static size_t count_of(const cells *s) {
     return s->hidden * s->columns;
 }
@@ -64,8 +64,8 @@ static cells copy_of(const cells *s) {
     return copy;
 }
 
-/* Replaces what the operation changes. */
-static void run(tally_device *device, cells *s, bool forward) {
+/* Runs the operation and replaces the parts that it changes. */
+static void run_cell(tally_device *device, cells *s, bool forward) {
     tl_guarded g[PARTS];
     const tally_tensor *t[PARTS] = {0};
     for (int part = 0; part < PARTS; part++) {
@@ -111,13 +111,13 @@ static void compare_one(const char *name, float got, double want, double bound) 
     compare_within(name, &got, &want, &bound, 1);
 }
 
-/* bits: no denormal is among the operands, so that every device must give the same. */
-static void check(const cells *s, bool forward, bool bits) {
+/* bits: the operands contain no denormals, so that every device must give the same bits. */
+static void check_cell(const cells *s, bool forward, bool bits) {
     suite_case("%s cell_%s, %zu units, %zu columns, %s", tally_cell_name(s->cell), forward ? "forward" : "backward",
                s->hidden, s->columns, tl_layout_name(s->how));
     cells got = copy_of(s), other = copy_of(s);
-    run(the.device, &got, forward);
-    run(the.peer, &other, forward);
+    run_cell(the.device, &got, forward);
+    run_cell(the.peer, &other, forward);
     for (size_t i = 0; i < count_of(s); i++) {
         unit u = unit_of(s, i);
         if (forward) {
@@ -171,9 +171,9 @@ static void every_size_of(tally_cell cell) {
                     continue;
                 cells s = cells_new(cell, odd_sizes[i], odd_sizes[j], (tl_layout)how);
                 random_forward(&s);
-                check(&s, true, true);
+                check_cell(&s, true, true);
                 random_backward(&s);
-                check(&s, false, true);
+                check_cell(&s, false, true);
                 cells_free(&s);
             }
 }
@@ -191,7 +191,7 @@ static const float extremes[] = {0.0f,     -0.0f,     1,         -1,        8.5f
                                  NAN};
 enum { EXTREMES = sizeof extremes / sizeof *extremes };
 
-/* Each extreme as each pre-activation, between ordinary ones and each of the previous states. */
+/* Each extreme value as each pre-activation, among ordinary ones, with each extreme previous state. */
 static void extreme_gates(void **state) {
     (void)state;
     static const float states_before[] = {0.0f, -0.0f, 1.5f, -1e30f, 0x1p-140f, NAN};
@@ -205,7 +205,7 @@ static void extreme_gates(void **state) {
                     s.part[GATES][g * EXTREMES + i] = extremes[i];
                     s.part[PREVIOUS][i] = states_before[before];
                 }
-                check(&s, true, false);
+                check_cell(&s, true, false);
                 cells_free(&s);
             }
 }
@@ -217,12 +217,12 @@ static void infinite_states(void **state) {
             cells s = cells_new((tally_cell)cell, 3, 5, TL_FLAT);
             random_forward(&s);
             s.part[PREVIOUS][suite_pick(15)] = (float)sign * INFINITY;
-            check(&s, true, true);
+            check_cell(&s, true, true);
             cells_free(&s);
         }
 }
 
-/* Two columns whose gates are at their ends. What is left of the gradient is what goes on past them: all of it, or nothing. */
+/* Two columns whose gates are saturated. What remains is the gradient that bypasses them: all of it, or nothing. */
 static void saturated_cells_have_no_gradient(void **state) {
     (void)state;
     static const float saturated[TALLY_CELLS][8] = {
@@ -242,7 +242,7 @@ static void saturated_cells_have_no_gradient(void **state) {
             s.part[DH][i] = 1e10f;
             s.part[DC][i] = -3;
         }
-        run(the.device, &s, false);
+        run_cell(the.device, &s, false);
         for (size_t i = 0; i < gates; i++)
             assert_true(s.part[GATES][i] == 0.0f);
         if (cell == TALLY_LSTM)
@@ -265,7 +265,7 @@ static void extreme_gradients(void **state) {
                 random_backward(&s);
                 s.part[DH][suite_pick(15)] = gradients[i];
                 s.part[DC][suite_pick(15)] = gradients[j];
-                check(&s, false, false);
+                check_cell(&s, false, false);
                 cells_free(&s);
             }
 }
@@ -278,7 +278,7 @@ static void nan_reaches_what_depends_on_it(void **state) {
             cells s = cells_new((tally_cell)cell, 3, 7, TL_PADDED);
             random_backward(&s);
             s.part[operands[i]][suite_pick(operands[i] == GATES ? rows_of(&s, GATES) * 7 : 21)] = NAN;
-            check(&s, false, true);
+            check_cell(&s, false, true);
             cells_free(&s);
         }
 }

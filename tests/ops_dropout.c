@@ -1,4 +1,4 @@
-/* Dropout: which elements are dropped follows from key and place alone, and what is kept is scaled exactly. */
+/* Dropout: key and index alone decide which elements are dropped; those that are kept are scaled exactly. */
 #include "compare.h"
 #include "core/philox.h"
 #include "guarded.h"
@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* As tally/tensor.h says, from the generator itself. */
+/* The definition in tally/tensor.h, computed with the generator directly. */
 static float expected(const tally_dropout_options *o, size_t f, size_t t, size_t n, float x) {
     const uint32_t counter[4] = {o->first + (uint32_t)n, (uint32_t)t, (uint32_t)(f / 4), 0};
     const uint32_t key[2] = {(uint32_t)o->key, (uint32_t)(o->key >> 32)};

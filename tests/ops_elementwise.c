@@ -1,4 +1,4 @@
-/* bias, add, copy and fill: at most one addition, so the result is the double's sum, rounded, bit for bit. */
+/* bias, add, copy and fill: with at most one addition, the result is the rounded double sum, bit for bit. */
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The sum of two floats in double, rounded to float, is the float sum: 53 bits are enough for it not to matter that it is rounded
- * twice (Figueroa 1995). */
+/* The sum of two floats computed in double and rounded to float is the float sum: with 53 bits, rounding twice
+ * makes no difference (Figueroa 1995). */
 static float sum(float a, float b) {
     return (float)((double)a + (double)b);
 }
@@ -45,7 +45,7 @@ static void adds_bias(void **state) {
                 check_bias((tl_layout)how, odd_sizes[i], odd_sizes[j]);
 }
 
-static tl_guarded make(int ndim, const size_t *shape, tl_layout how, const float *values) {
+static tl_guarded new_operand(int ndim, const size_t *shape, tl_layout how, const float *values) {
     if (ndim == 1)
         return guarded_vector(the.device, how == TL_TRANSPOSED ? TL_PADDED : how, shape[0], values);
     if (ndim == 2)
@@ -65,7 +65,7 @@ static void check_pair(int ndim, const size_t *shape, tl_layout from, tl_layout 
     dst[suite_pick(count)] = -INFINITY;
 
     suite_case("add %d dimensions, %zu elements, %s to %s", ndim, count, tl_layout_name(from), tl_layout_name(to));
-    tl_guarded gsrc = make(ndim, shape, from, src), gdst = make(ndim, shape, to, dst);
+    tl_guarded gsrc = new_operand(ndim, shape, from, src), gdst = new_operand(ndim, shape, to, dst);
     suite_ok(tally_add(&gsrc.tensor, &gdst.tensor));
     guarded_unchanged(&gsrc, "source");
     guarded_read(&gdst, "destination", got);
@@ -77,11 +77,11 @@ static void check_pair(int ndim, const size_t *shape, tl_layout from, tl_layout 
 
     suite_case("copy %d dimensions, %zu elements, %s to %s", ndim, count, tl_layout_name(from), tl_layout_name(to));
     static const uint32_t patterns[] = {0x7fa00001, 0x80000000, 0x00000001,
-                                        0xff800000}; /* copied as bits, not values */
+                                        0xff800000}; /* copied as bits, not as values */
     for (size_t i = 0; i < 4 && i < count; i++)
         memcpy(&src[i], &patterns[i], sizeof src[i]);
-    gsrc = make(ndim, shape, from, src);
-    gdst = make(ndim, shape, to, dst);
+    gsrc = new_operand(ndim, shape, from, src);
+    gdst = new_operand(ndim, shape, to, dst);
     suite_ok(tally_copy(&gsrc.tensor, &gdst.tensor));
     guarded_unchanged(&gsrc, "source");
     guarded_read(&gdst, "destination", got);

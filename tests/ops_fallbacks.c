@@ -1,5 +1,5 @@
-/* What the device is there for, it does itself: without this the suite might test the C path under another name. What its table does
- * not have, or refuses, the C path does, and it is counted. */
+/* A device must run the operations of its table itself; otherwise the suite might test the C path under another
+ * name. Operations that its table lacks or refuses run on the C path and are counted as fallbacks. */
 #include "backend/backend.h"
 #include "ops.h"
 #include "suite.h"
@@ -8,11 +8,11 @@
 
 enum { M = 8, N = 32, STEPS = 3, CLASSES = M, ELEMENTS = 1 << 14 };
 
-/* Contiguous float tensors out of one storage, so that all results are read at once. */
+/* Contiguous float tensors in one storage, so that all results can be read at once. */
 typedef struct arena {
     tally_tensor all, labels, fault;
     size_t used;  /* elements */
-    size_t calls; /* of operations */
+    size_t calls; /* calls of operations */
 } arena;
 
 static arena arena_new(tally_device *device) {
@@ -87,7 +87,7 @@ static void call_on_others(arena *a) {
     call(a, tally_optimizer_step(&optimizer, 1, &v[0], &v[1], &v[2], &a->fault));
 }
 
-/* Both passes of a cell alone and of a layer. */
+/* Forward and backward passes of a cell and of a layer. */
 static void call_cell(arena *a, tally_device *device, tally_cell cell) {
     const size_t gate_rows = tally_cell_gates(cell) * M, weight_rows = tally_cell_weights(cell) * M;
     tally_tensor gates = next_matrix(a, gate_rows, N), unit[5];
@@ -102,7 +102,7 @@ static void call_cell(arena *a, tally_device *device, tally_cell cell) {
 
     tally_layer_state state;
     tally_tensor x[2];
-    tally_layer_weights weights[2]; /* and their gradients */
+    tally_layer_weights weights[2]; /* the weights and their gradients */
     suite_ok(tally_layer_state_new(device, cell, 1, M, STEPS, N, &state));
     for (int i = 0; i < 2; i++) {
         x[i] = next_tensor(a, 3, (size_t[]){1, STEPS, N});
@@ -114,7 +114,8 @@ static void call_cell(arena *a, tally_device *device, tally_cell cell) {
     tally_layer_state_free(&state);
 }
 
-/* Every operation on contiguous tensors, always with the same values. Returns how many calls that were; results: ELEMENTS. */
+/* Calls every operation on contiguous tensors, always with the same values. Returns the number of calls; results
+ * has ELEMENTS elements. */
 static size_t call_every_operation(tally_device *device, float *results) {
     arena a = arena_new(device);
     call_on_matrices(&a);
@@ -126,7 +127,7 @@ static size_t call_every_operation(tally_device *device, float *results) {
     return a.calls;
 }
 
-/* The device under test again, on which nothing has fallen back so far. */
+/* Opens the device under test a second time, without any fallbacks counted so far. */
 static tally_device *open_another(void) {
     tally_device *device;
     tally_device_options options = {.route = the.exact ? TALLY_ROUTE_EXACT : TALLY_ROUTE_CLBLAST};
@@ -204,7 +205,7 @@ static void a_call_that_is_refused_falls_back(void **state) {
     tally_device_close(device);
 }
 
-/* Of the drivers here only llvmpipe's loops end early. What ends early must be found, and what does not must not be. */
+/* Of the tested drivers only llvmpipe cuts loops short. That must be detected, and must not be reported for others. */
 static void long_sums_fall_back_where_loops_are_limited(void **state) {
     (void)state;
     suite_case("a sum of 70,000");
@@ -233,7 +234,8 @@ static void expect_sum(const char *what, const tally_tensor *sum, float want) {
         suite_fail("%s: %.9g, not %.9g", what, (double)got, (double)want);
 }
 
-/* Longer than any limited loop, on either route: in parts, or on the C path, but never cut short. */
+/* Longer than a limited loop, on either route: the product is computed in parts or on the C path, but never cut
+ * short. */
 static void long_products_are_whole(void **state) {
     (void)state;
     const size_t steps = 30, columns = the.small ? 110 : 110000, k = steps * columns;

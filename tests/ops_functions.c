@@ -1,4 +1,4 @@
-/* The arithmetic alone: every function in the C path's bits, over all exponents. */
+/* Elementwise arithmetic: every function gives the C path's bits, over all exponents. */
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
@@ -10,7 +10,8 @@ enum { COUNT = 4099 };
 static const char *const function_names[TALLY_FUNCTIONS] = {"exp",     "log",      "sigmoid", "tanh", "sum",
                                                             "product", "quotient", "root",    "fma"};
 
-static void run(tally_device *device, tally_function function, tl_layout how, float operands[3][COUNT], float *out) {
+static void apply_function(tally_device *device, tally_function function, tl_layout how, float operands[3][COUNT],
+                           float *out) {
     tl_guarded in[3], result = guarded_vector(device, how, COUNT, NULL);
     for (int o = 0; o < 3; o++)
         in[o] = guarded_vector(device, how, COUNT, operands[o]);
@@ -23,8 +24,8 @@ static void run(tally_device *device, tally_function function, tl_layout how, fl
     tl_guarded_free(&result);
 }
 
-/* Any float; or, where denormals count as zero, none that is or makes one. */
-static float operand(tally_function function) {
+/* Any float; if denormals are flushed, one that neither is a denormal nor produces one. */
+static float draw_operand(tally_function function) {
     uint32_t bits = (uint32_t)suite_random();
     if (!the.keeps_denormal)
         bits = (bits & 0x807fffff) | (uint32_t)(120 + suite_pick(10)) << 23;
@@ -43,9 +44,9 @@ static void every_function(void **state) {
             suite_case("function %s, %s", function_names[f], tl_layout_name(how));
             for (int o = 0; o < 3; o++)
                 for (size_t i = 0; i < COUNT; i++)
-                    operands[o][i] = operand((tally_function)f);
-            run(the.device, (tally_function)f, (tl_layout)how, operands, got);
-            run(the.peer, (tally_function)f, (tl_layout)how, operands, want);
+                    operands[o][i] = draw_operand((tally_function)f);
+            apply_function(the.device, (tally_function)f, (tl_layout)how, operands, got);
+            apply_function(the.peer, (tally_function)f, (tl_layout)how, operands, want);
             compare_bits("out", got, want, COUNT);
         }
 }
@@ -54,17 +55,17 @@ static float signed_at_random(float value) {
     return suite_pick(2) ? value : -value;
 }
 
-/* Sums that a little decides to be above or below the middle of two floats: too little for a double to keep. */
+/* Sums within a tiny distance of the midpoint of two floats, too small for a double to represent. */
 static void fma_next_to_the_middle(void **state) {
     (void)state;
     static float operands[3][COUNT], got[COUNT], want[COUNT];
     suite_case("fma next to the middle of two floats");
     for (size_t i = 0; i < COUNT; i++) {
-        if (i % 2) { /* an odd product of 25 bits is a middle; the addend decides */
+        if (i % 2) { /* an odd product of 25 bits is a midpoint; the addend decides */
             operands[0][i] = signed_at_random((float)(4097 + 2 * suite_pick(800)));
             operands[1][i] = signed_at_random((float)(4097 + 2 * suite_pick(800)));
             operands[2][i] = signed_at_random(ldexpf(suite_uniform(1, 2), -30 - (int)suite_pick(60)));
-        } else { /* 1 to 2, and half of the last place less j^2 2^-46 of it, j at most 64 */
+        } else { /* 1 to 2, and half a unit in the last place less j^2 2^-46 of it, j at most 64 */
             float j = (float)(1 + suite_pick(64));
             operands[0][i] = signed_at_random(0x1p-12f * (1 + j * 0x1p-23f));
             operands[1][i] = signed_at_random(0x1p-12f * (1 - j * 0x1p-23f));
@@ -72,9 +73,9 @@ static void fma_next_to_the_middle(void **state) {
         }
         want[i] = fmaf(operands[0][i], operands[1][i], operands[2][i]);
     }
-    run(the.device, TALLY_FMA, TL_FLAT, operands, got);
+    apply_function(the.device, TALLY_FMA, TL_FLAT, operands, got);
     compare_bits("out", got, want, COUNT);
-    run(the.peer, TALLY_FMA, TL_FLAT, operands, got);
+    apply_function(the.peer, TALLY_FMA, TL_FLAT, operands, got);
     compare_bits("the baseline's", got, want, COUNT);
 }
 

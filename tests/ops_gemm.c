@@ -1,5 +1,5 @@
-/* Matrix products: any order of summation is held to what its length implies, the exact ones to the C
- * path's bits. */
+/* Matrix products: any order of summation must be within the bound that its length implies; exact products must
+ * give the C path's bits. */
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
@@ -21,7 +21,8 @@ static void describe(const product *p) {
                (double)p->beta, tl_layout_name(p->a), tl_layout_name(p->b), tl_layout_name(p->c));
 }
 
-static void run(tally_device *device, const product *p, const float *a, const float *b, const float *c, float *out) {
+static void run_gemm(tally_device *device, const product *p, const float *a, const float *b, const float *c,
+                     float *out) {
     tl_guarded ga = guarded_matrix(device, p->a, p->transpose_a ? p->k : p->m, p->transpose_a ? p->m : p->k, a);
     tl_guarded gb = guarded_matrix(device, p->b, p->transpose_b ? p->n : p->k, p->transpose_b ? p->k : p->n, b);
     tl_guarded gc = guarded_matrix(device, p->c, p->m, p->n, c);
@@ -34,9 +35,9 @@ static void run(tally_device *device, const product *p, const float *a, const fl
     tl_guarded_free(&gc);
 }
 
-/* A product whose term is first in its sum is rounded with alpha, as a product, in each of K - 1 additions, by alpha after the sum
- * (CLBlast) and in the addition of beta C: K + 2 at most, however the terms are grouped (Higham 2002, 3.1). Near zero each product,
- * and where denormals count as zero each operand and each sum, may be off by tiny. */
+/* A product whose term comes first in its sum is rounded with alpha, as a product, in each of K - 1 additions, by
+ * alpha after the sum (CLBlast) and in the addition of beta C: at most K + 2 times, however the terms are grouped
+ * (Higham 2002, 3.1). Near zero each product and, with flushing, each operand and each sum may be off by tiny. */
 static void bounds(const product *p, const float *a, const float *b, const double *magnitude, double *bound) {
     double largest = 1;
     for (size_t i = 0; i < p->m * p->k; i++)
@@ -49,20 +50,20 @@ static void bounds(const product *p, const float *a, const float *b, const doubl
         bound[i] = tl_bounded_gamma(k + 2) * magnitude[i] + lost;
 }
 
-/* bits: the same as the C path's even on a device that takes denormals for zero. */
+/* bits: the C path's bits are required even on a device that flushes denormals. */
 static void check_values(const product *p, const float *a, const float *b, const float *c, bool bits) {
     size_t elements = p->m * p->n;
     float *got = suite_memory(elements, sizeof *got);
     double *want = suite_memory(elements, sizeof *want), *bound = suite_memory(elements, sizeof *bound);
     describe(p);
-    run(the.device, p, a, b, c, got);
+    run_gemm(the.device, p, a, b, c, got);
     reference_gemm(p->transpose_a, p->transpose_b, p->m, p->n, p->k, (double)p->alpha, a, b, (double)p->beta, c, want,
                    bound);
     bounds(p, a, b, bound, bound);
     compare_within("C", got, want, bound, elements);
     if (the.exact && (bits || the.keeps_denormal)) {
         float *other = suite_memory(elements, sizeof *other);
-        run(the.peer, p, a, b, c, other);
+        run_gemm(the.peer, p, a, b, c, other);
         compare_bits("C", got, other, elements);
         free(other);
     }
@@ -71,14 +72,14 @@ static void check_values(const product *p, const float *a, const float *b, const
     free(bound);
 }
 
-static void check(const product *p) {
+static void check_product(const product *p) {
     float *a = suite_memory(p->m * p->k, sizeof *a), *b = suite_memory(p->k * p->n, sizeof *b);
     float *c = suite_memory(p->m * p->n, sizeof *c);
     suite_uniforms(a, p->m * p->k, -1, 1);
     suite_uniforms(b, p->k * p->n, -1, 1);
     suite_uniforms(c, p->m * p->n, -1, 1);
     for (size_t i = 0; i < p->m * p->n && p->beta == 0; i++)
-        c[i] = NAN; /* is not to be read */
+        c[i] = NAN; /* must not be read */
     check_values(p, a, b, c, true);
     free(a);
     free(b);
@@ -94,19 +95,19 @@ static void every_size(void **state) {
         for (size_t j = 0; j < odd_sizes_used(); j++)
             for (size_t l = 0; l < odd_sizes_used(); l++)
                 for (int transposes = 0; transposes < 4; transposes++) {
-                    /* The simulator gets every pair of sizes instead of every three of them. */
+                    /* A simulator gets every pair of sizes instead of every triple. */
                     if (the.small && (l != (i + j) % odd_sizes_used() || transposes != (int)((i + 2 * j) % 4)))
                         continue;
-                    check(&(product){.transpose_a = transposes & 1,
-                                     .transpose_b = transposes & 2,
-                                     .a = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
-                                     .b = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
-                                     .c = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
-                                     .m = odd_sizes[i],
-                                     .n = odd_sizes[j],
-                                     .k = odd_sizes[l],
-                                     .alpha = alphas[suite_pick(ALPHAS)],
-                                     .beta = betas[suite_pick(BETAS)]});
+                    check_product(&(product){.transpose_a = transposes & 1,
+                                             .transpose_b = transposes & 2,
+                                             .a = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
+                                             .b = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
+                                             .c = (tl_layout)suite_pick(TL_MATRIX_LAYOUTS),
+                                             .m = odd_sizes[i],
+                                             .n = odd_sizes[j],
+                                             .k = odd_sizes[l],
+                                             .alpha = alphas[suite_pick(ALPHAS)],
+                                             .beta = betas[suite_pick(BETAS)]});
                 }
 }
 
@@ -127,7 +128,7 @@ static void every_form(void **state) {
         rest /= TL_MATRIX_LAYOUTS;
         p.alpha = alphas[rest % ALPHAS];
         p.beta = betas[rest / ALPHAS];
-        check(&p);
+        check_product(&p);
     }
 }
 
@@ -140,32 +141,33 @@ static void long_sums(void **state) {
             for (size_t j = 0; j < 3; j++)
                 for (int transposes = 0; transposes < 4; transposes++)
                     if (!the.small || (i + j == 1 && transposes == 2))
-                        check(&(product){.transpose_a = transposes & 1,
-                                         .transpose_b = transposes & 2,
-                                         .m = sides[i],
-                                         .n = sides[j],
-                                         .k = lengths[l],
-                                         .alpha = 1,
-                                         .beta = betas[suite_pick(BETAS)]});
+                        check_product(&(product){.transpose_a = transposes & 1,
+                                                 .transpose_b = transposes & 2,
+                                                 .m = sides[i],
+                                                 .n = sides[j],
+                                                 .k = lengths[l],
+                                                 .alpha = 1,
+                                                 .beta = betas[suite_pick(BETAS)]});
 }
 
-/* Whole tiles of rows and of lanes: the C path reads A where it is if alpha is 1 and its columns are neighbours, panel by panel. */
+/* Whole tiles of rows and lanes. If alpha is 1 and A's columns are contiguous, the C path reads A in place, panel by
+ * panel; otherwise it packs A. */
 static void whole_tiles(void **state) {
     (void)state;
     static const size_t lengths[] = {32, 416}; /* one panel, and two */
     for (size_t l = 0; l < (the.small ? 1 : 2); l++)
         for (int form = 0; form < 4 * TL_MATRIX_LAYOUTS; form += the.small ? 5 : 1)
-            check(&(product){.transpose_a = form & 1,
-                             .transpose_b = true,
-                             .a = (tl_layout)(form / 4),
-                             .m = 8,
-                             .n = 5,
-                             .k = lengths[l],
-                             .alpha = alphas[form / 2 % 2],
-                             .beta = 1});
+            check_product(&(product){.transpose_a = form & 1,
+                                     .transpose_b = true,
+                                     .a = (tl_layout)(form / 4),
+                                     .m = 8,
+                                     .n = 5,
+                                     .k = lengths[l],
+                                     .alpha = alphas[form / 2 % 2],
+                                     .beta = 1});
 }
 
-/* tally/tensor.h's order, term by term. */
+/* The order stated in tally/tensor.h, term by term. */
 static float stated(const product *p, const float *a, const float *b, float c) {
     float lanes[16] = {0}, *chain = lanes;
     if (!p->transpose_b)
@@ -203,12 +205,12 @@ static void the_order_is_the_stated_one(void **state) {
                 want[i * p.n + j] =
                     stated(&p, a + i * (p.transpose_a ? 1 : p.k), b + j * (p.transpose_b ? p.k : 1), c[i * p.n + j]);
         describe(&p);
-        run(the.device, &p, a, b, c, got);
+        run_gemm(the.device, &p, a, b, c, got);
         compare_bits("C", got, want, p.m * p.n);
     }
 }
 
-/* One NaN or infinity reaches the row or the column it belongs to, and nothing else. */
+/* A NaN or infinity reaches its row or column, and nothing else. */
 static void special_values(void **state) {
     (void)state;
     static const float specials[] = {NAN, INFINITY, -INFINITY};

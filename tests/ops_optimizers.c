@@ -1,4 +1,4 @@
-/* The optimizers, several steps on from each other. */
+/* The optimizers, over several consecutive steps. */
 #include "compare.h"
 #include "guarded.h"
 #include "ops.h"
@@ -31,7 +31,7 @@ static const tally_optimizer_options cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* What a step changes. */
+/* The operands that a step changes. */
 enum { WEIGHTS, STATES, PARTS = STATES + TALLY_MAX_OPTIMIZER_STATES };
 
 typedef struct flats {
@@ -62,7 +62,7 @@ static void name_case(const tally_optimizer_options *o, uint64_t step, size_t n)
                o->epsilon, o->momentum, o->nesterov ? " ahead" : "", o->alpha);
 }
 
-/* One step on the device, of what it replaces; returns the faults, which begin at 7. */
+/* Runs one step on a device and replaces what it changes; returns the faults, which start at 7. */
 static int32_t step_on(tally_device *device, const tally_optimizer_options *o, uint64_t step, const float *gradient,
                        flats *f) {
     static const int32_t before = 7;
@@ -88,7 +88,7 @@ static int32_t step_on(tally_device *device, const tally_optimizer_options *o, u
     return after - before;
 }
 
-/* What the weights and the states have to become, by mathematics and to the bit, and how far off they may be. */
+/* The expected weights and states, in double and to the bit, and the bounds of the device's errors. */
 typedef struct prediction {
     double *want[PARTS], *bound[PARTS];
     flats rounded;
@@ -129,7 +129,7 @@ static void prediction_free(prediction *next) {
     flats_free(&next->rounded);
 }
 
-/* One step from what f has, which becomes what the device made of it. */
+/* Checks one step from the values in f, which are then replaced by the device's. */
 static int32_t check_step(const tally_optimizer_options *o, uint64_t step, const float *gradient, flats *f, bool bits) {
     name_case(o, step, f->n);
     prediction next = predict(o, step, gradient, f);
@@ -172,7 +172,7 @@ static void small_gradients(void **state) {
     }
 }
 
-/* Without weight decay. */
+/* This holds without weight decay. */
 static void a_gradient_of_zero_changes_nothing(void **state) {
     (void)state;
     enum { N = 33 };

@@ -11,7 +11,7 @@
 typedef struct batch {
     size_t classes, columns;
     tl_layout how;
-    bool in_place; /* probabilities over logits, dlogits over probabilities */
+    bool in_place; /* probabilities replace the logits, dlogits replaces the probabilities */
 } batch;
 
 static tl_layout along(tl_layout how) {
@@ -51,8 +51,8 @@ static void run_backward(tally_device *device, const batch *b, const float *prob
     tl_guarded_free(&glabels);
 }
 
-/* bits: without denormals, so that every device must give the same. */
-static void check(const batch *b, const float *logits, const int32_t *labels, bool bits) {
+/* bits: no denormals occur, so that every device must give the same bits. */
+static void check_softmax_loss(const batch *b, const float *logits, const int32_t *labels, bool bits) {
     size_t classes = b->classes, n = b->columns, count = classes * n;
     suite_case("softmax_loss, %zu classes, %zu columns, %s%s", classes, n, tl_layout_name(b->how),
                b->in_place ? ", in place" : "");
@@ -83,7 +83,7 @@ static void check(const batch *b, const float *logits, const int32_t *labels, bo
         compare_bits("loss", loss, other_loss, n);
     }
 
-    /* One subtraction, exactly rounded, of the probabilities as they are. */
+    /* One exactly rounded subtraction from the device's own probabilities. */
     suite_case("softmax_loss_backward, %zu classes, %zu columns, %s%s", classes, n, tl_layout_name(b->how),
                b->in_place ? ", in place" : "");
     run_backward(the.device, b, got, labels, other);
@@ -119,7 +119,7 @@ static void every_size(void **state) {
                 suite_uniforms(logits, b.classes * b.columns, -9, 9);
                 for (size_t column = 0; column < b.columns; column++)
                     labels[column] = suite_label(b.classes);
-                check(&b, logits, labels, true);
+                check_softmax_loss(&b, logits, labels, true);
                 free(logits);
                 free(labels);
             }
@@ -144,13 +144,13 @@ static void extreme_logits(void **state) {
         for (size_t column = 0; column < COLUMNS; column++)
             labels[column] = suite_label(CLASSES);
         from(logits, far_apart, 8);
-        check(&b, logits, labels, false);
+        check_softmax_loss(&b, logits, labels, false);
         from(logits, just_clipped, 7);
-        check(&b, logits, labels, false);
+        check_softmax_loss(&b, logits, labels, false);
         from(logits, not_finite, 4);
         for (size_t column = 0; column < COLUMNS; column++)
-            logits[column] = 0; /* a column of -infinity alone has no softmax, for the double neither */
-        check(&b, logits, labels, false);
+            logits[column] = 0; /* a column of nothing but -infinity has no softmax, in double neither */
+        check_softmax_loss(&b, logits, labels, false);
     }
 }
 
@@ -163,7 +163,7 @@ static void equal_logits_are_equally_probable(void **state) {
         float logits[] = {values[v], values[v], values[v], values[v]}, probabilities[4], loss;
         run_forward(the.device, &b, logits, &(int32_t){2}, probabilities, &loss);
         for (size_t k = 0; k < 4; k++)
-            assert_true(probabilities[k] == 0.25f); /* exp(0) is 1, and 1/4 has no rounding */
+            assert_true(probabilities[k] == 0.25f); /* exp(0) is 1, and 1/4 is exact */
         compare_within("loss", &loss, &(double){log(4)}, &(double){TL_LOG_ULPS * tl_bounded_ulp(log(4))}, 1);
     }
 }
@@ -188,16 +188,16 @@ static void labels_outside_the_classes(void **state) {
         logits[k * N + 4] = NAN;
     static const int32_t labels[N] = {-1, INT32_MIN, C, INT32_MAX, -1};
     batch b = {C, N, TL_FLAT, false};
-    check(&b, logits, labels, true);
+    check_softmax_loss(&b, logits, labels, true);
     run_forward(the.device, &b, logits, labels, probabilities, loss);
     run_backward(the.device, &b, probabilities, labels, dlogits);
-    assert_true(loss[0] == 0 && loss[1] == 0 && loss[4] == 0); /* ignored, even where the logits are NaN */
+    assert_true(loss[0] == 0 && loss[1] == 0 && loss[4] == 0); /* ignored, even though the logits are NaN */
     assert_true(isnan(loss[2]) && isnan(loss[3]));
     for (size_t k = 0; k < C; k++)
         assert_true(dlogits[k * N] == 0 && dlogits[k * N + 1] == 0 && dlogits[k * N + 4] == 0);
 }
 
-/* What lies behind the last class is not one: here it is another class's finite logits. */
+/* An index past the last class is no class: here it would hit finite logits of another class. */
 static void the_label_behind_the_last_class(void **state) {
     (void)state;
     suite_case("softmax_loss of the first classes of more");

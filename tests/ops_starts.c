@@ -1,5 +1,5 @@
-/* Sequences of unequal length in one batch: each column gives the bits that it gives alone with as many steps as it has, and nothing of
- * what lies before it is seen. */
+/* Sequences of unequal length in one batch: each column gives the bits that it gives alone with only its own time
+ * steps, and does not depend on anything before its start. */
 #include "compare.h"
 #include "ops.h"
 #include "suite.h"
@@ -11,7 +11,7 @@ typedef struct sizes {
     size_t inputs, hidden, steps, columns;
 } sizes;
 
-/* Host side of a layer, row-major; all as in tally/tensor.h. */
+/* The host's arrays of a layer, row-major, as in tally/tensor.h. */
 typedef struct layer {
     sizes s;
     float *w_ih, *w_hh, *bias, *x, *dy, *h0, *c0, *dh_last, *dc_last;
@@ -82,7 +82,7 @@ static void read_into(const tally_tensor *t, float *values) {
     suite_ok(tally_tensor_read(t, values, tally_tensor_elements(t)));
 }
 
-/* The gradients of the weights are what tally_accumulate makes of those of the gates. */
+/* The gradients of the weights must be tally_accumulate's of the gradients of the gates. */
 static void check_sums(const layer *l, const tally_tensor *gates, const tally_tensor *x, const tally_tensor *h) {
     sizes s = l->s;
     size_t rows = tally_cell_weights(s.cell) * s.hidden, skipped = s.cell == TALLY_GRU ? s.hidden : 0;
@@ -105,8 +105,8 @@ static void check_sums(const layer *l, const tally_tensor *gates, const tally_te
     weights_free(&want);
 }
 
-/* Forward and backward. */
-static void run(layer *l) {
+/* Runs both passes and reads all results. */
+static void run_layer(layer *l) {
     sizes s = l->s;
     tally_layer_weights weights = weights_of(s, l->w_ih, l->w_hh, l->bias), gradients = weights_of(s, NULL, NULL, NULL);
     tally_layer_state state;
@@ -149,24 +149,25 @@ static void run(layer *l) {
     tally_layer_state_free(&state);
 }
 
-/* Column n of [rows][steps][columns] from step first on. */
-static void take(const float *from, size_t rows, size_t steps, size_t columns, size_t first, size_t n, float *to) {
+/* Copies the time steps of column n of [rows][steps][columns] from step first on. */
+static void copy_column(const float *from, size_t rows, size_t steps, size_t columns, size_t first, size_t n,
+                        float *to) {
     for (size_t r = 0; r < rows; r++)
         for (size_t t = first; t < steps; t++)
             *to++ = from[(r * steps + t) * columns + n];
 }
 
-/* That column of the batch is what the lone one has, and zeros before it. */
-static void compare_column(const char *name, const float *batch, const float *lone, size_t rows, size_t steps,
+/* A column of the batch must equal the single one from step first on. */
+static void compare_column(const char *name, const float *batch, const float *single, size_t rows, size_t steps,
                            size_t columns, size_t first, size_t n) {
     float *part = suite_memory(rows * (steps - first), sizeof *part);
-    take(batch, rows, steps, columns, first, n, part);
-    compare_bits(name, part, lone, rows * (steps - first));
+    copy_column(batch, rows, steps, columns, first, n, part);
+    compare_bits(name, part, single, rows * (steps - first));
     free(part);
 }
 
-static void zeros_before(const char *name, const float *batch, size_t rows, size_t steps, size_t columns, size_t end,
-                         size_t n) {
+static void check_zeros_before(const char *name, const float *batch, size_t rows, size_t steps, size_t columns,
+                               size_t end, size_t n) {
     for (size_t r = 0; r < rows; r++)
         for (size_t t = 0; t < end; t++)
             if (batch[(r * steps + t) * columns + n] != 0)
@@ -174,45 +175,45 @@ static void zeros_before(const char *name, const float *batch, size_t rows, size
                            (double)batch[(r * steps + t) * columns + n]);
 }
 
-static void compare_with_alone(const layer *l, size_t n) {
+static void compare_with_single_sequence(const layer *l, size_t n) {
     sizes s = l->s;
     size_t start = (size_t)l->starts[n], gates = tally_cell_gates(s.cell) * s.hidden, units = s.hidden;
-    layer alone = layer_new((sizes){s.cell, s.inputs, units, s.steps - start, 1});
+    layer single = layer_new((sizes){s.cell, s.inputs, units, s.steps - start, 1});
     size_t rows = tally_cell_weights(s.cell) * units;
     for (size_t i = 0; i < rows * s.inputs; i++)
-        alone.w_ih[i] = l->w_ih[i];
+        single.w_ih[i] = l->w_ih[i];
     for (size_t i = 0; i < rows * units; i++)
-        alone.w_hh[i] = l->w_hh[i];
+        single.w_hh[i] = l->w_hh[i];
     for (size_t i = 0; i < gates; i++)
-        alone.bias[i] = l->bias[i];
+        single.bias[i] = l->bias[i];
     for (size_t u = 0; u < units; u++) {
-        alone.h0[u] = start ? 0 : l->h0[u * s.columns + n];
-        alone.c0[u] = start ? 0 : l->c0[u * s.columns + n];
-        alone.dh_last[u] = l->dh_last[u * s.columns + n];
-        alone.dc_last[u] = l->dc_last[u * s.columns + n];
+        single.h0[u] = start ? 0 : l->h0[u * s.columns + n];
+        single.c0[u] = start ? 0 : l->c0[u * s.columns + n];
+        single.dh_last[u] = l->dh_last[u * s.columns + n];
+        single.dc_last[u] = l->dc_last[u * s.columns + n];
     }
-    take(l->x, s.inputs, s.steps, s.columns, start, n, alone.x);
-    take(l->dy, units, s.steps, s.columns, start, n, alone.dy);
-    if (!the.exact) /* with starts, CLBlast has no part in it */
-        alone.starts = suite_memory(1, sizeof *alone.starts);
-    run(&alone);
-    compare_column("gates", l->gates, alone.gates, gates, s.steps, s.columns, start, n);
-    compare_column("gate gradients", l->dgates, alone.dgates, gates, s.steps, s.columns, start, n);
-    compare_column("dx", l->dx, alone.dx, s.inputs, s.steps, s.columns, start, n);
-    compare_column("h", l->h, alone.h, units, s.steps + 1, s.columns, start, n);
-    zeros_before("gate gradients", l->dgates, gates, s.steps, s.columns, start, n);
-    zeros_before("dx", l->dx, s.inputs, s.steps, s.columns, start, n);
-    const float *first_dh = alone.dh, *first_dc = alone.dc;
+    copy_column(l->x, s.inputs, s.steps, s.columns, start, n, single.x);
+    copy_column(l->dy, units, s.steps, s.columns, start, n, single.dy);
+    if (!the.exact) /* CLBlast is not used for sequences with starts */
+        single.starts = suite_memory(1, sizeof *single.starts);
+    run_layer(&single);
+    compare_column("gates", l->gates, single.gates, gates, s.steps, s.columns, start, n);
+    compare_column("gate gradients", l->dgates, single.dgates, gates, s.steps, s.columns, start, n);
+    compare_column("dx", l->dx, single.dx, s.inputs, s.steps, s.columns, start, n);
+    compare_column("h", l->h, single.h, units, s.steps + 1, s.columns, start, n);
+    check_zeros_before("gate gradients", l->dgates, gates, s.steps, s.columns, start, n);
+    check_zeros_before("dx", l->dx, s.inputs, s.steps, s.columns, start, n);
+    const float *first_dh = single.dh, *first_dc = single.dc;
     float *none = suite_memory(units, sizeof *none);
     if (start > 0)
         first_dh = first_dc = none;
     compare_column("dh", l->dh, first_dh, units, 1, s.columns, 0, n);
     if (s.cell == TALLY_LSTM) {
-        compare_column("c", l->c, alone.c, units, s.steps + 1, s.columns, start, n);
+        compare_column("c", l->c, single.c, units, s.steps + 1, s.columns, start, n);
         compare_column("dc", l->dc, first_dc, units, 1, s.columns, 0, n);
     }
     free(none);
-    layer_free(&alone);
+    layer_free(&single);
 }
 
 static void columns_are_as_alone(void **state) {
@@ -228,9 +229,9 @@ static void columns_are_as_alone(void **state) {
             for (size_t n = 2; n < s.columns; n++)
                 l.starts[n] = (int32_t)suite_pick(s.steps);
             l.starts[1] = (int32_t)s.steps - 1;
-            run(&l);
+            run_layer(&l);
             for (size_t n = 0; n < s.columns; n += the.small ? 3 : 1)
-                compare_with_alone(&l, n);
+                compare_with_single_sequence(&l, n);
             layer_free(&l);
         }
 }

@@ -1,4 +1,4 @@
-/* Sums of rows and the gradients of weights, in their stated order. */
+/* Row sums and the gradients of weights, in their stated order. */
 #include "backend/leaves.h"
 #include "compare.h"
 #include "guarded.h"
@@ -22,7 +22,8 @@ static void run_reduce(tally_device *device, tl_layout how, size_t m, size_t n, 
     tl_guarded_free(&gout);
 }
 
-/* 16 lanes: the first addition of each is to 0 and exact, ceil(n / 16) - 1 more follow, 4 halvings, one fma. */
+/* 16 lanes: the first addition of each is to 0 and exact, ceil(n / 16) - 1 more follow, then 4 halvings and one
+ * fma. */
 static void check_reduce(tl_layout how, size_t m, size_t n, float *x, float beta, float *old) {
     suite_case("reduce %zux%zu %s, beta %g", m, n, tl_layout_name(how), (double)beta);
     float *got = suite_memory(m, sizeof *got), *other = suite_memory(m, sizeof *other);
@@ -73,7 +74,7 @@ static void sums_of_special_values(void **state) {
     }
 }
 
-/* What tally_accumulate sums over, with [M, T, N] for left and [J, T, N] for right. */
+/* The operands of tally_accumulate: left [M, T, N] and right [J, T, N]. */
 typedef struct accumulation {
     size_t m, j, steps, columns; /* j 0: right is ones */
     tl_layout how, right;
@@ -114,8 +115,8 @@ static void check_accumulate(const accumulation *s, bool tiny) {
     suite_uniforms(before, elements, -scale * scale, scale * scale);
     run_accumulate(the.device, s, left, right, before, got);
     reference_gemm(false, true, s->m, wide, k, 1, left, right, 1, before, want, bound);
-    /* CLBlast: any order of k terms. Else a term is rounded in its lane's chain, 4 halvings, on its way up the tree,
-     * and at last. */
+    /* CLBlast adds k terms in any order. Otherwise a term is rounded in its lane's chain, in 4 halvings, at each
+     * level of the tree, and when it is added to the gradient. */
     size_t levels = tl_leaf_levels(s->columns);
     double roundings = the.exact ? (double)(s->steps * (TALLY_MICRO_BATCH / 16) + 4 + levels + 1) : (double)k + 2;
     for (size_t i = 0; i < elements; i++)
@@ -149,13 +150,13 @@ static void gradients_of_weights(void **state) {
                 if (!the.small || (number++ % 13 == 0 && columns[n] < 200))
                     check_accumulate(&s, false);
             }
-    for (int how = TL_FLAT; how < TL_MATRIX_LAYOUTS && !the.small;
-         how++) /* more than a device of limited loops takes at a time */
+    /* More than a device with limited loops adds at a time. */
+    for (int how = TL_FLAT; how < TL_MATRIX_LAYOUTS && !the.small; how++)
         if (how != TL_STRIDED) {
             check_accumulate(&(accumulation){5, 3, 33, 150, (tl_layout)how, cube_layout()}, false);
             check_accumulate(&(accumulation){5, 0, 33, 150, (tl_layout)how, TL_FLAT}, false);
         }
-    if (!the.small) /* more of short steps than the C path packs at a time, for a whole block */
+    if (!the.small) /* more short time steps than the C path packs at a time, for a whole block */
         check_accumulate(&(accumulation){33, 33, 20, 17, TL_FLAT, TL_FLAT}, false);
     if (!the.small) /* more leaves than are kept at a time (sums_group.c), and a result larger than that */
         check_accumulate(&(accumulation){127, 127, 1, 4163, TL_FLAT, TL_FLAT}, false);
@@ -167,7 +168,7 @@ static void gradients_of_weights(void **state) {
     check_accumulate(&(accumulation){6, 0, 2, 70, TL_FLAT, TL_FLAT}, true);
 }
 
-/* The definition, as tally/tensor.h has it: element i of leaves lo to hi - 1 [leaf][element]. */
+/* The definition in tally/tensor.h: element i of the sum of leaves lo to hi - 1 [leaf][element]. */
 static float tree_sum(const float *leaves, size_t elements, size_t i, size_t lo, size_t hi) {
     if (hi - lo == 1)
         return leaves[lo * elements + i];
@@ -177,7 +178,8 @@ static float tree_sum(const float *leaves, size_t elements, size_t i, size_t lo,
     return tree_sum(leaves, elements, i, lo, lo + half) + tree_sum(leaves, elements, i, lo + half, hi);
 }
 
-/* The sums of single micro-batches, added by the definition, are those of all columns at once. j 0: right is ones. */
+/* The sums of single micro-batches, added as the definition says, must equal the sum over all columns. j 0: right
+ * is ones. */
 static void check_tree(size_t j, size_t n) {
     enum { M = 5, T = 2 };
     suite_case("accumulate %d by %zu over %zu columns by the tree", M, j, n);
@@ -224,7 +226,7 @@ static void micro_batches_by_the_tree(void **state) {
         }
 }
 
-/* Products too small to be a number make every lane -0, and what fills up the last lanes must not change that. */
+/* Products that underflow make every lane -0, which the padding of the last lanes must not change. */
 static void lanes_keep_the_sign_of_zero(void **state) {
     (void)state;
     enum { M = 5, J = 7, T = 3, MOST = 70 };
@@ -240,7 +242,7 @@ static void lanes_keep_the_sign_of_zero(void **state) {
         accumulation s = {M, J, T, columns[n], TL_FLAT, TL_FLAT};
         suite_case("accumulate -0 over %zu columns", s.columns);
         run_accumulate(the.device, &s, left, right, before, after);
-        /* The 6 columns of a second micro-batch leave lanes of +0. */
+        /* The second micro-batch has only 6 columns, so some of its lanes are +0. */
         for (size_t i = 0; i < M * J && the.exact; i++)
             compare_bits("gradient", &after[i], columns[n] < TALLY_MICRO_BATCH ? &before[i] : &(float){0.0f}, 1);
     }

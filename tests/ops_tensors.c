@@ -1,4 +1,4 @@
-/* Tensors: where views lie, what is written and read through them. */
+/* Tensors: the layout of views, and reading and writing through them. */
 #include "guarded.h"
 #include "ops.h"
 
@@ -22,7 +22,7 @@ static void starts_as_zeros(void **state) {
     }
 }
 
-static tl_guarded make(int ndim, const size_t *shape, tl_layout how, const float *values) {
+static tl_guarded new_guarded(int ndim, const size_t *shape, tl_layout how, const float *values) {
     if (ndim == 1)
         return guarded_vector(the.device, how, shape[0], values);
     if (ndim == 2)
@@ -30,7 +30,8 @@ static tl_guarded make(int ndim, const size_t *shape, tl_layout how, const float
     return guarded_cube(the.device, how, shape, values);
 }
 
-/* The guarded tensor knows by itself where its elements are: reads must find them there, and writes reach nothing else. */
+/* The guarded tensor computes the elements' positions independently: reads must find the values, and writes must
+ * change nothing else. */
 static void check_transfer(int ndim, const size_t *shape, tl_layout how) {
     size_t count = 1;
     for (int d = 0; d < ndim; d++)
@@ -39,9 +40,9 @@ static void check_transfer(int ndim, const size_t *shape, tl_layout how) {
     uint32_t *bits = suite_memory(count, sizeof *bits), *got = suite_memory(count, sizeof *got);
     float *values = suite_memory(count, sizeof *values);
     for (size_t i = 0; i < count; i++)
-        bits[i] = (uint32_t)suite_random(); /* among them signalling NaN: bits are moved, not values */
+        bits[i] = (uint32_t)suite_random(); /* some are signalling NaNs: bits are copied, not values */
     memcpy(values, bits, count * sizeof *bits);
-    tl_guarded g = make(ndim, shape, how, values);
+    tl_guarded g = new_guarded(ndim, shape, how, values);
     suite_ok(tally_tensor_read(&g.tensor, got, count));
     assert_memory_equal(got, bits, count * sizeof *bits);
     guarded_unchanged(&g, "tensor");
@@ -104,7 +105,7 @@ static void views_are_where_they_should_be(void **state) {
     check_view(&view, 8, (int32_t[]){8, 9, 10, 11, 20, 21, 22, 23});
     suite_ok(tally_tensor_transpose(&view, 0, 1, &deeper));
     check_view(&deeper, 8, (int32_t[]){8, 20, 9, 21, 10, 22, 11, 23});
-    suite_ok(tally_tensor_select(&deeper, 1, 1, &deeper)); /* a view may replace what it is of */
+    suite_ok(tally_tensor_select(&deeper, 1, 1, &deeper)); /* a view may replace the tensor it is taken from */
     check_view(&deeper, 4, (int32_t[]){20, 21, 22, 23});
     suite_ok(tally_tensor_transpose(&t, 0, 2, &view));
     check_view(&view, 24,

@@ -1,4 +1,4 @@
-/* scratch.h: a folder of its own for each test that writes files. */
+/* scratch.h: a temporary folder for each test that writes files. */
 #ifndef TALLY_TESTS_SCRATCH_H
 #define TALLY_TESTS_SCRATCH_H
 
@@ -14,7 +14,7 @@
 
 typedef struct scratch {
     char folder[256];
-    char path[PATH_MAX]; /* the last one asked for */
+    char path[PATH_MAX]; /* the most recently requested path */
 } scratch;
 
 static inline int scratch_setup(void **state) {
@@ -27,7 +27,7 @@ static inline int scratch_setup(void **state) {
     return length > 0 && (size_t)length < sizeof s->folder && mkdtemp(s->folder) ? 0 : -1;
 }
 
-/* Its files and empty folders go too. */
+/* Removes the folder with its files and empty subfolders. */
 static inline int scratch_teardown(void **state) {
     scratch *s = *state;
     DIR *folder = opendir(s->folder);
@@ -46,7 +46,7 @@ static inline const char *scratch_path(scratch *s, const char *name) {
     return s->path;
 }
 
-/* Entries of the folder without "." and "..". */
+/* The number of entries in the folder, without "." and "..". */
 static inline int scratch_entries(const scratch *s) {
     DIR *folder = opendir(s->folder);
     assert_non_null(folder);

@@ -15,10 +15,10 @@ static void test_idx(void **state) {
     scratch *s = *state;
     idx_start(8, 3, SIZES(3, 2, 4));
     for (unsigned char i = 0; i < 24; i++)
-        put(&i, 1);
+        append_bytes(&i, 1);
     const char *images[] = {write_made(s, "images"), pack_made(s, "images.gz")};
     idx_start(8, 1, SIZES(3));
-    put("\0\377\3", 3);
+    append_bytes("\0\377\3", 3);
     const char *labels = pack_made(s, "labels.gz");
     for (int packed = 0; packed < 2; packed++) {
         tally_sequences *sequences = read_idx(images[packed], labels);
@@ -73,13 +73,13 @@ static void wrong_images(scratch *s, const char *part) {
 static void test_wrong_idx(void **state) {
     scratch *s = *state;
     made.count = 0;
-    put("\0\0\10", 3);
+    append_bytes("\0\0\10", 3);
     wrong_images(s, "not an IDX file: it has only 3 bytes");
     made.count = 0;
-    put("\1\0\10\3", 4);
+    append_bytes("\1\0\10\3", 4);
     wrong_images(s, "not an IDX file: it begins with the bytes 01 00, not 00 00");
     made.count = 0;
-    put("\0\2\10\3", 4);
+    append_bytes("\0\2\10\3", 4);
     wrong_images(s, "not an IDX file: it begins with the bytes 00 02, not 00 00");
     idx_start(0x0d, 3, SIZES(1, 1, 1));
     put_zeros(4);
@@ -129,7 +129,7 @@ static void test_gzip(void **state) {
     tally_sequences *sequences;
     idx_start(8, 3, SIZES(10, 100, 100));
     for (uint32_t i = 0; i < 100000; i++)
-        put(&(unsigned char){(unsigned char)(i * 2654435761u >> 24)}, 1);
+        append_bytes(&(unsigned char){(unsigned char)(i * 2654435761u >> 24)}, 1);
     static made_file values;
     values = made;
     const char *path = pack_made(s, "whole.gz");
@@ -141,12 +141,12 @@ static void test_gzip(void **state) {
 
     /* Several members one after another are one file. */
     made.count = 0;
-    put(packed.at, packed.count);
+    append_bytes(packed.at, packed.count);
     made_file *parts = calloc(1, sizeof *parts);
     assert_non_null(parts);
     for (int part = 0; part < 2; part++) {
         made.count = 0;
-        put(values.at + (part ? 70000 : 0), part ? values.count - 70000 : 70000);
+        append_bytes(values.at + (part ? 70000 : 0), part ? values.count - 70000 : 70000);
         FILE *member = fopen(pack_made(s, "part.gz"), "rb");
         parts->count += fread(parts->at + parts->count, 1, sizeof parts->at - parts->count, member);
         fclose(member);
@@ -179,10 +179,10 @@ static void test_gzip(void **state) {
     };
     for (size_t i = 0; i < sizeof damage / sizeof damage[0]; i++) {
         made.count = 0;
-        put(packed.at, damage[i].count);
+        append_bytes(packed.at, damage[i].count);
         if (damage[i].change != SIZE_MAX)
             made.at[damage[i].change] ^= 0x55;
-        put(damage[i].behind, strlen(damage[i].behind));
+        append_bytes(damage[i].behind, strlen(damage[i].behind));
         path = write_made(s, "damaged.gz");
         assert_error(tally_sequences_read_idx(path, NULL, &sequences), TALLY_DATA, path, damage[i].part);
     }
@@ -212,7 +212,8 @@ static void test_npy_elements(void **state) {
                 npy_start(major, files[i].header);
                 size_t width = files[i].width;
                 for (size_t b = 0; b < 4 * width; b++)
-                    put(files[i].big_endian + (files[i].swap ? b / width * width + width - 1 - b % width : b), 1);
+                    append_bytes(files[i].big_endian + (files[i].swap ? b / width * width + width - 1 - b % width : b),
+                                 1);
                 tally_sequences *sequences =
                     read_npy(packed ? pack_made(s, "x.npy.gz") : write_made(s, "x.npy"), NULL, NULL);
                 const tally_dataset *data = tally_sequences_kept(sequences);
@@ -239,7 +240,7 @@ static void test_npy_labels(void **state) {
             for (size_t b = 0; b < width; b++) {
                 size_t place = descrs[i][0] == '>' ? width - 1 - b : b;
                 unsigned char value = place == 0 ? (unsigned char)"\5\0\7"[n] : place == 1 && n == 2 ? 3 : 0;
-                put(&value, 1);
+                append_bytes(&value, 1);
             }
         tally_sequences *sequences = read_npy(x, write_made(s, "y.npy"), NULL);
         const tally_dataset *data = tally_sequences_kept(sequences);
@@ -362,7 +363,7 @@ static void test_npy_starts(void **state) {
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         made.count = 0;
-        put(wrong[i].start, wrong[i].bytes);
+        append_bytes(wrong[i].start, wrong[i].bytes);
         const char *path = write_made(s, "x.npy");
         tally_sequences *sequences;
         assert_error(tally_sequences_read_npy(path, NULL, NULL, &sequences), TALLY_DATA, path, wrong[i].part);
@@ -382,7 +383,7 @@ static void test_npy_cut_anywhere(void **state) {
     }
     made.count = whole;
     tally_sequences_free(read_npy(write_made(s, "cut.npy"), NULL, NULL));
-    put("x", 1);
+    append_bytes("x", 1);
     assert_error(tally_sequences_read_npy(write_made(s, "cut.npy"), NULL, NULL, &sequences), TALLY_DATA, "cut.npy",
                  "bytes behind its last value");
 }

@@ -71,7 +71,7 @@ static void test_wrong_numbers(void **state) {
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         npy_start(1, wrong[i].header);
-        put(wrong[i].values, wrong[i].bytes);
+        append_bytes(wrong[i].values, wrong[i].bytes);
         const char *path = write_made(s, "wrong.npy");
         tally_sequences *sequences;
         assert_error(
@@ -90,18 +90,18 @@ static void test_values_that_are_not_finite(void **state) {
         if (i < 3) {
             npy_start(1, NPY("<f4", "False", "(2, 2, 3)"));
             put_zeros(11 * sizeof(float));
-            put(&floats[i], sizeof(float));
+            append_bytes(&floats[i], sizeof(float));
         } else {
             npy_start(1, NPY("<f8", "False", "(2, 2, 3)"));
             put_zeros(11 * sizeof(double));
-            put(&doubles[i - 3], sizeof(double));
+            append_bytes(&doubles[i - 3], sizeof(double));
         }
         const char *x = write_made(s, "x.npy");
         assert_error(tally_sequences_read_npy(x, NULL, NULL, &sequences), TALLY_DATA, x, "value [1, 1, 2] is ");
         assert_non_null(strstr(tally_error_text(), "which is no finite float32"));
         /* Behind a sequence's end there may be anything: it is not looked at. */
         npy_start(1, NPY("|u1", "False", "(2,)"));
-        put("\2\1", 2);
+        append_bytes("\2\1", 2);
         sequences = read_npy(x, NULL, write_made(s, "lengths.npy"));
         assert_true(isfinite((float)tally_sequences_measure(sequences).deviation));
         float *read = read_all(tally_sequences_kept(sequences), NULL);
@@ -115,7 +115,7 @@ static void test_lengths(void **state) {
     scratch *s = *state;
     const char *x = good_x(s), *labels = good_labels(s);
     npy_start(1, NPY(">i8", "False", "(3,)"));
-    put("\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2", 24);
+    append_bytes("\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2", 24);
     tally_sequences *sequences = read_npy(x, labels, write_made(s, "lengths.npy"));
     const tally_dataset *data = tally_sequences_kept(sequences);
     int32_t lengths[3];
@@ -195,12 +195,12 @@ static tally_sequences *numbered(scratch *s, size_t count) {
     snprintf(header, sizeof header, NPY("<f4", "False", "(%zu, 1, 1)"), count);
     npy_start(1, header);
     for (size_t i = 0; i < count; i++)
-        put(&(float){(float)i}, sizeof(float));
+        append_bytes(&(float){(float)i}, sizeof(float));
     const char *x = write_made(s, "x.npy");
     snprintf(header, sizeof header, NPY("<i4", "False", "(%zu,)"), count);
     npy_start(1, header);
     for (int32_t i = 0; i < (int32_t)count; i++)
-        put(&i, sizeof i);
+        append_bytes(&i, sizeof i);
     return read_npy(x, write_made(s, "y.npy"), NULL);
 }
 
