@@ -150,8 +150,8 @@ static void long_sums(void **state) {
                                                  .beta = betas[suite_pick(BETAS)]});
 }
 
-/* Whole tiles of rows and lanes. If alpha is 1 and A's columns are contiguous, the C path reads A in place, panel by
- * panel; otherwise it packs A. */
+/* Whole tiles of rows and lanes: if alpha is 1 and A's columns are contiguous, the C path reads A in place, panel by
+ * panel. */
 static void whole_tiles(void **state) {
     (void)state;
     static const size_t lengths[] = {32, 416}; /* one panel, and two */

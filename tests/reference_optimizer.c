@@ -1,4 +1,4 @@
-/* The optimizers as torch.optim has them, in double precision and in single precision. */
+/* The optimizers as torch.optim defines them, in double and in single precision. */
 #include "reference.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* The functions of cl/arith.h against the double ones of the C library: their largest errors are what the header states. Every 251st
- * float by default, every one with TALLY_TEST_ALL=1 (a quarter of an hour). */
+/* The functions of cl/arith.h compared with the C library's double functions: their largest errors must be those
+ * stated in the header. Every 251st float by default; every float with TALLY_TEST_ALL=1, which takes a quarter of
+ * an hour. */
 #include "compare.h"
 #include "core/scalar_arith.h"
 #include "parity/bounded.h"
@@ -23,13 +24,13 @@ static double sigmoid(double x) {
     return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
 }
 
-/* Over the floats with bits first to last; returns the largest error. */
+/* Returns the largest error over the floats whose bits are first to last. */
 static double largest_error(float (*function)(float), double (*exact)(double), uint32_t first, uint32_t last) {
     double largest = 0;
     for (uint64_t bits = first; bits <= last; bits += stride) {
         float x = as_float((uint32_t)bits), got = function(x);
         double want = exact((double)x), error = fabs((double)got - want) / tl_bounded_ulp(want);
-        if (!(error <= largest)) { /* a NaN is the largest there is */
+        if (!(error <= largest)) { /* a NaN counts as the largest error */
             largest = error;
             if (isnan(error))
                 suite_fail("f(%a) is %a, not %a", (double)x, (double)got, want);
@@ -57,7 +58,7 @@ static void errors_are_as_stated(void **state) {
     check_error("log", tl_s_log, log, SMALLEST_NORMAL, INFINITE - 1, TL_LOG_ULPS);
 }
 
-/* The bits themselves, by their FNV-1a: a bound on the error lets a last place through. */
+/* Compares a hash of the result bits (FNV-1a): a bound on the error does not notice a change in the last place. */
 static void check_bits(const char *name, float (*function)(float), uint32_t first, uint32_t last, uint32_t step,
                        uint64_t want) {
     uint64_t hash = 0xcbf29ce484222325u;
@@ -71,7 +72,7 @@ static void check_bits(const char *name, float (*function)(float), uint32_t firs
 static void bits_are_what_they_were(void **state) {
     (void)state;
     enum { EVERY = 1, SOME = 251 };
-    /* Between -16 and -104 a last place of ln 2 moves a few of a million results. */
+    /* Between -16 and -104, a change in the last place of ln 2 alters a few of a million results. */
     check_bits("exp_negative", tl_s_exp_negative, 0xc1800000, 0xc2d00000, EVERY, 0x622da0f1e4809004);
     check_bits("exp_negative", tl_s_exp_negative, MINUS, MINUS | INFINITE, SOME, 0x6f447231bfa0bbcd);
     check_bits("sigmoid", tl_s_sigmoid, PLUS_ZERO, INFINITE, SOME, 0x9a30bc7d4069657e);
@@ -79,7 +80,7 @@ static void bits_are_what_they_were(void **state) {
     check_bits("tanh", tl_s_tanh, PLUS_ZERO, INFINITE, SOME, 0xa3ca596d23139d02);
     check_bits("log", tl_s_log, 0x3f3504f3, 0x3fb504f2, EVERY, 0xc80f3830c9c8f67e); /* sqrt(1/2) to sqrt(2) */
     check_bits("log", tl_s_log, SMALLEST_NORMAL, INFINITE - 1, SOME, 0xdae9639e705e6a1a);
-    /* Three of the 14 floats at which the last digit of TL_LN2_LO decides. */
+    /* Three of the 14 floats for which the last digit of TL_LN2_LO decides. */
     assert_true(tl_s_log(0x1.e69cb4p-116f) == -0x1.3f0d18p+6f && tl_s_log(0x1.fb3bf8p+20f) == 0x1.d17ee4p+3f);
     assert_true(tl_s_log(0x1.e372aep+114f) == 0x1.3e9e42p+6f);
 }
@@ -93,7 +94,7 @@ static void gates_stay_in_their_range(void **state) {
         float s = tl_s_sigmoid(x), t = tl_s_tanh(x);
         if (!(s >= 0 && s <= 1 && fabsf(t) <= 1 && !signbit(s) && signbit(t) == signbit(x)))
             fail_msg("sigmoid(%a) is %a, tanh %a", (double)x, (double)s, (double)t);
-        /* From where the rest is less than half of the last place. */
+        /* From here on the rest is less than half a unit in the last place. */
         if ((x >= 17.4f && s != 1) || (x <= -104.0f && s != 0) || (fabsf(x) >= 9.1f && fabsf(t) != 1))
             fail_msg("not saturated: sigmoid(%a) is %a, tanh %a", (double)x, (double)s, (double)t);
         if (tl_s_tanh(-x) != -t)
@@ -121,7 +122,7 @@ static void special_values(void **state) {
     }
 }
 
-/* What was measured above is what the C path's vectors compute. */
+/* The C path's vectors compute what was measured above. */
 static void vectors_give_the_same_bits(void **state) {
     (void)state;
     enum { N = 1 << 16 };

@@ -1,5 +1,5 @@
-/* The atomic writer: what users see, and that the old file outlives every failing system call. The calls are wrapped by
- * the linker (-Wl,--wrap), so the code under test is the library's own. */
+/* The atomic writer: its visible behaviour, and that the old file survives every failing system call. The linker
+ * wraps the calls (-Wl,--wrap), so the code under test is the library's own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -17,10 +17,10 @@
 static struct {
     bool armed;
     int calls;      /* made so far */
-    int fail_call;  /* the number of the one that fails */
-    int fail_more;  /* and another, -1 for none */
-    int error;      /* with this errno */
-    size_t at_most; /* bytes a write takes */
+    int fail_call;  /* the number of the call that fails */
+    int fail_more;  /* another one that fails, -1 for none */
+    int error;      /* the errno of the failures */
+    size_t at_most; /* the most bytes a write accepts */
     bool renamed;
     char failed[16];
 } faults;
@@ -36,7 +36,7 @@ static bool fails(const char *call) {
     return true;
 }
 
-/* The second name is that of a 64-bit off_t. */
+/* The second name is the one with a 64-bit off_t. */
 #define WRAP_OPEN(name)                                                                                                \
     int __real_##name(const char *path, int flags, ...);                                                               \
     int __wrap_##name(const char *path, int flags, ...);                                                               \
@@ -102,7 +102,7 @@ int __wrap_fsync(int fd) {
     return fails("fsync") ? -1 : __real_fsync(fd);
 }
 
-/* Like the kernel's, a failing close closes. */
+/* As in the kernel, a failing close closes the file. */
 int __real_close(int fd);
 int __wrap_close(int fd);
 int __wrap_close(int fd) {
@@ -157,7 +157,7 @@ static void assert_error(const char *part) {
         fail_msg("\"%s\" does not have \"%s\"", tally_error_text(), part);
 }
 
-/* As another user where this one may do everything. False if that cannot be had. */
+/* Becomes another user if this one has all permissions. False if that is impossible. */
 static bool drop_root(scratch *s) {
     if (geteuid() != 0)
         return true;
@@ -223,7 +223,7 @@ static void test_longest_name(void **state) {
     assert_error("File name too long");
 }
 
-/* link -> second -> target, the last not there yet at first. */
+/* link -> second -> target, the last of which does not exist at first. */
 static void test_links_stay(void **state) {
     scratch *s = *state;
     char link[PATH_MAX], second[PATH_MAX], target[PATH_MAX];
@@ -343,7 +343,7 @@ static void test_write_protected_file(void **state) {
     assert_int_equal(scratch_entries(s), 1);
 }
 
-/* A leftover of a killed process with this one's number is neither used nor removed. */
+/* A temporary file left by a killed process with this one's number is neither used nor removed. */
 static void test_leftover_temporary(void **state) {
     scratch *s = *state;
     char name[64];
@@ -358,7 +358,7 @@ static void test_leftover_temporary(void **state) {
     assert_int_equal(scratch_entries(s), 2);
 }
 
-/* Every call fails once, over an old file and without one. at_most makes several writes of one. */
+/* Lets every call fail once, with an old file and without. at_most splits one write into several. */
 static void fail_every_call(scratch *s, bool with_old) {
     enum { NONE = -1, AT_MOST = 5 };
     const char *path = scratch_path(s, "model");
@@ -369,7 +369,7 @@ static void fail_every_call(scratch *s, bool with_old) {
         if (with_old)
             put_file(path, "old", 3);
         tally_status status = write_with_fault(path, "the new text", call, NONE, EIO, AT_MOST);
-        if (call == faults.calls) { /* there is no such call any more */
+        if (call == faults.calls) { /* there are no more calls */
             assert_int_equal(status, TALLY_OK);
             assert_text(path, "the new text");
             break;
@@ -392,8 +392,8 @@ static void fail_every_call(scratch *s, bool with_old) {
     }
     assert_true(write_failed);
     assert_true(folder_sync_failed);
-    /* readlink, open, fstatat, openat, 3 x write, fsync, close, renameat, fsync, close; faccessat and fchmod for an old
-     * file */
+    /* readlink, open, fstatat, openat, 3 x write, fsync, close, renameat, fsync, close; with an old file also
+     * faccessat and fchmod */
     assert_int_equal(call, with_old ? 14 : 12);
 }
 
@@ -429,7 +429,7 @@ static void test_full_disk(void **state) {
     assert_int_equal(scratch_entries(s), 0);
 }
 
-/* A write that takes nothing must not be asked for ever. */
+/* A write that writes nothing must not be retried forever. */
 static void test_write_of_nothing(void **state) {
     scratch *s = *state;
     assert_int_equal(write_with_fault(scratch_path(s, "model"), "text", -1, -1, 0, 0), TALLY_IO);
@@ -437,7 +437,7 @@ static void test_write_of_nothing(void **state) {
     assert_int_equal(scratch_entries(s), 0);
 }
 
-/* Neither the write nor the cleaning up works: the user learns what is left. */
+/* If both the write and the cleanup fail, the message says which file is left. */
 static void test_temporary_that_cannot_be_removed(void **state) {
     scratch *s = *state;
     enum { WRITE = 4, UNLINK = 6 };
@@ -450,7 +450,7 @@ static void test_temporary_that_cannot_be_removed(void **state) {
     assert_int_equal(scratch_entries(s), 1);
 }
 
-/* A file system that has no sync of folders. */
+/* A file system that cannot sync folders. */
 static void test_folder_without_sync(void **state) {
     scratch *s = *state;
     const char *path = scratch_path(s, "model");

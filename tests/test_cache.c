@@ -1,4 +1,4 @@
-/* What is kept from one run to the next: whole entries only, in a folder of the user's own, and no error without one. */
+/* The cache of kept data: it holds whole entries only, in a folder that belongs to the user, and works without one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 static const char text[] = "what was worth keeping";
 static char name[TL_CACHE_NAME];
 
-/* A home with nothing in it. */
+/* An empty home folder. */
 static int setup(void **state) {
     if (scratch_setup(state))
         return -1;
@@ -56,7 +56,7 @@ static void assert_nothing(void) {
     assert_null(found);
 }
 
-/* Neither ready nor keeping, and the last failure's text stays. */
+/* Nothing can be read or kept, and the text of the last failure stays. */
 static void assert_no_cache(void) {
     tl_fail(TALLY_USAGE, "an earlier failure");
     assert_false(tl_cache_ready());
@@ -101,7 +101,7 @@ static void test_names_tell_texts_apart(void **state) {
     }
 }
 
-/* Every byte that is wrong, and every length that is, is noticed, and the entry goes. */
+/* Every wrong byte and every wrong length is detected, and the entry is removed. */
 static void test_damaged(void **state) {
     scratch *s = *state;
     tl_cache_write(name, text, sizeof text);
@@ -149,7 +149,7 @@ static void test_no_file_where_the_entry_is(void **state) {
     assert_string_equal(tally_error_text(), "an earlier failure");
     assert_int_equal(rmdir(entry(s)), 0);
     assert_int_equal(mkfifo(entry(s), 0600), 0);
-    assert_nothing(); /* and does not wait for a writer */
+    assert_nothing(); /* without waiting for a writer */
 }
 
 static void test_where_it_is(void **state) {
@@ -158,7 +158,7 @@ static void test_where_it_is(void **state) {
     tl_cache_write(name, text, sizeof text);
     assert_kept(text, sizeof text);
     assert_int_equal(access(scratch_path(s, "tally"), F_OK), 0);
-    setenv("XDG_CACHE_HOME", ".", 1); /* not a whole path: as if it were not there */
+    setenv("XDG_CACHE_HOME", ".", 1); /* not an absolute path, so it is ignored */
     assert_nothing();
     assert_true(tl_cache_ready());
     assert_int_equal(access(scratch_path(s, ".cache/tally"), F_OK), 0);
@@ -193,7 +193,7 @@ static void test_a_folder_that_cannot_be(void **state) {
 
 static void test_a_folder_that_cannot_be_written(void **state) {
     if (geteuid() == 0)
-        skip(); /* may write everywhere */
+        skip(); /* this user may write everywhere */
     scratch *s = *state;
     tl_cache_write(name, text, sizeof text);
     assert_int_equal(chmod(scratch_path(s, ".cache/tally"), 0500), 0);
@@ -204,7 +204,7 @@ static void test_a_folder_that_cannot_be_written(void **state) {
     assert_int_equal(chmod(scratch_path(s, ".cache/tally"), 0700), 0);
 }
 
-/* What is in it is run: it must not be others' to write. */
+/* Entries are executed, so others must not be able to write them. */
 static void test_a_folder_of_others(void **state) {
     scratch *s = *state;
     tl_cache_write(name, text, sizeof text);

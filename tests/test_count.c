@@ -9,14 +9,14 @@
 #include <string.h>
 #include <tally/tally.h>
 
-static tally_count *make(tally_count_options options) {
+static tally_count *new_strings(tally_count_options options) {
     tally_count *count;
     if (tally_count_new(&options, &count))
         fail_msg("%s", tally_error_text());
     return count;
 }
 
-/* The string a sequence is, and that x and the label say the same. */
+/* The string of a sequence; checks that x and the label agree. */
 static uint32_t string_of(const tally_dataset *data, size_t number) {
     float x[24];
     int32_t label;
@@ -37,7 +37,7 @@ static void each_string_is_in_one_part_once(void **state) {
     for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_RUNS; draw++)
         for (unsigned length = 1; length <= 10; length += 3) {
             size_t total = (size_t)1 << length;
-            tally_count *count = make((tally_count_options){length, total / 2, 7, (tally_draw)draw, 0});
+            tally_count *count = new_strings((tally_count_options){length, total / 2, 7, (tally_draw)draw, 0});
             const tally_dataset *parts[] = {tally_count_train(count), tally_count_test(count)};
             assert_int_equal(parts[0]->size, total / 2);
             assert_int_equal(parts[1]->size, total - total / 2);
@@ -52,11 +52,11 @@ static void each_string_is_in_one_part_once(void **state) {
 
 static void a_seed_means_the_same_data_everywhere(void **state) {
     (void)state;
-    tally_count *count = make(tally_count_defaults());
+    tally_count *count = new_strings(tally_count_defaults());
     tally_count_options other = tally_count_defaults();
     other.seed = 2;
-    tally_count *second = make(other);
-    /* FNV-1a over the training strings in order: written down once, the same on every machine. */
+    tally_count *second = new_strings(other);
+    /* FNV-1a over the training strings in order: a constant that must be the same on every machine. */
     uint32_t hash = 2166136261u, other_hash = 2166136261u;
     for (size_t i = 0; i < 10000; i++) {
         hash = (hash ^ string_of(tally_count_train(count), i)) * 16777619u;
@@ -72,7 +72,7 @@ static void an_even_draw_takes_all_of_the_scarce_counts(void **state) {
     (void)state;
     tally_count_options options = tally_count_defaults();
     options.draw = TALLY_DRAW_EVEN;
-    tally_count *count = make(options);
+    tally_count *count = new_strings(options);
     size_t drawn[21] = {0};
     for (size_t i = 0; i < 10000; i++)
         drawn[__builtin_popcount(string_of(tally_count_train(count), i))]++;
@@ -81,14 +81,14 @@ static void an_even_draw_takes_all_of_the_scarce_counts(void **state) {
         assert_int_equal(drawn[k], all[k]);
         assert_int_equal(drawn[20 - k], all[k]);
     }
-    /* The other 15 counts have more strings than their share of what is left. */
+    /* The other 15 counts have more strings than their share of the rest. */
     size_t share = (10000 - 2 * (1 + 20 + 190)) / 15;
     for (int k = 3; k <= 17; k++)
         assert_in_range(drawn[k], share, share + 1);
     tally_count_free(count);
 }
 
-/* Where a run ends and another begins. */
+/* The number of boundaries between runs. */
 static size_t changes_of(uint32_t string, size_t length) {
     size_t changes = 0;
     for (size_t bit = 1; bit < length; bit++)
@@ -98,8 +98,9 @@ static size_t changes_of(uint32_t string, size_t length) {
 
 static void a_draw_over_runs_takes_one_of_each_kind_before_two(void **state) {
     (void)state;
-    /* 0000, 1111 and two strings each of one one with 1 and 2 changes, of two ones with 1, 2 and 3, of three with 1 and 2. */
-    tally_count *count = make((tally_count_options){4, 9, 1, TALLY_DRAW_RUNS, 0});
+    /* 0000, 1111, and two strings for each number of changes: one 1 with 1 and 2 changes, two 1s with 1, 2 and 3,
+     * three 1s with 1 and 2. */
+    tally_count *count = new_strings((tally_count_options){4, 9, 1, TALLY_DRAW_RUNS, 0});
     size_t drawn[5][4] = {{0}};
     for (size_t i = 0; i < 9; i++) {
         uint32_t string = string_of(tally_count_train(count), i);
@@ -112,7 +113,7 @@ static void a_draw_over_runs_is_even_over_counts_and_runs(void **state) {
     (void)state;
     tally_count_options options = tally_count_defaults();
     options.draw = TALLY_DRAW_RUNS;
-    tally_count *count = make(options);
+    tally_count *count = new_strings(options);
     const tally_dataset *parts[] = {tally_count_train(count), tally_count_test(count)};
     size_t drawn[21][20] = {{0}}, left[21][20] = {{0}}, most = 0, least = SIZE_MAX;
     uint32_t hash = 2166136261u; /* as above */
@@ -129,7 +130,7 @@ static void a_draw_over_runs_is_even_over_counts_and_runs(void **state) {
                 least = drawn[k][c] < least ? drawn[k][c] : least;
         }
     assert_in_range(most - least, 0, 1);
-    /* All strings with one change are drawn: they are one run of ones and one of zeros. */
+    /* All strings with one change are drawn: one run of ones and one of zeros. */
     for (int k = 1; k < 20; k++) {
         assert_int_equal(drawn[k][1], 2);
         assert_int_equal(left[k][1], 0);
@@ -140,11 +141,11 @@ static void a_draw_over_runs_is_even_over_counts_and_runs(void **state) {
 
 static void strings_of_a_count_keep_their_shuffled_order(void **state) {
     (void)state;
-    /* Strings of one count come in the shuffled order in both draws. */
+    /* In both draws the strings of one count come in the shuffled order. */
     tally_count_options options = {8, 100, 3, TALLY_DRAW_RANDOM, 0};
-    tally_count *random = make(options);
+    tally_count *random = new_strings(options);
     options.draw = TALLY_DRAW_EVEN;
-    tally_count *even = make(options);
+    tally_count *even = new_strings(options);
     for (int k = 0; k <= 8; k++) {
         uint32_t first_even = UINT32_MAX, first_random = UINT32_MAX;
         for (size_t i = 0; i < 100 && first_even == UINT32_MAX; i++)
@@ -161,12 +162,12 @@ static void strings_of_a_count_keep_their_shuffled_order(void **state) {
     tally_count_free(even);
 }
 
-/* Strings of several lengths: each once, with as many steps as it has bits. */
+/* Strings of several lengths: each occurs once and has as many time steps as bits. */
 static void strings_of_several_lengths(void **state) {
     (void)state;
     enum { SHORTEST = 2, LONGEST = 6, TOTAL = (2 << LONGEST) - (1 << SHORTEST) };
     for (int draw = TALLY_DRAW_RANDOM; draw <= TALLY_DRAW_RUNS; draw++) {
-        tally_count *count = make((tally_count_options){LONGEST, 50, 7, (tally_draw)draw, SHORTEST});
+        tally_count *count = new_strings((tally_count_options){LONGEST, 50, 7, (tally_draw)draw, SHORTEST});
         const tally_dataset *parts[] = {tally_count_train(count), tally_count_test(count)};
         assert_int_equal(parts[0]->size, 50);
         assert_int_equal(parts[0]->size + parts[1]->size, TOTAL);
@@ -191,7 +192,7 @@ static void strings_of_several_lengths(void **state) {
                 assert_int_equal(seen[string]++, 0);
                 of_ones[label] += p == 0;
             }
-        /* Of six ones there is one string, of five 7, of none 5; the others share what is left. */
+        /* There is one string of six ones, 7 of five, none of 5; the others share the rest. */
         if (draw == TALLY_DRAW_EVEN) {
             const size_t even[LONGEST + 1] = {5, 9, 9, 10, 9, 7, 1};
             for (int k = 0; k <= LONGEST; k++)
@@ -199,7 +200,7 @@ static void strings_of_several_lengths(void **state) {
         }
         tally_count_free(count);
     }
-    tally_count *count = make((tally_count_options){6, 10, 7, TALLY_DRAW_RANDOM, 6});
+    tally_count *count = new_strings((tally_count_options){6, 10, 7, TALLY_DRAW_RANDOM, 6});
     assert_null(tally_count_train(count)->lengths);
     tally_count_free(count);
 }

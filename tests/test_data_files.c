@@ -1,4 +1,4 @@
-/* IDX and npy files: what is read, and every way in which a file can be wrong. */
+/* IDX and npy files: valid ones, and every way in which a file can be invalid. */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -47,7 +47,7 @@ static void test_idx(void **state) {
     tally_sequences *wide = read_idx(write_made(s, "wide"), NULL);
     assert_int_equal(tally_sequences_kept(wide)->inputs, 0x010203);
     tally_sequences_free(wide);
-    /* Sequences in any order, and either output alone; without labels they are -1. */
+    /* Sequences in any order, and x or the labels alone; without labels they are -1. */
     tally_sequences *sequences = read_idx(images[0], NULL);
     const tally_dataset *data = tally_sequences_kept(sequences);
     float x[16];
@@ -60,7 +60,7 @@ static void test_idx(void **state) {
     tally_sequences_free(sequences);
 }
 
-/* A file is written plain and packed: both must be refused with the same words. */
+/* Both the plain and the compressed file must be refused with the same message. */
 static void wrong_images(scratch *s, const char *part) {
     tally_sequences *sequences;
     for (int packed = 0; packed < 2; packed++) {
@@ -139,7 +139,7 @@ static void test_gzip(void **state) {
     static made_file packed;
     packed = made;
 
-    /* Several members one after another are one file. */
+    /* Several members form one file. */
     made.count = 0;
     append_bytes(packed.at, packed.count);
     made_file *parts = calloc(1, sizeof *parts);
@@ -235,11 +235,11 @@ static void test_npy_labels(void **state) {
         snprintf(header, sizeof header, NPY("%s", "False", "(3,)"), descrs[i]);
         npy_start(1, header);
         size_t width = (size_t)(descrs[i][2] - '0');
-        /* 5, 0 and 7; 7 also has a second byte where there is one. */
+        /* 5, 0 and 7; 7 also has a second byte if the type is wider. */
         for (int n = 0; n < 3; n++)
             for (size_t b = 0; b < width; b++) {
-                size_t place = descrs[i][0] == '>' ? width - 1 - b : b;
-                unsigned char value = place == 0 ? (unsigned char)"\5\0\7"[n] : place == 1 && n == 2 ? 3 : 0;
+                size_t digit = descrs[i][0] == '>' ? width - 1 - b : b;
+                unsigned char value = digit == 0 ? (unsigned char)"\5\0\7"[n] : digit == 1 && n == 2 ? 3 : 0;
                 append_bytes(&value, 1);
             }
         tally_sequences *sequences = read_npy(x, write_made(s, "y.npy"), NULL);
@@ -252,7 +252,7 @@ static void test_npy_labels(void **state) {
         assert_int_equal(data->classes, labels[2] + 1);
         tally_sequences_free(sequences);
     }
-    /* Two classes at least. */
+    /* There are at least two classes. */
     npy_start(1, NPY("|u1", "False", "(3,)"));
     put_zeros(3);
     tally_sequences *sequences = read_npy(x, write_made(s, "y.npy"), NULL);
@@ -370,7 +370,7 @@ static void test_npy_starts(void **state) {
     }
 }
 
-/* Every prefix of a file, and one with a byte more. */
+/* Every prefix of a file, and the file with one more byte. */
 static void test_npy_cut_anywhere(void **state) {
     scratch *s = *state;
     good_x(s);

@@ -1,12 +1,12 @@
-/* test_digest CELL STRINGS BATCH EPOCHS LAYERS HIDDEN DIGEST: trains the counting model, of so many layers and units, on the device under
- * test and compares the SHA-256 of its weights with the one given: the same on every device and for every compiler. */
+/* test_digest CELL STRINGS BATCH EPOCHS LAYERS HIDDEN DIGEST: trains a counting model on the device under test and
+ * compares the SHA-256 of its weights with DIGEST, which is the same for every device and compiler. */
 #include "suite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* TALLY_CELLS for another name. */
+/* TALLY_CELLS if no cell has this name. */
 static tally_cell cell_of(const char *name) {
     int cell = 0;
     while (cell < TALLY_CELLS && strcmp(name, tally_cell_name((tally_cell)cell)) != 0)

@@ -1,6 +1,7 @@
-/* What PyTorch computed, from tests/fixtures: loss, every gradient and ten steps of Adam. The double reference repeats all of it to within
- * double rounding. The device is held to it directly where a bound over everything is of use, and through all ten steps operation by
- * operation, each within the bound of that operation on what the device had. */
+/* PyTorch's results from tests/fixtures: the loss, every gradient and ten steps of Adam. The double reference must
+ * agree with all of them up to double rounding. The device is compared with them directly where a bound over the
+ * whole computation is useful; over all ten steps each of its operations is checked separately, from the device's
+ * own operands. */
 #include "compare.h"
 #include "device_model.h"
 #include "parity/bounded_model.h"
@@ -16,15 +17,15 @@ static const char *folder;
 
 typedef struct fixture {
     tl_model_sizes sizes;
-    size_t count, parameters; /* of values; those of them that are trained, the first */
+    size_t count, parameters; /* the number of values, and of the parameters at their start */
     int32_t *labels;
     float *values;
     double losses[STEPS], *gradients;
-    size_t kept; /* how many of the last steps' parameters there are */
+    size_t kept; /* the number of steps, counted from the last, whose parameters the file has */
     double *after;
 } fixture;
 
-static void *take(FILE *file, size_t count, size_t size) {
+static void *read_array(FILE *file, size_t count, size_t size) {
     void *array = suite_memory(count, size);
     if (fread(array, size, count, file) != count)
         suite_fail("the file ends too early");
@@ -38,7 +39,7 @@ static tally_cell cell_of(const char *name) {
     suite_fail("there is no cell %s", name);
 }
 
-/* Little-endian, as the processors are that run this. */
+/* The files are little-endian, like the processors that run this. */
 static fixture fixture_new(const char *name) {
     char path[4096];
     fixture f = {.sizes = {.layers = 0}};
@@ -56,13 +57,13 @@ static fixture fixture_new(const char *name) {
     s->cell = cell_of(cell);
     f.count = tl_model_part_at(s, TL_MODEL_PARTS);
     f.parameters = tl_model_part_at(s, TL_PART_X);
-    f.labels = take(file, s->columns, sizeof *f.labels);
-    f.values = take(file, f.count, sizeof *f.values);
-    double *losses = take(file, STEPS, sizeof *losses);
+    f.labels = read_array(file, s->columns, sizeof *f.labels);
+    f.values = read_array(file, f.count, sizeof *f.values);
+    double *losses = read_array(file, STEPS, sizeof *losses);
     memcpy(f.losses, losses, sizeof f.losses);
     free(losses);
-    f.gradients = take(file, f.count, sizeof *f.gradients);
-    f.after = take(file, f.kept * f.parameters, sizeof *f.after);
+    f.gradients = read_array(file, f.count, sizeof *f.gradients);
+    f.after = read_array(file, f.kept * f.parameters, sizeof *f.after);
     if (fgetc(file) != EOF)
         suite_fail("goes on after its end");
     fclose(file);
@@ -82,8 +83,8 @@ static void compare_doubles(const char *name, const double *got, const double *w
             suite_fail("%s[%zu] is %.17g, not %.17g", name, i, got[i], want[i]);
 }
 
-/* Two double programs. A gradient is off by some 1e-13. Adam moves a weight by the rate times a ratio of gradients, so that one of 1e-6
- * makes that 1e-3 * 1e-13 / 1e-6. */
+/* Two programs in double. Their gradients differ by some 1e-13. Adam moves a weight by the rate times a ratio of
+ * gradients; for one of 1e-6 the difference is 1e-3 * 1e-13 / 1e-6. */
 static void the_reference_agrees(const char *name) {
     fixture f = fixture_new(name);
     double *values = suite_memory(f.count, sizeof *values), *gradients = suite_memory(f.count, sizeof *gradients);
@@ -144,12 +145,12 @@ static float *read_all(const tally_tensor *t) {
     return values;
 }
 
-/* NULL of what the cell does not have. */
+/* NULL if the cell lacks the tensor. */
 static float *read_if_any(const tally_tensor *t) {
     return t->storage ? read_all(t) : NULL;
 }
 
-/* One element of a product of matrices: rows and columns are where its factors begin and how far apart they are. */
+/* Checks one element of a matrix product; the factors are a_step and b_step apart. */
 static void check_product(const char *name, size_t i, size_t j, size_t terms, const float *a, size_t a_step,
                           const float *b, size_t b_step, double start, float got) {
     tl_bounded_sum sum = tl_bounded_sum_start(tl_bounded_of(start));
@@ -159,11 +160,11 @@ static void check_product(const char *name, size_t i, size_t j, size_t terms, co
     compare_bounded(NULL, name, (size_t[]){i, j, 0}, got, want);
 }
 
-/* What a device made of the classifier, each operation checked from what the device had before it. */
+/* A device's results for the classifier. Each operation is checked from the device's own operands. */
 typedef struct layer_pass {
-    float *x, *gates, *c, *h, *tanh_c; /* after forward; c and what is of it: the LSTM's */
-    float *dh_last, *dc_last;          /* after the head's backward */
-    float *dgates, *dy, *dh, *dc;      /* after the layers' */
+    float *x, *gates, *c, *h, *tanh_c; /* after the forward pass; c and tanh_c: the LSTM's */
+    float *dh_last, *dc_last;          /* after the head's backward pass */
+    float *dgates, *dy, *dh, *dc;      /* after the layers' backward pass */
 } layer_pass;
 
 typedef struct pass {
@@ -193,7 +194,7 @@ static void pass_free(pass *p) {
     }
 }
 
-/* h from its step 1 on, which is what the next layer reads. */
+/* h from entry 1 on, which the next layer reads. */
 static float *read_outputs(const tally_tensor *h) {
     tally_tensor outputs;
     suite_ok(tally_tensor_slice(h, 1, 1, h->shape[1] - 1, &outputs));
@@ -333,7 +334,7 @@ static void check_adam(device_model *d, const pass *p, size_t step) {
     }
 }
 
-static void follow(const char *name) {
+static void check_ten_steps(const char *name) {
     fixture f = fixture_new(name);
     device_model model = device_model_new(&f.sizes, f.values, f.labels);
     for (size_t step = 1; step <= (the.small ? 2 : STEPS); step++) {
@@ -352,36 +353,37 @@ static void follow(const char *name) {
 static void the_device_follows_counting(void **state) {
     (void)state;
     if (!the.small) /* too long for a simulator */
-        follow("counting");
+        check_ten_steps("counting");
 }
 
 static void the_device_follows_uneven_sizes(void **state) {
     (void)state;
-    follow("uneven");
+    check_ten_steps("uneven");
 }
 
 static void the_device_follows_layers(void **state) {
     (void)state;
-    follow("stacked");
-    follow("lstm_layers");
+    check_ten_steps("stacked");
+    check_ten_steps("lstm_layers");
 }
 
 static void the_device_follows_the_gru(void **state) {
     (void)state;
-    follow("gru");
-    follow("gru_layers");
+    check_ten_steps("gru");
+    check_ten_steps("gru_layers");
 }
 
 static void the_device_follows_the_rnn(void **state) {
     (void)state;
-    follow("rnn");
-    follow("rnn_layers");
-    follow("rnn_relu");
-    follow("rnn_relu_layers");
+    check_ten_steps("rnn");
+    check_ten_steps("rnn_layers");
+    check_ten_steps("rnn_relu");
+    check_ten_steps("rnn_relu_layers");
 }
 
-/* From the inputs to the first step's end at once. Over the counting one's 20 steps such a bound grows beyond use. */
-static void all_at_once(const char *name) {
+/* Compares with one bound from the inputs to the end of the first step. Over the 20 time steps of the counting
+ * model such a bound would be too large to be useful. */
+static void check_first_step(const char *name) {
     fixture f = fixture_new(name);
     tl_bounded *values = suite_memory(f.count, sizeof *values), *gradients = suite_memory(f.count, sizeof *gradients);
     double *bound = suite_memory(f.count, sizeof *bound), largest = 0, largest_gradient = 0;
@@ -395,7 +397,8 @@ static void all_at_once(const char *name) {
         largest = fmax(largest, bound[i]);
         largest_gradient = fmax(largest_gradient, fabs(f.gradients[i]));
     }
-    assert_true(largest < 1e-3 * largest_gradient && want_loss.e < 1e-3 * want_loss.v); /* else they would say little */
+    /* otherwise the bounds would prove little */
+    assert_true(largest < 1e-3 * largest_gradient && want_loss.e < 1e-3 * want_loss.v);
     device_model model = device_model_new(&f.sizes, f.values, f.labels);
     device_model_forward(&model);
     suite_ok(tally_tensor_read(&model.loss, &loss, 1));
@@ -405,7 +408,7 @@ static void all_at_once(const char *name) {
     device_model_gradients(&model, got);
     compare_within("gradients", got, f.gradients, bound, f.count);
 
-    /* Weights after the first step: its gradients' errors, divided by themselves. */
+    /* Weights after the first step: the errors of the gradients, divided by the gradients. */
     for (size_t i = 0; i < f.parameters; i++) {
         tl_bounded states[2] = {{0, 0}, {0, 0}};
         tl_bounded_optimizer_step(&adam, 1, gradients[i], &values[i], states);
@@ -425,27 +428,27 @@ static void all_at_once(const char *name) {
 
 static void the_device_gives_pytorchs_gradients(void **state) {
     (void)state;
-    all_at_once("uneven");
+    check_first_step("uneven");
 }
 
 static void the_device_gives_pytorchs_gradients_of_layers(void **state) {
     (void)state;
-    all_at_once("stacked");
-    all_at_once("lstm_layers");
+    check_first_step("stacked");
+    check_first_step("lstm_layers");
 }
 
 static void the_device_gives_pytorchs_gradients_of_the_gru(void **state) {
     (void)state;
-    all_at_once("gru");
-    all_at_once("gru_layers");
+    check_first_step("gru");
+    check_first_step("gru_layers");
 }
 
 static void the_device_gives_pytorchs_gradients_of_the_rnn(void **state) {
     (void)state;
-    all_at_once("rnn");
-    all_at_once("rnn_layers");
-    all_at_once("rnn_relu");
-    all_at_once("rnn_relu_layers");
+    check_first_step("rnn");
+    check_first_step("rnn_layers");
+    check_first_step("rnn_relu");
+    check_first_step("rnn_relu_layers");
 }
 
 int main(int argc, char **argv) {

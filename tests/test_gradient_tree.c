@@ -1,7 +1,7 @@
-/* The worker pool and the gradient tree: whatever the order in which chunks are finished, their sum is the one that
- * tally_accumulate defines, nobody waits, and the first failure is the one reported.
+/* The worker pool and the gradient tree: in whatever order chunks finish, their sum is the one that
+ * tally_accumulate defines, no worker waits, and the first failure is the one that is reported.
  *
- * test_gradient_tree profile: prints how much of a step of simulated work is merging. */
+ * test_gradient_tree profile: prints the share of merging in a step of simulated work. */
 #include "core/fail.h"
 #include "train/gradient_tree.h"
 #include "train/worker_pool.h"
@@ -19,10 +19,10 @@
 #include <tally/tally.h>
 #include <time.h>
 
-enum { ELEMENTS = 8, MOST = 70, WORKERS = 8 };
+enum { ELEMENTS = 8, MAX_CHUNKS = 70, WORKERS = 8 };
 static const unsigned worker_counts[] = {1, 2, 3, WORKERS};
 
-/* The allocation that fails, counted from 1; 0: none. */
+/* The number of the allocation that fails, from 1; 0: none. */
 static size_t fails_at, allocations;
 
 void *__real_malloc(size_t size);
@@ -48,7 +48,7 @@ void *__wrap_realloc(void *memory, size_t size) {
     return fails_now() ? NULL : __real_realloc(memory, size);
 }
 
-static void check(tally_status status) {
+static void assert_ok(tally_status status) {
     if (status)
         fail_msg("%s", tally_error_text());
 }
@@ -61,14 +61,15 @@ static uint64_t mixed(uint64_t number) {
     return number ^ number >> 31;
 }
 
-/* Of a chunk's gradient. Magnitudes differ by up to 2^24, so that other orders of additions have other sums. */
+/* An element of a chunk's gradient. Magnitudes differ by up to 2^24, so that other orders of addition give other
+ * sums. */
 static float leaf(size_t chunk, size_t element) {
     uint64_t word = mixed(chunk * ELEMENTS + element + 1);
     float value = (float)(word >> 40) * (word & 1 ? -0x1p-24f : 0x1p-24f);
     return value * (float)(1u << (word >> 8) % 24);
 }
 
-/* The definition. */
+/* The definition of the sum. */
 static float tree_sum(size_t element, size_t lo, size_t hi) {
     if (hi - lo == 1)
         return leaf(lo, element);
@@ -101,7 +102,7 @@ static tally_status write_leaf(size_t chunk, const tally_tensor *gradient) {
 static void check_sum(const tl_gradient_tree *tree, size_t count) {
     float got[ELEMENTS];
     assert_non_null(tl_gradient_tree_sum(tree));
-    check(tally_tensor_read(tl_gradient_tree_sum(tree), got, ELEMENTS));
+    assert_ok(tally_tensor_read(tl_gradient_tree_sum(tree), got, ELEMENTS));
     for (size_t i = 0; i < ELEMENTS; i++) {
         float want = tree_sum(i, 0, count);
         if (memcmp(&got[i], &want, sizeof want) != 0)
@@ -109,8 +110,8 @@ static void check_sum(const tl_gradient_tree *tree, size_t count) {
     }
 }
 
-/* As train/gradient_tree.h promises. */
-static size_t most_tensors(size_t workers, size_t chunks) {
+/* The bound that train/gradient_tree.h states. */
+static size_t max_tensors(size_t workers, size_t chunks) {
     size_t levels = 0;
     while ((size_t)1 << levels < chunks)
         levels++;
@@ -120,7 +121,7 @@ static size_t most_tensors(size_t workers, size_t chunks) {
 static void leaves_tell_orders_apart(void **state) {
     (void)state;
     size_t apart = 0;
-    for (size_t count = 4; count <= MOST; count++) {
+    for (size_t count = 4; count <= MAX_CHUNKS; count++) {
         bool same = true;
         for (size_t i = 0; i < ELEMENTS; i++) {
             float chain = leaf(0, i);
@@ -130,24 +131,24 @@ static void leaves_tell_orders_apart(void **state) {
         }
         apart += !same;
     }
-    assert_int_equal(apart, MOST - 3);
+    assert_int_equal(apart, MAX_CHUNKS - 3);
 }
 
-/* At most workers chunks under way; which is finished next is drawn. */
-static void finish_in_drawn_order(tl_gradient_tree *tree, size_t workers, size_t count, uint64_t seed) {
-    size_t chunk[WORKERS], under_way = 0, next = 0;
+/* Keeps up to workers chunks in progress and finishes a random one. */
+static void finish_in_random_order(tl_gradient_tree *tree, size_t workers, size_t count, uint64_t seed) {
+    size_t chunk[WORKERS], in_progress = 0, next = 0;
     tally_tensor *gradient[WORKERS];
     tl_gradient_tree_begin(tree, count);
     for (size_t done = 0; done < count; done++) {
-        for (; under_way < workers && next < count; under_way++) {
-            chunk[under_way] = next++;
-            check(tl_gradient_tree_gradient(tree, &gradient[under_way]));
-            check(write_leaf(chunk[under_way], gradient[under_way]));
+        for (; in_progress < workers && next < count; in_progress++) {
+            chunk[in_progress] = next++;
+            assert_ok(tl_gradient_tree_gradient(tree, &gradient[in_progress]));
+            assert_ok(write_leaf(chunk[in_progress], gradient[in_progress]));
         }
-        size_t drawn = mixed(seed + done) % under_way--;
-        check(tl_gradient_tree_add(tree, chunk[drawn], gradient[drawn]));
-        chunk[drawn] = chunk[under_way];
-        gradient[drawn] = gradient[under_way];
+        size_t drawn = mixed(seed + done) % in_progress--;
+        assert_ok(tl_gradient_tree_add(tree, chunk[drawn], gradient[drawn]));
+        chunk[drawn] = chunk[in_progress];
+        gradient[drawn] = gradient[in_progress];
     }
     check_sum(tree, count);
 }
@@ -155,36 +156,36 @@ static void finish_in_drawn_order(tl_gradient_tree *tree, size_t workers, size_t
 static void any_order_has_the_sum_of_the_tree(void **state) {
     (void)state;
     for (size_t w = 0; w < 4; w++)
-        for (size_t count = 1; count <= MOST; count++) {
+        for (size_t count = 1; count <= MAX_CHUNKS; count++) {
             tl_gradient_tree *tree;
-            check(tl_gradient_tree_new(device, ELEMENTS, count, &tree));
+            assert_ok(tl_gradient_tree_new(device, ELEMENTS, count, &tree));
             for (uint64_t seed = 0; seed < 4; seed++)
-                finish_in_drawn_order(tree, worker_counts[w], count, 1000 * seed + count);
+                finish_in_random_order(tree, worker_counts[w], count, 1000 * seed + count);
             tl_gradient_tree_use used = tl_gradient_tree_used(tree);
             assert_int_equal(used.additions, 4 * (count - 1));
-            assert_in_range(used.tensors, 1, most_tensors(worker_counts[w], count));
+            assert_in_range(used.tensors, 1, max_tensors(worker_counts[w], count));
             tl_gradient_tree_free(tree);
         }
 }
 
-/* What the functions of a pool's chunks share. */
+/* State shared by the functions of a pool's chunks. */
 typedef struct shared_run {
     tl_gradient_tree *tree;
     tally_tensor *gradients[WORKERS];
     size_t count;
     uint64_t seed;
-    size_t fails, fails_too, merge_fails; /* chunks; MOST: none */
+    size_t fails, fails_too, merge_fails; /* the chunks that fail; MAX_CHUNKS: none */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    size_t computed, merged[MOST];
-    bool waits; /* the first chunk, for all others */
+    size_t computed, merged[MAX_CHUNKS];
+    bool waits; /* whether the first chunk waits for all others */
 } shared_run;
 
 static void sleep_microseconds(uint64_t microseconds) {
     nanosleep(&(struct timespec){0, (long)(1000 * microseconds)}, NULL);
 }
 
-/* All but the first chunk are finished before it is. */
+/* Waits until all chunks but the first are finished. */
 static tally_status wait_for_others(shared_run *run) {
     struct timespec limit;
     clock_gettime(CLOCK_REALTIME, &limit);
@@ -232,9 +233,9 @@ static tally_status run_pool(tl_worker_pool *pool, shared_run *run) {
 
 static shared_run start_run(tl_gradient_tree *tree) {
     return (shared_run){.tree = tree,
-                        .fails = MOST,
-                        .fails_too = MOST,
-                        .merge_fails = MOST,
+                        .fails = MAX_CHUNKS,
+                        .fails_too = MAX_CHUNKS,
+                        .merge_fails = MAX_CHUNKS,
                         .lock = PTHREAD_MUTEX_INITIALIZER,
                         .changed = PTHREAD_COND_INITIALIZER};
 }
@@ -244,13 +245,13 @@ static void any_number_of_workers_has_the_sum_of_the_tree(void **state) {
     for (size_t w = 0; w < 4; w++) {
         tl_gradient_tree *tree;
         tl_worker_pool *pool;
-        check(tl_gradient_tree_new(device, ELEMENTS, MOST, &tree));
-        check(tl_worker_pool_new(worker_counts[w], &pool));
+        assert_ok(tl_gradient_tree_new(device, ELEMENTS, MAX_CHUNKS, &tree));
+        assert_ok(tl_worker_pool_new(worker_counts[w], &pool));
         shared_run run = start_run(tree);
         size_t additions = 0;
-        for (run.count = 1; run.count <= MOST; run.count++) {
+        for (run.count = 1; run.count <= MAX_CHUNKS; run.count++) {
             run.seed = 100 * run.count;
-            check(run_pool(pool, &run));
+            assert_ok(run_pool(pool, &run));
             check_sum(tree, run.count);
             additions += run.count - 1;
             for (size_t chunk = 0; chunk < run.count; chunk++)
@@ -258,7 +259,7 @@ static void any_number_of_workers_has_the_sum_of_the_tree(void **state) {
         }
         tl_gradient_tree_use used = tl_gradient_tree_used(tree);
         assert_int_equal(used.additions, additions);
-        assert_in_range(used.tensors, 1, most_tensors(worker_counts[w], MOST));
+        assert_in_range(used.tensors, 1, max_tensors(worker_counts[w], MAX_CHUNKS));
         tl_worker_pool_free(pool);
         tl_gradient_tree_free(tree);
     }
@@ -269,21 +270,21 @@ static void nobody_waits_for_a_slow_chunk(void **state) {
     for (size_t w = 1; w < 4; w++) {
         tl_gradient_tree *tree;
         tl_worker_pool *pool;
-        check(tl_gradient_tree_new(device, ELEMENTS, MOST, &tree));
-        check(tl_worker_pool_new(worker_counts[w], &pool));
+        assert_ok(tl_gradient_tree_new(device, ELEMENTS, MAX_CHUNKS, &tree));
+        assert_ok(tl_worker_pool_new(worker_counts[w], &pool));
         shared_run run = start_run(tree);
         run.waits = true;
-        for (run.count = 2; run.count <= MOST; run.count += 17) {
-            check(run_pool(pool, &run));
+        for (run.count = 2; run.count <= MAX_CHUNKS; run.count += 17) {
+            assert_ok(run_pool(pool, &run));
             check_sum(tree, run.count);
         }
-        assert_in_range(tl_gradient_tree_used(tree).tensors, 1, most_tensors(worker_counts[w], MOST));
+        assert_in_range(tl_gradient_tree_used(tree).tensors, 1, max_tensors(worker_counts[w], MAX_CHUNKS));
         tl_worker_pool_free(pool);
         tl_gradient_tree_free(tree);
     }
 }
 
-/* The first chunk that fails takes longer than the one behind it, which fails, too. */
+/* The first chunk that fails takes longer than the next one, which fails as well. */
 static void check_failure(tl_worker_pool *pool, unsigned workers, shared_run *run, size_t chunk) {
     char text[64];
     run->fails = chunk;
@@ -295,16 +296,16 @@ static void check_failure(tl_worker_pool *pool, unsigned workers, shared_run *ru
     for (size_t c = 0; c < chunk; c++)
         assert_int_equal(run->merged[c], 1);
     assert_int_equal(run->merged[chunk], 0);
-    assert_true(chunk + 1 >= MOST || run->merged[chunk + 1] == 0);
+    assert_true(chunk + 1 >= MAX_CHUNKS || run->merged[chunk + 1] == 0);
     assert_true(workers > 1 || run->computed == chunk);
-    run->fails = run->fails_too = MOST;
+    run->fails = run->fails_too = MAX_CHUNKS;
 
     run->merge_fails = chunk;
     assert_int_equal(run_pool(pool, run), TALLY_DEVICE);
     snprintf(text, sizeof text, "merging %zu failed", chunk);
     assert_string_equal(tally_error_text(), text);
     assert_int_equal(tl_worker_pool_failed(pool), chunk);
-    run->merge_fails = MOST;
+    run->merge_fails = MAX_CHUNKS;
 }
 
 static void the_first_failure_is_reported(void **state) {
@@ -312,16 +313,16 @@ static void the_first_failure_is_reported(void **state) {
     for (size_t w = 0; w < 4; w++) {
         tl_gradient_tree *tree;
         tl_worker_pool *pool;
-        check(tl_gradient_tree_new(device, ELEMENTS, MOST, &tree));
-        check(tl_worker_pool_new(worker_counts[w], &pool));
+        assert_ok(tl_gradient_tree_new(device, ELEMENTS, MAX_CHUNKS, &tree));
+        assert_ok(tl_worker_pool_new(worker_counts[w], &pool));
         shared_run run = start_run(tree);
-        for (run.count = 1; run.count <= MOST; run.count += 23)
+        for (run.count = 1; run.count <= MAX_CHUNKS; run.count += 23)
             for (size_t chunk = 0; chunk < run.count; chunk += 1 + run.count / 5)
                 check_failure(pool, worker_counts[w], &run, chunk);
-        run.count = MOST; /* it leaves nothing behind */
-        check(run_pool(pool, &run));
+        run.count = MAX_CHUNKS; /* the failures have left nothing behind */
+        assert_ok(run_pool(pool, &run));
         check_sum(tree, run.count);
-        assert_in_range(tl_gradient_tree_used(tree).tensors, 1, most_tensors(worker_counts[w], MOST));
+        assert_in_range(tl_gradient_tree_used(tree).tensors, 1, max_tensors(worker_counts[w], MAX_CHUNKS));
         tl_worker_pool_free(pool);
         tl_gradient_tree_free(tree);
     }
@@ -359,8 +360,8 @@ static void each_allocation_fails_once(void **state) {
     fails_at = 0;
 }
 
-/* The product that gives the gradient of a 1,024 by 1,024 matrix over micro-batches of 20 time steps: a third of what
- * such a layer does in a step. */
+/* The product that gives the gradient of a 1,024 by 1,024 matrix over micro-batches of 20 time steps: a third of
+ * such a layer's work in a step. */
 enum { SIDE = 1024, STEPS = 20, MICRO_BATCHES = 64 };
 
 typedef struct work {
@@ -392,15 +393,15 @@ static void the_profile_of_a_step(void **state) {
     tl_worker_pool *pool;
     tl_worker_profile profile[WORKERS] = {{0, 0}};
     double computing = 0, merging = 0;
-    check(tally_tensor_new(device, TALLY_F32, 3, shape, &w.left));
-    check(tally_tensor_new(device, TALLY_F32, 3, shape, &w.right));
-    check(tl_gradient_tree_new(device, (size_t)SIDE * SIDE, MICRO_BATCHES, &w.tree));
-    check(tl_worker_pool_new(WORKERS, &pool));
-    for (int step = 0; step < 2; step++) { /* in the first the memory is new */
+    assert_ok(tally_tensor_new(device, TALLY_F32, 3, shape, &w.left));
+    assert_ok(tally_tensor_new(device, TALLY_F32, 3, shape, &w.right));
+    assert_ok(tl_gradient_tree_new(device, (size_t)SIDE * SIDE, MICRO_BATCHES, &w.tree));
+    assert_ok(tl_worker_pool_new(WORKERS, &pool));
+    for (int step = 0; step < 2; step++) { /* memory is allocated in the first step */
         memset(profile, 0, sizeof profile);
         tl_worker_pool_profile(pool, profile);
         tl_gradient_tree_begin(w.tree, MICRO_BATCHES);
-        check(tl_worker_pool_run(pool, MICRO_BATCHES, compute_product, merge_product, &w));
+        assert_ok(tl_worker_pool_run(pool, MICRO_BATCHES, compute_product, merge_product, &w));
     }
     for (unsigned i = 0; i < WORKERS; i++) {
         computing += profile[i].compute;
@@ -408,7 +409,7 @@ static void the_profile_of_a_step(void **state) {
     }
     tl_gradient_tree_use used = tl_gradient_tree_used(w.tree);
     assert_int_equal(used.additions, 2 * (MICRO_BATCHES - 1));
-    assert_in_range(used.tensors, 1, most_tensors(WORKERS, MICRO_BATCHES));
+    assert_in_range(used.tensors, 1, max_tensors(WORKERS, MICRO_BATCHES));
     printf(
         "%d micro-batches, %d parameters, %d threads: %.1f ms of processor time computing, %.1f ms merging: %.2f %%; "
         "%zu gradients\n",

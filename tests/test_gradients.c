@@ -1,6 +1,6 @@
-/* Gradients of the whole classifier: the plain double backward against finite differences of the plain double loss, and against the
- * plain backward the device's, of its operations and of what training makes of them. Initial states are not zero but in training, and the
- * sizes are uneven. */
+/* Gradients of the whole classifier. The reference's backward pass in double is compared with finite differences of
+ * its loss; the device's operations and its training are compared with the reference. Initial states are not zero,
+ * except in training, and sizes are uneven. */
 #include "compare.h"
 #include "core/philox.h"
 #include "device_model.h"
@@ -28,7 +28,7 @@ enum { CASES = sizeof cases / sizeof *cases };
 typedef struct problem {
     const tl_model_sizes *sizes;
     size_t count;
-    float *values; /* everything the loss depends on, as floats so that the device has the same numbers */
+    float *values; /* everything the loss depends on, as floats, so that the device has the same numbers */
     double *exact;
     int32_t *labels;
 } problem;
@@ -54,9 +54,7 @@ static void problem_free(problem *p) {
     free(p->labels);
 }
 
-/* d loss / d value by the five-point rule: (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12 h, off by h^4 / 30 times the fifth derivative and by
- * 3/2 of the loss's own rounding over h. With h = 2^-10 the first is below 1e-13 times that derivative, the second, with a
- * loss below 100 that is off by some 1e-13 at most, below 2e-10. */
+/* The loss, and a hash of the rectifiers' branches. */
 static double loss_at(const problem *p, uint64_t *branches) {
     reference_branches = 0;
     double loss = reference_model_loss(p->sizes, p->exact, p->labels);
@@ -64,7 +62,10 @@ static double loss_at(const problem *p, uint64_t *branches) {
     return loss;
 }
 
-/* NaN where a rectifier has a kink between the points. */
+/* d loss / d value by the five-point rule, (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12 h. Its error is h^4 / 30
+ * times the fifth derivative plus 3/2 of the loss's own rounding over h. With h = 2^-10 the first is below 1e-13
+ * times that derivative; the second is below 2e-10 for a loss below 100 that is off by some 1e-13 at most. NaN if a
+ * rectifier has a kink between the points. */
 static double difference(const problem *p, size_t i) {
     const double h = 0x1p-10, at = p->exact[i];
     double loss[4], points[4] = {at + h, at - h, at + 2 * h, at - 2 * h};
@@ -109,12 +110,12 @@ static void the_reference_has_the_gradient_of_its_loss(void **state) {
     }
 }
 
-/* What is wanted of a problem, and how far a device may be from it. */
+/* The expected gradients and loss, and how far a device may be from them. */
 typedef struct wanted {
     double *gradients, *bounds, loss, loss_bound;
 } wanted;
 
-/* The bounds are a running analysis of every operation from the first to the last. */
+/* The bounds come from running error analysis of all operations. */
 static wanted wanted_of(const problem *p) {
     wanted w = {.gradients = suite_memory(p->count, sizeof *w.gradients),
                 .bounds = suite_memory(p->count, sizeof *w.bounds)};
@@ -124,7 +125,7 @@ static wanted wanted_of(const problem *p) {
         values[i] = tl_bounded_of(p->exact[i]);
     tl_bounded loss;
     suite_ok(tl_bounded_model_gradients(p->sizes, values, p->labels, running, &loss));
-    /* Two double programs of one formula: each is off by some 1e-13. */
+    /* Two programs in double for one formula: each is off by some 1e-13. */
     assert_true(fabs(loss.v - w.loss) <= 1e-11 * fmax(1, fabs(w.loss)));
     double largest = 0;
     for (size_t i = 0; i < p->count; i++) {
@@ -134,7 +135,7 @@ static wanted wanted_of(const problem *p) {
     }
     w.loss_bound = loss.e;
     printf("bounds up to %.3g, of the loss %.3g\n", largest, w.loss_bound);
-    assert_true(largest < 0.01); /* else they would say little */
+    assert_true(largest < 0.01); /* otherwise the bounds would prove little */
     free(values);
     free(running);
     return w;
@@ -170,7 +171,7 @@ static void the_device_has_the_gradient_of_the_reference(void **state) {
     }
 }
 
-/* Where the numbers of a model's parameter begin in a problem's. */
+/* The index of a model parameter's first value in a problem. */
 static size_t parameter_at(const tl_model_sizes *s, const tl_parameter *parameter) {
     static const tl_model_part parts[TL_ROLES] = {
         [TL_HEAD_BIAS] = TL_PART_HEAD_B, [TL_HEAD_WEIGHT] = TL_PART_HEAD_W, [TL_BIAS_HH] = TL_PART_BIAS,
@@ -180,8 +181,8 @@ static size_t parameter_at(const tl_model_sizes *s, const tl_parameter *paramete
     return parameter->role < TL_BIAS_HH ? tl_model_part_at(s, part) : tl_model_layer_at(s, part, parameter->layer);
 }
 
-/* A parameter as PyTorch has it. Its GRU's gates are r, z, n; tally keeps n, r, z, and behind their biases what n has of h, which is the
- * last third of bias_hh. */
+/* A parameter in PyTorch's layout. PyTorch orders the GRU's gates r, z, n. tally orders them n, r, z; its biases
+ * end with the bias of n's share of h, which is the last third of PyTorch's bias_hh. */
 static float *as_in_pytorch(const tl_model_sizes *s, const tl_parameter *parameter, const float *kept) {
     float *values = suite_memory(parameter->elements, sizeof *values);
     size_t third = parameter->elements / 3, bytes = third * sizeof *values;
@@ -212,7 +213,7 @@ static tally_model *model_of(const problem *p) {
     return model;
 }
 
-/* Sequences one after another, as a data set has them. */
+/* Sequences one after the other, as in a data set. */
 static float *sequences_of(const problem *p) {
     const tl_model_sizes *s = p->sizes;
     const float *x = p->values + tl_model_part_at(s, TL_PART_X);
@@ -224,7 +225,7 @@ static float *sequences_of(const problem *p) {
     return rows;
 }
 
-/* What training makes of x, for which a classifier of more columns is made, against the reference. */
+/* Compares the gradient that training computes with the reference. The classifier has more columns than the batch. */
 static void compare_training(const problem *p, double dropout, const float *x, const int32_t *lengths,
                              const tl_step_position *position) {
     const tl_model_sizes *s = p->sizes;
@@ -269,7 +270,7 @@ static void the_classifier_has_the_gradient_of_the_reference(void **state) {
     }
 }
 
-/* What the layer's outputs are multiplied by on their way to the next, as tally/tensor.h and nn/classifier.c say of dropout. */
+/* The multiplier of a layer's output, as tally/tensor.h and nn/classifier.c define dropout. */
 static float factor_of(double probability, const tl_step_position *position, size_t layer, size_t unit, size_t step,
                        size_t column) {
     const uint32_t position_counter[4] = {(uint32_t)position->step, (uint32_t)(position->step >> 32), (uint32_t)layer,
@@ -308,7 +309,8 @@ static const struct irregular {
 enum { IRREGULAR = sizeof irregular / sizeof *irregular };
 static const tl_step_position trained_at = {0x123456789abcdef, 0x100000007, 128};
 
-/* A problem that one of them is of, from zero states as training is; sizes, lengths and starts are the caller's. */
+/* The problem for one of the cases above, from zero states as in training; the caller provides sizes, lengths and
+ * starts. */
 static problem irregular_problem(const struct irregular *how, tl_model_sizes *s, int32_t *lengths, int32_t *starts) {
     *s = how->sizes;
     for (size_t n = 0; n < s->columns; n++) {
@@ -330,12 +332,12 @@ static void irregular_free(problem *p) {
     problem_free(p);
 }
 
-enum { MOST_COLUMNS = 32 };
+enum { MAX_COLUMNS = 32 };
 
 static void the_reference_has_the_gradient_of_dropout_and_starts(void **state) {
     (void)state;
     for (size_t c = 0; c < IRREGULAR; c++) {
-        int32_t lengths[MOST_COLUMNS], starts[MOST_COLUMNS];
+        int32_t lengths[MAX_COLUMNS], starts[MAX_COLUMNS];
         tl_model_sizes sizes;
         problem p = irregular_problem(&irregular[c], &sizes, lengths, starts);
         the_gradient_is_of_the_loss(&p);
@@ -343,7 +345,7 @@ static void the_reference_has_the_gradient_of_dropout_and_starts(void **state) {
     }
 }
 
-/* A sequence's own steps first, and behind them what must not be seen. */
+/* Moves each sequence's own time steps to the front and fills the rest with NaN, which must not be read. */
 static void move_to_the_front(const tl_model_sizes *s, const int32_t *lengths, float *x) {
     for (size_t n = 0; n < s->columns; n++, x += s->steps * s->inputs) {
         size_t own = (size_t)lengths[n] * s->inputs, all = s->steps * s->inputs;
@@ -356,7 +358,7 @@ static void move_to_the_front(const tl_model_sizes *s, const int32_t *lengths, f
 static void the_classifier_has_the_gradient_of_dropout_and_starts(void **state) {
     (void)state;
     for (size_t c = 0; c < IRREGULAR; c++) {
-        int32_t lengths[MOST_COLUMNS], starts[MOST_COLUMNS];
+        int32_t lengths[MAX_COLUMNS], starts[MAX_COLUMNS];
         tl_model_sizes sizes;
         problem p = irregular_problem(&irregular[c], &sizes, lengths, starts);
         float *x = sequences_of(&p);

@@ -1,4 +1,4 @@
-/* Training, testing and predicting where sequences have unequal lengths, and with dropout. */
+/* Training, testing and prediction with sequences of unequal length and with dropout. */
 #include "compare.h"
 #include "suite.h"
 
@@ -9,7 +9,7 @@
 enum { SEQUENCES = 150, FEW = 20, STEPS = 9, INPUTS = 2, CLASSES = 3, HIDDEN = 7, LAYERS = 2 };
 
 typedef struct set {
-    float x[SEQUENCES][STEPS][INPUTS]; /* NaN behind a sequence's end, which must not be seen */
+    float x[SEQUENCES][STEPS][INPUTS]; /* NaN after the end of a sequence, which must not be read */
     int32_t labels[SEQUENCES], lengths[SEQUENCES];
     tally_dataset data;
 } set;
@@ -71,7 +71,8 @@ static void a_batch_predicts_what_each_does(void **state) {
         static float together[SEQUENCES][CLASSES], alone[CLASSES];
         suite_ok(tally_predict(model, &s->x[0][0][0], s->data.size, STEPS, s->lengths, &together[0][0]));
         for (size_t i = 0; i < s->data.size; i += 7) {
-            const int32_t *lengths = the.exact ? NULL : &s->lengths[i]; /* with lengths, CLBlast has no part in it */
+            /* CLBlast is not used for sequences with lengths */
+            const int32_t *lengths = the.exact ? NULL : &s->lengths[i];
             suite_ok(tally_predict(model, &s->x[i][0][0], 1, (size_t)s->lengths[i], lengths, alone));
             compare_bits("probabilities", together[i], alone, CLASSES);
         }
@@ -114,7 +115,7 @@ static void devices_train_alike(void **state) {
     free(s);
 }
 
-/* Where all have all steps, saying so changes nothing. */
+/* Giving every sequence the full length changes nothing. */
 static void full_lengths_change_nothing(void **state) {
     (void)state;
     set *s = set_new();

@@ -1,5 +1,5 @@
-/* Model files: round trip, the fixtures that PyTorch wrote, and files that are no models. With --write PATH LAYERS CELL, writes
- * the model that torch_reads_model.py checks. */
+/* Model files: round trips, the fixtures written by PyTorch, and invalid files. With --write PATH LAYERS CELL,
+ * writes the model that torch_reads_model.py checks. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@ static void assert_error(const char *part) {
         fail_msg("\"%s\" does not have \"%s\"", tally_error_text(), part);
 }
 
-/* Element e of parameter p; exact, and different everywhere. */
+/* Element e of parameter p: exact, and different for every element. */
 static float number(size_t p, size_t e) {
     return (float)(p + 1) + (float)e / 64;
 }
@@ -49,7 +49,7 @@ static tally_status numbered_model(tally_cell cell, size_t layers, tally_model *
         size_t count = tally_model_parameter(*model, p).elements;
         for (size_t e = 0; e < count; e++)
             values[e] = number(p, e);
-        status = tally_model_set(*model, p, values, count); /* a bias_ih comes after its bias_hh and replaces it */
+        status = tally_model_set(*model, p, values, count); /* a bias_ih follows its bias_hh and replaces it */
     }
     if (!status)
         status = tally_model_set_note(*model, "task", "count");
@@ -67,7 +67,7 @@ static tally_status write_model(const char *path, tally_cell cell, size_t layers
     return status;
 }
 
-/* TALLY_CELLS for another name. */
+/* TALLY_CELLS if no cell has this name. */
 static tally_cell cell_of(const char *name) {
     int cell = 0;
     while (cell < TALLY_CELLS && strcmp(name, tally_cell_name((tally_cell)cell)) != 0)
@@ -75,7 +75,7 @@ static tally_cell cell_of(const char *name) {
     return (tally_cell)cell;
 }
 
-/* What was set is got again; of a bias_hh only what is not part of the one bias. */
+/* The values that were set are read back; of a bias_hh only those that are not part of the single bias. */
 static void assert_numbered(const tally_model *model) {
     for (size_t p = 0; p < tally_model_parameters(model); p++) {
         float values[MOST];
@@ -138,8 +138,8 @@ static void test_round_trip(void **state) {
     }
 }
 
-/* Of a flat tensor that has its elements' numbers, 1 being the first's, every parameter is read as PyTorch has it: the same names and
- * places must be found for the numbers, and every element must be some parameter's. */
+/* A flat tensor holds its elements' numbers, starting at 1. Every parameter is read from it as PyTorch lays it out:
+ * the names and indices must match the numbers, and every element must belong to a parameter. */
 static void test_elements_have_the_names_of_parameters(void **state) {
     (void)state;
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
@@ -173,7 +173,7 @@ static void test_elements_have_the_names_of_parameters(void **state) {
     }
 }
 
-/* Names, types, order and bytes as they stand in the file. */
+/* Names, types, order and bytes in the file. */
 static void test_contents(void **state) {
     const char *path = scratch_path(*state, "model.safetensors");
     assert_int_equal(write_model(path, TALLY_LSTM, 1), TALLY_OK);
@@ -206,7 +206,7 @@ static void test_contents(void **state) {
     tl_safetensors_free(&file);
 }
 
-/* Bytes decide, not numbers: layer 10 is before layer 2. */
+/* Names are ordered by bytes, not by numbers: layer 10 comes before layer 2. */
 static void test_order_of_layers(void **state) {
     (void)state;
     enum { LAYERS = 12 };
@@ -268,7 +268,8 @@ static void read_file_from_torch(const char *path, size_t layers) {
         bool hh = is_bias_hh(model, p), ih = strstr(tally_model_parameter(model, p).name, "bias_ih") != NULL;
         assert_int_equal(tally_model_get(model, p, values, count), TALLY_OK);
         for (size_t e = 0; e < count; e++) {
-            /* the two biases are added on reading; their sum is exact here; bias_ih is as many places behind as there are layers */
+            /* the biases are added on reading, here exactly; bias_ih is as many parameters further on as there are
+             * layers */
             float expected = ih ? number(p, e) + number(p - layers, e) : hh ? 0 : number(p, e);
             assert_true(values[e] == expected);
         }
@@ -282,7 +283,7 @@ static void test_files_from_torch(void **state) {
     read_file_from_torch(TALLY_FIXTURES "/torch_layers.safetensors", 2);
 }
 
-/* Numbers that a note has. */
+/* Numbers in a note. */
 static void read_note(const tally_model *model, const char *key, float *values, size_t count) {
     const char *text = tally_model_note(model, key);
     assert_non_null(text);
@@ -295,7 +296,7 @@ static void read_note(const tally_model *model, const char *key, float *values, 
     assert_int_equal(*text, 0);
 }
 
-/* What PyTorch predicted in double, within the 1e-6 that is promised to those who bring a model. */
+/* PyTorch's predictions in double must be matched within 1e-6, as promised to users who import a model. */
 static void predict_as_torch(tally_cell cell, size_t layers) {
     enum { COUNT = 5, STEPS = 6, INPUTS_THERE = 2, CLASSES_THERE = 4 };
     char path[512];
@@ -329,13 +330,14 @@ static void test_files_from_torch_predict_the_same(void **state) {
 static const char *const names[PARTS] = {"head.bias",      "head.weight",      "rnn.bias_hh_l0",
                                          "rnn.bias_ih_l0", "rnn.weight_hh_l0", "rnn.weight_ih_l0"};
 
-/* A file to be broken: a model's six tensors and room for another layer's. All zeros but what a test writes. */
+/* A file under construction: a model's six tensors and space for another layer's. All zeros unless a test writes
+ * them. */
 typedef struct draft {
     tl_saved_tensor tensors[PARTS + LAYER_PARTS];
     size_t shapes[PARTS + LAYER_PARTS][3];
     float values[PARTS + LAYER_PARTS][MOST];
     size_t count;
-    const char *cell; /* its note, or NULL */
+    const char *cell; /* the note with its name, or NULL */
 } draft;
 
 static void set_shape(draft *d, size_t p, size_t ndim, size_t a, size_t b, size_t c) {
@@ -402,13 +404,14 @@ static void test_drafts_are_models(void **state) {
         fail_msg("%s", tally_error_text());
 }
 
-/* A file says which cell it has; where it does not, its shapes do. */
+/* The file's note names the cell; without the note the shapes determine it. */
 static void test_the_note_names_the_cell(void **state) {
     const char *path = scratch_path(*state, "model.safetensors");
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         tally_model *model, *loaded;
         assert_int_equal(numbered_model((tally_cell)cell, 1, &model), TALLY_OK);
-        assert_int_equal(tally_model_set_note(model, TALLY_CELL_NOTE, "another"), TALLY_OK); /* not what is saved */
+        /* replaced when the model is saved */
+        assert_int_equal(tally_model_set_note(model, TALLY_CELL_NOTE, "another"), TALLY_OK);
         assert_int_equal(tally_model_save(model, path), TALLY_OK);
         assert_int_equal(tally_model_load(device, path, &loaded), TALLY_OK);
         assert_string_equal(tally_model_note(loaded, TALLY_CELL_NOTE), tally_cell_name((tally_cell)cell));
@@ -465,7 +468,7 @@ static void test_missing_tensors_of_a_layer(void **state) {
         assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
         assert_error(text);
     }
-    draft d; /* the third without the second */
+    draft d; /* the third layer without the second */
     start_layers_draft(&d);
     d.tensors[PARTS].name = "rnn.bias_hh_l2";
     d.tensors[PARTS + 1].name = "rnn.bias_ih_l2";
@@ -475,7 +478,7 @@ static void test_missing_tensors_of_a_layer(void **state) {
     assert_error(": there is no tensor rnn.bias_hh_l1, which a model needs");
 }
 
-/* Of layers beyond the last that there can be, and names that are like those of layers. */
+/* Layers beyond the largest possible number, and names that resemble those of layers. */
 static void test_extra_tensors_of_layers(void **state) {
     static const char *const beyond[] = {"rnn.weight_ih_l64", "rnn.bias_hh_l18446744073709551616"};
     static const char *const others[] = {"rnn.weight_ih_l01",
@@ -588,7 +591,7 @@ static void test_other_shapes_of_a_layer(void **state) {
     }
 }
 
-/* The rows of weight_hh say which cell it is; those of the others must be that cell's. */
+/* The rows of weight_hh determine the cell; those of the other tensors must match it. */
 static void test_other_shapes_of_other_cells(void **state) {
     static const struct {
         tally_cell cell;
@@ -619,7 +622,7 @@ static void test_other_shapes_of_other_cells(void **state) {
     }
 }
 
-/* No room for all of its dimensions in a message. */
+/* The message has no space for all of its dimensions. */
 static void test_many_dimensions(void **state) {
     enum { DIMENSIONS = 1000 };
     size_t shape[DIMENSIONS];
@@ -667,7 +670,7 @@ static void test_sum_of_biases_that_is_not_finite(void **state) {
 }
 
 /* The GRU's n keeps both biases, whatever their sum is; r and z do not. */
-static void test_sum_of_biases_that_nobody_takes(void **state) {
+static void test_sum_of_biases_that_is_not_used(void **state) {
     const char *path = scratch_path(*state, "model.safetensors");
     tally_model *model, *again;
     assert_int_equal(numbered_model(TALLY_GRU, 1, &model), TALLY_OK);
@@ -747,7 +750,7 @@ int main(int argc, char **argv) {
         TEST(test_many_dimensions),
         TEST(test_numbers_that_are_not_finite),
         TEST(test_sum_of_biases_that_is_not_finite),
-        TEST(test_sum_of_biases_that_nobody_takes),
+        TEST(test_sum_of_biases_that_is_not_used),
         TEST(test_what_cannot_be_read_again_is_not_written),
         TEST(test_folder_that_is_not_there),
     };

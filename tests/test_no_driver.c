@@ -1,5 +1,5 @@
-/* Without a driver, or built without OpenCL, the C path is all there is, and asking for more says why. The argument is what the
- * reason must say. */
+/* Without a driver, or built without OpenCL, the C path is the only device, and asking for another one fails with a
+ * reason. The argument is the text that the reason must contain. */
 #include "suite.h"
 
 #include <stdio.h>

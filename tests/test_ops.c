@@ -1,5 +1,5 @@
-/* test_ops [DOMAIN...]: operations against double precision, and against the C path's baseline bit for bit, on one
- * device: all of them, or those of the domains named. */
+/* test_ops [DOMAIN...]: compares the operations of the device under test with double precision, and with the C
+ * path's baseline bit for bit; all domains, or those that are named. */
 #include "ops.h"
 
 #include "suite.h"

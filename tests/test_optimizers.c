@@ -1,5 +1,6 @@
-/* test_optimizers FOLDER: what torch.optim makes of weights in ten steps, from the file optimizers.fixture there. The double reference
- * repeats it to within double rounding, the device to within the bound that the roundings of all steps come to. */
+/* test_optimizers FOLDER: compares ten steps of each optimizer with torch.optim's, from FOLDER/optimizers.fixture.
+ * The double reference must agree up to double rounding; the device must be within the bound that results from the
+ * roundings of all steps. */
 #include "compare.h"
 #include "parity/bounded_ops.h"
 #include "reference.h"
@@ -33,7 +34,7 @@ static tally_optimizer kind_of(const char *name) {
     suite_fail("there is no optimizer %s", name);
 }
 
-/* "NAME=VALUE" */
+/* text: "NAME=VALUE" */
 static void set_option(tally_train_options *options, char *text) {
     size_t count;
     const tally_setting *settings = tally_train_settings(&count);
@@ -47,7 +48,7 @@ static void set_option(tally_train_options *options, char *text) {
     suite_fail("there is no setting %s of %s", text, value);
 }
 
-/* A line of the fixture: the optimizer's name, and what is not as its defaults are. */
+/* Parses a line of the fixture: the optimizer's name and the options that differ from its defaults. */
 static tally_optimizer_options read_options(FILE *file) {
     char line[256];
     if (!fgets(line, sizeof line, file))
@@ -60,7 +61,7 @@ static tally_optimizer_options read_options(FILE *file) {
     return options.optimizer;
 }
 
-/* Little-endian, as the processors are that run this. */
+/* The file is little-endian, like the processors that run this. */
 static fixture fixture_new(void) {
     char path[4096], line[128];
     fixture f;
@@ -99,7 +100,7 @@ static const double *weights_after(const fixture *f, size_t c, size_t step) {
     return f->after + (c * f->steps + step - 1) * f->weights;
 }
 
-/* Each optimizer, and with each of the settings that change what it does. */
+/* Each optimizer occurs, and each setting that changes what it does. */
 static void every_optimizer_is_there(void **state) {
     (void)state;
     fixture f = fixture_new();
@@ -119,7 +120,8 @@ static void every_optimizer_is_there(void **state) {
     fixture_free(&f);
 }
 
-/* Two double programs. 1 - beta2^step has lost three of sixteen digits at its first step, and so has a change by a tenth at most. */
+/* Two programs in double. At the first step 1 - beta2^step has lost three of sixteen digits, and so has an update
+ * of at most a tenth. */
 static void the_reference_agrees(void **state) {
     (void)state;
     fixture f = fixture_new();
@@ -184,7 +186,7 @@ static void follow(const fixture *f, size_t c) {
         }
         compare_within("weights", got, weights_after(f, c, step), bound, f->weights);
     }
-    assert_true(largest < 1e-3); /* else it would say little: weights are about 1 */
+    assert_true(largest < 1e-3); /* otherwise the bound would prove little: weights are about 1 */
     flats_free(&d);
     free(got);
     free(bound);

@@ -1,4 +1,5 @@
-/* What is loaded, the caller keeps until it has read something or freed the storage: here by a driver that takes it as late as it may. */
+/* Data that is being written to a device must stay valid until something is read or the storage is freed. The
+ * driver here copies it as late as it may. */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +53,7 @@ cl_int __wrap_clFinish(cl_command_queue queue) {
     return error ? error : __real_clFinish(queue);
 }
 
-static void check(tally_status status) {
+static void assert_ok(tally_status status) {
     if (status)
         fail_msg("%s", tally_error_text());
 }
@@ -65,10 +66,10 @@ static void a_freed_tensor_has_taken_what_it_was_given(void **state) {
     tally_tensor tensor;
     float *values = calloc(COUNT, sizeof *values);
     assert_non_null(values);
-    check(tally_device_open(test_device_selector(), &(tally_device_options){.route = TALLY_ROUTE_EXACT}, &device));
-    check(tally_tensor_new(device, TALLY_F32, 1, &count, &tensor));
-    check(device->backend->load(tensor.storage, 0, values, COUNT * sizeof *values));
-    assert_true(pending.is); /* it is not waited for */
+    assert_ok(tally_device_open(test_device_selector(), &(tally_device_options){.route = TALLY_ROUTE_EXACT}, &device));
+    assert_ok(tally_tensor_new(device, TALLY_F32, 1, &count, &tensor));
+    assert_ok(device->backend->load(tensor.storage, 0, values, COUNT * sizeof *values));
+    assert_true(pending.is); /* the write has not been waited for */
     tally_tensor_free(&tensor);
     assert_false(pending.is);
     free(values);

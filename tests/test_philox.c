@@ -1,5 +1,5 @@
-/* Random numbers: the generator against Random123's known answers, and what is drawn from it against its distribution. The seeds are
- * fixed, so that the statistical checks give the same outcome every time. */
+/* Random numbers: the generator against Random123's known answers, and the numbers drawn with it against their
+ * distributions. The seeds are fixed, so the statistical checks always have the same outcome. */
 #include "core/philox.h"
 #include "suite.h"
 
@@ -52,15 +52,16 @@ static void streams_differ_and_repeat(void **state) {
         }
 }
 
-/* Of count draws a share p: within five standard deviations. */
+/* The share of hits among count draws must be within five standard deviations of p. */
 static void check_share(size_t hits, size_t count, double p) {
     double n = (double)count, deviation = sqrt(n * p * (1 - p));
     if (fabs((double)hits - n * p) > 5 * deviation)
         fail_msg("%zu of %zu, not %.1f of them, with a deviation of %.1f", hits, count, n * p, deviation);
 }
 
-/* Where a multiple of the bound does not fit 2^32, taking the high or the low bits alone prefers some numbers. For 3 * 2^30 each
- * third number would come twice as often: multiples of three in one half of the draws instead of a third. */
+/* If the bound does not divide 2^32, using only the high or only the low bits would prefer some numbers. For 3 *
+ * 2^30 every third number would come twice as often: multiples of three in one half of the draws instead of in a
+ * third. */
 static void bounded_draws_have_no_bias(void **state) {
     (void)state;
     enum { COUNT = 60000 };
@@ -134,8 +135,8 @@ static void truncated_normals(void **state) {
         outer += fabs(drawn) > 1.9;
         positive += drawn > 0;
     }
-    /* Cut off at a = 2: with the density d = phi(a) / Phi and Phi the probability of [-a, a], E x^2 = 1 - 2 a d and
-     * E x^4 = 3 E x^2 - 2 a^3 d. */
+    /* Truncated at a = 2: with the density d = phi(a) / Phi and Phi the probability of [-a, a], E x^2 = 1 - 2 a d
+     * and E x^4 = 3 E x^2 - 2 a^3 d. */
     double inside = erf(2 / sqrt(2)), density = exp(-2.0) / sqrt(2 * acos(-1.0)) / inside;
     double second = 1 - 4 * density, fourth = 3 * second - 16 * density;
     assert_true(fabs(sum / COUNT) < 5 * sqrt(second / COUNT));

@@ -1,5 +1,5 @@
-/* Runs of training that are stopped, saved and go on: the same weights as without. The device is TALLY_TEST_DEVICE, cpu if that is not set;
- * the other one is always cpu. */
+/* Training runs that are stopped, saved and resumed give the same weights as uninterrupted ones. The first device
+ * is TALLY_TEST_DEVICE, by default the C path; the second one is always the C path. */
 #include "store/model_file.h"
 
 #include <setjmp.h>
@@ -16,11 +16,11 @@
 
 enum { EPOCHS = 5, BATCHES = 3, STEPS = EPOCHS * BATCHES, TRAINED = 241, VALID = 60 };
 
-static tally_device *devices[2]; /* under test, and the C path's */
+static tally_device *devices[2]; /* the device under test, and the C path */
 static tally_count *strings;
 static tally_split *split;
 
-static void check(tally_status status) {
+static void assert_ok(tally_status status) {
     if (status)
         fail_msg("%s", tally_error_text());
 }
@@ -30,7 +30,7 @@ static void assert_error(const char *part) {
         fail_msg("\"%s\" does not have \"%s\"", tally_error_text(), part);
 }
 
-/* 9 bits, 7 hidden; 301 strings, of which 60 may be validated on, in batches that do not come out even. */
+/* 9 bits, 7 hidden; 301 strings, 60 of them for validation, in batches whose last one is smaller. */
 static int start_all(void **state) {
     (void)state;
     const tally_device_options exact = {.route = TALLY_ROUTE_EXACT};
@@ -56,31 +56,32 @@ static int end_all(void **state) {
     return 0;
 }
 
-typedef struct plan {
+typedef struct test_case {
     const char *name;
     bool validates;
     size_t layers;
     tally_cell cell;
     tally_train_options options;
-} plan;
+} test_case;
 
-/* Where the best epoch is kept, the rate is too large, so that the loss goes up and down and that epoch is not the last. */
+/* If the best epoch is kept, the rate is too large, so that the loss oscillates and the best epoch is not the last
+ * one. */
 #define ADAM(X) .rate = X, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8
-#define PLAN(X) .epochs = EPOCHS, .seed = 9, .optimizer = {ADAM(X)}
+#define CASE(X) .epochs = EPOCHS, .seed = 9, .optimizer = {ADAM(X)}
 #define SHORT .epochs = 2, .seed = 9, .batch = 120
-static const plan plans[] = {
-    {"plain", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120}},
-    {"shuffled", false, 3, TALLY_RNN, {PLAN(0.02), .batch = 120, .shuffle = true}},
-    {"cosine", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_COSINE}},
-    {"step", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .decay = TALLY_DECAY_STEP}},
-    {"clipped", false, 1, TALLY_LSTM, {PLAN(0.02), .batch = 120, .clip = 30}},
-    {"best", false, 1, TALLY_LSTM, {PLAN(1.0), .batch = 120, .keep = TALLY_KEEP_BEST}},
-    {"validated", true, 1, TALLY_LSTM, {PLAN(2.0), .batch = 100, .keep = TALLY_KEEP_BEST}},
+static const test_case test_cases[] = {
+    {"plain", false, 1, TALLY_LSTM, {CASE(0.02), .batch = 120}},
+    {"shuffled", false, 3, TALLY_RNN, {CASE(0.02), .batch = 120, .shuffle = true}},
+    {"cosine", false, 1, TALLY_LSTM, {CASE(0.02), .batch = 120, .decay = TALLY_DECAY_COSINE}},
+    {"step", false, 1, TALLY_LSTM, {CASE(0.02), .batch = 120, .decay = TALLY_DECAY_STEP}},
+    {"clipped", false, 1, TALLY_LSTM, {CASE(0.02), .batch = 120, .clip = 30}},
+    {"best", false, 1, TALLY_LSTM, {CASE(1.0), .batch = 120, .keep = TALLY_KEEP_BEST}},
+    {"validated", true, 1, TALLY_LSTM, {CASE(2.0), .batch = 100, .keep = TALLY_KEEP_BEST}},
     {"all",
      true,
      2,
      TALLY_GRU,
-     {PLAN(10.0), .batch = 100, .shuffle = true, .keep = TALLY_KEEP_BEST, .decay = TALLY_DECAY_COSINE, .clip = 30,
+     {CASE(10.0), .batch = 100, .shuffle = true, .keep = TALLY_KEEP_BEST, .decay = TALLY_DECAY_COSINE, .clip = 30,
       .patience = 4, .dropout = 0.3}},
     {"adamw", false, 1, TALLY_RNN, {SHORT, .optimizer = {TALLY_ADAMW, ADAM(0.02), .weight_decay = 0.1}}},
     {"sgd", false, 1, TALLY_RNN, {SHORT, .optimizer = {TALLY_SGD, .rate = 1e-3, .weight_decay = 0.1}}},
@@ -102,14 +103,14 @@ static const plan plans[] = {
      {SHORT, .optimizer = {TALLY_RMSPROP, .rate = 0.01, .epsilon = 1e-8, .momentum = 0.5, .alpha = 0.9}}},
     {"adagrad", false, 1, TALLY_RNN, {SHORT, .optimizer = {TALLY_ADAGRAD, .rate = 0.01, .epsilon = 1e-10}}},
 };
-enum { PLANS = sizeof plans / sizeof *plans };
+enum { TEST_CASES = sizeof test_cases / sizeof *test_cases };
 
 typedef struct run {
     tally_model *model;
     tally_training *training;
 } run;
 
-static const tally_dataset *data_of(const plan *p) {
+static const tally_dataset *data_of(const test_case *p) {
     static tally_dataset first;
     if (p->validates)
         return tally_split_train(split);
@@ -117,31 +118,31 @@ static const tally_dataset *data_of(const plan *p) {
     return &first;
 }
 
-static const tally_dataset *valid_of(const plan *p) {
+static const tally_dataset *valid_of(const test_case *p) {
     return p->validates ? tally_split_valid(split) : NULL;
 }
 
-static tally_model *model_of(const plan *p, int device) {
+static tally_model *model_of(const test_case *p, int device) {
     const tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = p->layers, .cell = p->cell};
     tally_model *model;
-    check(tally_model_new(devices[device], &config, &model));
+    assert_ok(tally_model_new(devices[device], &config, &model));
     return model;
 }
 
-static run begin(const plan *p, int device) {
+static run start_run(const test_case *p, int device) {
     run r = {.model = model_of(p, device)};
-    check(tally_model_init(r.model, 5));
-    check(tally_training_new(r.model, data_of(p), valid_of(p), &p->options, &r.training));
+    assert_ok(tally_model_init(r.model, 5));
+    assert_ok(tally_training_new(r.model, data_of(p), valid_of(p), &p->options, &r.training));
     return r;
 }
 
-static run go_on(const plan *p, int device, const char *path) {
+static run resume_run(const test_case *p, int device, const char *path) {
     run r = {.model = model_of(p, device)};
-    check(tally_training_resume(r.model, data_of(p), valid_of(p), NULL, path, &r.training));
+    assert_ok(tally_training_resume(r.model, data_of(p), valid_of(p), NULL, path, &r.training));
     return r;
 }
 
-static void end(run *r) {
+static void free_run(run *r) {
     tally_training_free(r->training);
     tally_model_free(r->model);
 }
@@ -149,21 +150,21 @@ static void end(run *r) {
 typedef struct watch {
     size_t stop; /* at this step; 0: never */
     tally_training *training;
-    const char *path; /* saved there at that step, or NULL */
+    const char *path; /* where to save at that step, or NULL */
     size_t steps;
 } watch;
 
-static bool look(void *context, const tally_progress *now) {
+static bool stop_and_save(void *context, const tally_progress *now) {
     watch *w = context;
     w->steps++;
     if (now->step == w->stop && w->path)
-        check(tally_training_save(w->training, w->path, false));
+        assert_ok(tally_training_save(w->training, w->path, false));
     return now->step != w->stop;
 }
 
-static tally_status go(run *r, watch *w) {
+static tally_status continue_run(run *r, watch *w) {
     w->training = r->training;
-    return tally_training_run(r->training, &(tally_observer){look, w});
+    return tally_training_run(r->training, &(tally_observer){stop_and_save, w});
 }
 
 typedef struct outcome {
@@ -171,28 +172,28 @@ typedef struct outcome {
     tally_train_result result;
 } outcome;
 
-static outcome end_of(run *r) {
+static outcome finish_run(run *r) {
     outcome o = {.result = tally_training_result(r->training)};
     char kept[65];
-    check(tally_model_digest(r->model, o.digest));
-    check(tally_training_digest(r->training, kept));
+    assert_ok(tally_model_digest(r->model, o.digest));
+    assert_ok(tally_training_digest(r->training, kept));
     assert_string_equal(o.digest, kept);
-    end(r);
+    free_run(r);
     return o;
 }
 
-static outcome straight(const plan *p, int device) {
-    run r = begin(p, device);
+static outcome run_uninterrupted(const test_case *p, int device) {
+    run r = start_run(p, device);
     watch w = {.stop = 0};
-    check(go(&r, &w));
-    return end_of(&r);
+    assert_ok(continue_run(&r, &w));
+    return finish_run(&r);
 }
 
 static bool same_number(double a, double b) {
     return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
 }
 
-static void assert_same(const plan *p, size_t step, const outcome *got, const outcome *want) {
+static void assert_same(const test_case *p, size_t step, const outcome *got, const outcome *want) {
     const tally_train_result *a = &got->result, *b = &want->result;
     if (strcmp(got->digest, want->digest) != 0 || a->epochs != b->epochs || a->steps != b->steps ||
         a->kept_epoch != b->kept_epoch || a->best_epoch != b->best_epoch || !same_number(a->loss, b->loss) ||
@@ -204,61 +205,64 @@ static void assert_same(const plan *p, size_t step, const outcome *got, const ou
             b->kept_epoch, b->loss, b->valid_loss);
 }
 
-/* Stopped after each step there is, saved, and gone on with: on the device under test, from it on the C path, and from there on it. */
+/* Stops after every possible step, saves and resumes: on the device under test, from it on the C path, and the
+ * other way round. */
 static void a_stopped_run_ends_as_one_that_was_not(void **state) {
     const char *path = scratch_path(*state, "run.safetensors");
     bool same = strcmp(tally_device_get_info(devices[0])->backend, "cpu") == 0;
     int ways = same ? 1 : 3;
-    for (size_t i = 0; i < PLANS; i++) {
-        const plan *p = &plans[i];
-        outcome want = straight(p, 0), there = straight(p, 1);
-        assert_same(p, 0, &there, &want);
-        size_t stride = same || p == &plans[7] ? 1 : 4; /* what is the device's own is little */
+    for (size_t i = 0; i < TEST_CASES; i++) {
+        const test_case *p = &test_cases[i];
+        outcome want = run_uninterrupted(p, 0), on_cpu = run_uninterrupted(p, 1);
+        assert_same(p, 0, &on_cpu, &want);
+        /* Only a small part of the work is specific to the device. */
+        size_t stride = same || p == &test_cases[7] ? 1 : 4;
         for (size_t step = 1; step < want.result.steps; step += stride)
             for (int way = 0; way < ways; way++) {
                 int first = way == 2, second = way == 1;
-                run r = begin(p, first);
+                run r = start_run(p, first);
                 watch stopped = {.stop = step}, rest = {.stop = 0};
-                assert_int_equal(go(&r, &stopped), TALLY_STOPPED);
-                check(tally_training_save(r.training, path, false));
-                end(&r);
-                r = go_on(p, second, path);
+                assert_int_equal(continue_run(&r, &stopped), TALLY_STOPPED);
+                assert_ok(tally_training_save(r.training, path, false));
+                free_run(&r);
+                r = resume_run(p, second, path);
                 assert_int_equal(tally_training_result(r.training).steps, step);
-                check(go(&r, &rest));
+                assert_ok(continue_run(&r, &rest));
                 assert_int_equal(rest.steps, want.result.steps - step);
-                outcome got = end_of(&r);
+                outcome got = finish_run(&r);
                 assert_same(p, step, &got, &want);
             }
     }
 }
 
-/* The plans show what they are for: patience ends one early, the best epoch is not the last, clipping and decay change the result. */
-static void the_plans_differ(void **state) {
+/* Each case has the effect that it is meant to have: patience ends a run early, the best epoch is not the last,
+ * clipping and decay change the result. */
+static void the_cases_differ(void **state) {
     (void)state;
-    outcome all[PLANS];
-    for (size_t i = 0; i < PLANS; i++) {
-        all[i] = straight(&plans[i], 1);
+    outcome all[TEST_CASES];
+    for (size_t i = 0; i < TEST_CASES; i++) {
+        all[i] = run_uninterrupted(&test_cases[i], 1);
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(all[i].digest, all[k].digest);
-        if (plans[i].options.keep == TALLY_KEEP_BEST)
+        if (test_cases[i].options.keep == TALLY_KEEP_BEST)
             assert_in_range(all[i].result.kept_epoch, 1, all[i].result.epochs - 1);
     }
 }
 
-/* Saved by the observer, and by turns after each single step. */
+/* Saved alternately by the observer and after a single step. */
 static void saving_in_between_is_the_same(void **state) {
     scratch *s = *state;
-    for (size_t i = 0; i < PLANS; i++) {
-        const plan *p = &plans[i];
-        outcome want = straight(p, 0);
+    for (size_t i = 0; i < TEST_CASES; i++) {
+        const test_case *p = &test_cases[i];
+        outcome want = run_uninterrupted(p, 0);
         char first[PATH_MAX];
         snprintf(first, sizeof first, "%s", scratch_path(s, "observer.safetensors"));
         const char *second = scratch_path(s, "after.safetensors");
-        run r = begin(p, 0);
+        run r = start_run(p, 0);
         for (size_t step = 1; step < want.result.steps; step++) {
             watch w = {.stop = step, .path = first};
-            assert_int_equal(go(&r, &w), TALLY_STOPPED);
-            check(tally_training_save(r.training, second, false));
+            assert_int_equal(continue_run(&r, &w), TALLY_STOPPED);
+            assert_ok(tally_training_save(r.training, second, false));
             struct stat info;
             assert_int_equal(stat(first, &info), 0);
             char *bytes = calloc(1, (size_t)info.st_size);
@@ -270,73 +274,73 @@ static void saving_in_between_is_the_same(void **state) {
             free(bytes);
             if (step % 2)
                 continue; /* in the same process */
-            end(&r);
-            r = go_on(p, 0, first);
+            free_run(&r);
+            r = resume_run(p, 0, first);
         }
         watch rest = {.stop = 0};
-        check(go(&r, &rest));
-        outcome got = end_of(&r);
+        assert_ok(continue_run(&r, &rest));
+        outcome got = finish_run(&r);
         assert_same(p, 0, &got, &want);
     }
 }
 
-/* A run that is over can be made longer, and by patience shorter; one that does not become longer is over at once. */
+/* A finished run can be extended, and patience can shorten it; one that is not extended ends at once. */
 static void where_it_ends_may_change(void **state) {
     const char *path = scratch_path(*state, "run.safetensors");
-    plan p = plans[1];
-    outcome want = straight(&p, 0);
+    test_case p = test_cases[1];
+    outcome want = run_uninterrupted(&p, 0);
     p.options.epochs = 2;
-    run r = begin(&p, 0);
+    run r = start_run(&p, 0);
     watch w = {.stop = 0};
-    check(go(&r, &w));
-    check(tally_training_save(r.training, path, false));
-    end(&r);
-    r = go_on(&p, 0, path);
+    assert_ok(continue_run(&r, &w));
+    assert_ok(tally_training_save(r.training, path, false));
+    free_run(&r);
+    r = resume_run(&p, 0, path);
     w.steps = 0;
-    check(go(&r, &w));
+    assert_ok(continue_run(&r, &w));
     assert_int_equal(w.steps, 0);
-    outcome over = end_of(&r);
+    outcome over = finish_run(&r);
     assert_int_equal(over.result.epochs, 2);
     r.model = model_of(&p, 0);
-    check(tally_training_resume(r.model, data_of(&p), NULL, &plans[1].options, path, &r.training));
-    check(go(&r, &w));
-    outcome got = end_of(&r);
+    assert_ok(tally_training_resume(r.model, data_of(&p), NULL, &test_cases[1].options, path, &r.training));
+    assert_ok(continue_run(&r, &w));
+    outcome got = finish_run(&r);
     assert_same(&p, 6, &got, &want);
 }
 
 /* Until it is stopped. */
 static void a_run_without_an_end_goes_on(void **state) {
     const char *path = scratch_path(*state, "run.safetensors");
-    plan p = plans[1];
+    test_case p = test_cases[1];
     p.options.epochs = p.options.batch = p.options.patience = SIZE_MAX;
-    run r = begin(&p, 0);
+    run r = start_run(&p, 0);
     watch w = {.stop = 1};
-    assert_int_equal(go(&r, &w), TALLY_STOPPED);
-    check(tally_training_save(r.training, path, false));
-    end(&r);
-    r = go_on(&p, 0, path);
+    assert_int_equal(continue_run(&r, &w), TALLY_STOPPED);
+    assert_ok(tally_training_save(r.training, path, false));
+    free_run(&r);
+    r = resume_run(&p, 0, path);
     const tally_train_options *again = tally_training_options(r.training);
     assert_true(again->epochs == SIZE_MAX && again->batch == SIZE_MAX && again->patience == SIZE_MAX);
-    end(&r);
+    free_run(&r);
 }
 
-/* Its epochs have no better one behind the best, and before it never as many without a better one. */
+/* No epoch after the best one is better, and before it there were never as many in a row without an improvement. */
 static void patience_ends_a_run(void **state) {
     (void)state;
-    plan p = plans[6];
+    test_case p = test_cases[6];
     p.options.epochs = 200;
     p.options.patience = 3;
-    outcome got = straight(&p, 0);
+    outcome got = run_uninterrupted(&p, 0);
     assert_in_range(got.result.epochs, 4, 199);
     assert_int_equal(got.result.epochs, got.result.best_epoch + 3);
     assert_int_equal(got.result.kept_epoch, got.result.best_epoch);
     p.options.epochs = got.result.epochs;
     p.options.patience = 0;
-    outcome whole = straight(&p, 0);
+    outcome whole = run_uninterrupted(&p, 0);
     assert_same(&p, 0, &got, &whole);
     p.options.epochs = got.result.best_epoch;
     p.options.keep = TALLY_KEEP_LAST;
-    outcome best = straight(&p, 0);
+    outcome best = run_uninterrupted(&p, 0);
     assert_string_equal(best.digest, got.digest);
 }
 
@@ -347,7 +351,8 @@ typedef struct epochs {
     const tally_dataset *valid;
 } epochs;
 
-/* What it is told of the sequences held out is what a test of them says; the loss is the sum of their negative logarithms. */
+/* The validation results in the progress report must be those of tally_test; the loss is the sum of negative
+ * logarithms. */
 static bool validate_again(void *context, const tally_progress *now) {
     epochs *e = context;
     assert_true(isnan(now->valid_loss) == !now->epoch_done);
@@ -355,17 +360,18 @@ static bool validate_again(void *context, const tally_progress *now) {
         return true;
     double loss = -1, want = 0;
     tally_test_result again = {.loss = &loss};
-    check(tally_test(e->model, e->valid, 0, e->valid->size, NULL, &again));
+    assert_ok(tally_test(e->model, e->valid, 0, e->valid->size, NULL, &again));
     assert_int_equal(again.mistakes, now->valid_mistakes);
     assert_true(loss == now->valid_loss);
     for (size_t n = 0; n < e->valid->size; n++) {
         float x[9], p[10];
         int32_t label;
-        check(e->valid->read(e->valid, &n, 1, x, &label));
-        check(tally_predict(e->model, x, 1, 9, NULL, p));
+        assert_ok(e->valid->read(e->valid, &n, 1, x, &label));
+        assert_ok(tally_predict(e->model, x, 1, 9, NULL, p));
         want -= log(fmax((double)p[label], 1e-10));
     }
-    /* A log is off by 2 units of 2^-24 at most, relatively, of which none is below 0; the sum in double by far less. */
+    /* A log is off by at most 2 units of 2^-24, relatively, and none is below 0; the sum in double is off by far
+     * less. */
     assert_true(fabs(loss - want) <= 2 * 0x1p-24 * want);
     e->mistakes[now->epoch - 1] = now->valid_mistakes;
     e->losses[now->epoch - 1] = now->epoch_loss;
@@ -375,12 +381,12 @@ static bool validate_again(void *context, const tally_progress *now) {
 
 static void the_best_epoch_makes_the_fewest_mistakes(void **state) {
     (void)state;
-    plan p = plans[6];
+    test_case p = test_cases[6];
     p.options.epochs = 40;
     p.options.optimizer.rate = 1.0;
-    run r = begin(&p, 0);
+    run r = start_run(&p, 0);
     epochs e = {.model = r.model, .valid = valid_of(&p)};
-    check(tally_training_run(r.training, &(tally_observer){validate_again, &e}));
+    assert_ok(tally_training_run(r.training, &(tally_observer){validate_again, &e}));
     size_t best = 0, lowest = 0;
     for (size_t i = 1; i < 40; i++) {
         if (e.mistakes[i] < e.mistakes[best] ||
@@ -393,11 +399,11 @@ static void the_best_epoch_makes_the_fewest_mistakes(void **state) {
     assert_int_equal(result.best_epoch, best + 1);
     assert_int_equal(result.valid_mistakes, e.mistakes[best]);
     assert_true(result.valid_loss == e.valid_losses[best] && result.loss == e.losses[best]);
-    assert_true(lowest != best); /* else the training loss would say the same */
-    end(&r);
+    assert_true(lowest != best); /* otherwise the training loss would do as well */
+    free_run(&r);
 }
 
-/* Sequences that are asked for are noted. */
+/* Records which sequences are requested. */
 static bool asked_for[TRAINED + VALID];
 
 static tally_status note_and_read(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
@@ -410,22 +416,22 @@ static tally_status note_and_read(const tally_dataset *data, const size_t *numbe
 
 static void what_is_held_out_is_never_trained_on(void **state) {
     (void)state;
-    plan p = plans[7];
+    test_case p = test_cases[7];
     tally_dataset noted = *tally_count_train(strings);
     tally_split *parts;
     noted.context = tally_count_train(strings);
     noted.read = note_and_read;
-    check(tally_split_new(&noted, 0.2, 5, &parts));
+    assert_ok(tally_split_new(&noted, 0.2, 5, &parts));
     tally_model *model = model_of(&p, 1);
     tally_training *training;
-    check(tally_training_new(model, tally_split_train(parts), NULL, &p.options, &training));
-    check(tally_training_run(training, NULL));
+    assert_ok(tally_training_new(model, tally_split_train(parts), NULL, &p.options, &training));
+    assert_ok(tally_training_run(training, NULL));
     size_t asked = 0;
     for (size_t i = 0; i < TRAINED + VALID; i++)
         asked += asked_for[i];
     assert_int_equal(asked, TRAINED);
     for (size_t n = 0; n < VALID; n++) /* each of the others is one of those */
-        check(tally_split_valid(parts)->read(tally_split_valid(parts), &n, 1, NULL, (int32_t[1]){0}));
+        assert_ok(tally_split_valid(parts)->read(tally_split_valid(parts), &n, 1, NULL, (int32_t[1]){0}));
     for (size_t i = 0; i < TRAINED + VALID; i++)
         assert_true(asked_for[i]);
     tally_training_free(training);
@@ -433,17 +439,18 @@ static void what_is_held_out_is_never_trained_on(void **state) {
     tally_split_free(parts);
 }
 
-/* With beta1 0, Adam's m is the step's gradient: as a flat tensor, in the order of the parameters without bias_hh. */
+/* With beta1 0, Adam's m is the gradient of the step: as a flat tensor, in the order of the parameters without
+ * bias_hh. */
 static size_t first_gradient(double clip, int device, const char *path, float *values, double *norm) {
-    plan p = {.layers = 1, .options = {PLAN(0.02), .batch = 120, .clip = clip}};
+    test_case p = {.layers = 1, .options = {CASE(0.02), .batch = 120, .clip = clip}};
     p.options.optimizer.beta1 = 0;
-    run r = begin(&p, device);
+    run r = start_run(&p, device);
     watch w = {.stop = 1};
-    assert_int_equal(go(&r, &w), TALLY_STOPPED);
-    check(tally_training_save(r.training, path, false));
-    end(&r);
+    assert_int_equal(continue_run(&r, &w), TALLY_STOPPED);
+    assert_ok(tally_training_save(r.training, path, false));
+    free_run(&r);
     static tl_model_file file;
-    check(tl_model_file_read(path, &file));
+    assert_ok(tl_model_file_read(path, &file));
     size_t count = 0;
     for (size_t part = 0; part < file.count; part++)
         for (size_t i = 0;
@@ -503,8 +510,8 @@ typedef struct norm_watch {
     bool begins, falls;
 } norm_watch;
 
-/* Within an epoch it does not fall; with a new one it begins again. */
-static bool look_at_norm(void *context, const tally_progress *now) {
+/* The norm does not fall within an epoch and starts again in the next one. */
+static bool check_norm(void *context, const tally_progress *now) {
     norm_watch *n = context;
     assert_true(now->norm > 0 && (n->begins || now->norm >= n->last));
     n->falls |= n->begins && now->norm < n->last;
@@ -515,37 +522,37 @@ static bool look_at_norm(void *context, const tally_progress *now) {
 
 static void the_norm_told_is_the_largest_of_the_epoch(void **state) {
     (void)state;
-    run r = begin(&plans[4], 0);
+    run r = start_run(&test_cases[4], 0);
     norm_watch n = {.begins = true};
-    check(tally_training_run(r.training, &(tally_observer){look_at_norm, &n}));
+    assert_ok(tally_training_run(r.training, &(tally_observer){check_norm, &n}));
     assert_true(n.falls);
-    end(&r);
+    free_run(&r);
 }
 
 static void a_norm_that_is_not_finite_stops_it(void **state) {
     scratch *s = *state;
-    plan p = {.layers = 1, .options = {PLAN(0.02), .batch = 120, .clip = 1}};
+    test_case p = {.layers = 1, .options = {CASE(0.02), .batch = 120, .clip = 1}};
     float huge[7 * 10];
     for (size_t i = 0; i < 70; i++)
-        huge[i] = i % 2 ? 1e30f : -1e30f; /* of the head: its gradient goes into the layer times that */
+        huge[i] = i % 2 ? 1e30f : -1e30f; /* the head's weights, with which its gradient reaches the layer */
     run r = {.model = model_of(&p, 0)};
-    check(tally_model_init(r.model, 5));
-    check(tally_model_set(r.model, 1, huge, 70));
-    check(tally_training_new(r.model, data_of(&p), NULL, &p.options, &r.training));
+    assert_ok(tally_model_init(r.model, 5));
+    assert_ok(tally_model_set(r.model, 1, huge, 70));
+    assert_ok(tally_training_new(r.model, data_of(&p), NULL, &p.options, &r.training));
     watch w = {.stop = 0};
-    assert_int_equal(go(&r, &w), TALLY_NUMBERS);
+    assert_int_equal(continue_run(&r, &w), TALLY_NUMBERS);
     assert_error("step 1 (epoch 1, batch 1): the square of the gradient's norm became inf");
     const char *path = scratch_path(s, "faulty.safetensors");
     assert_int_equal(tally_training_save(r.training, path, false), TALLY_NUMBERS);
     assert_error("the run has failed and has no state to go on from");
     assert_int_equal(scratch_entries(s), 0);
-    check(tally_training_save(r.training, path, true));
-    assert_int_equal(go(&r, &w), TALLY_USAGE);
+    assert_ok(tally_training_save(r.training, path, true));
+    assert_int_equal(continue_run(&r, &w), TALLY_USAGE);
     assert_error("this run has failed and cannot go on");
-    end(&r);
+    free_run(&r);
 }
 
-/* Data that cannot be read any more. */
+/* Whether the data can still be read. */
 static bool readable;
 
 static tally_status read_or_fail(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
@@ -554,83 +561,83 @@ static tally_status read_or_fail(const tally_dataset *data, const size_t *number
     return readable ? of->read(of, numbers, count, x, labels) : TALLY_DATA;
 }
 
-/* Within a step, or between one and the next epoch: it is nowhere that a run could go on from. */
+/* The failure is within a step, or between one and the next epoch, where no run could be resumed. */
 static void a_run_that_has_failed_is_over(void **state) {
     scratch *s = *state;
-    const plan *p = &plans[6];
+    const test_case *p = &test_cases[6];
     for (int validates = 0; validates < 2; validates++) {
         tally_dataset data = *data_of(p), valid = *valid_of(p), *fails = validates ? &valid : &data;
         fails->context = validates ? valid_of(p) : data_of(p);
         fails->read = read_or_fail;
         readable = false;
         run r = {.model = model_of(p, 1)};
-        check(tally_model_init(r.model, 5));
-        check(tally_training_new(r.model, &data, &valid, &p->options, &r.training));
+        assert_ok(tally_model_init(r.model, 5));
+        assert_ok(tally_training_new(r.model, &data, &valid, &p->options, &r.training));
         char first[65], kept[65];
-        check(tally_model_digest(r.model, first));
+        assert_ok(tally_model_digest(r.model, first));
         watch w = {.stop = 0};
-        assert_int_equal(go(&r, &w), TALLY_DATA);
+        assert_int_equal(continue_run(&r, &w), TALLY_DATA);
         assert_int_equal(w.steps, validates ? BATCHES - 1 : 0);
         readable = true;
-        assert_int_equal(go(&r, &w), TALLY_USAGE);
+        assert_int_equal(continue_run(&r, &w), TALLY_USAGE);
         assert_error("this run has failed and cannot go on");
         const char *path = scratch_path(s, "failed.safetensors");
         assert_int_equal(tally_training_save(r.training, path, false), TALLY_DATA);
         assert_error("failed.safetensors: the run has failed and has no state to go on from");
-        assert_int_equal(scratch_entries(s), validates); /* the weights of the run before */
-        check(tally_training_save(r.training, path, true));
-        check(tally_training_digest(r.training, kept));
+        assert_int_equal(scratch_entries(s), validates); /* the previous iteration's weights */
+        assert_ok(tally_training_save(r.training, path, true));
+        assert_ok(tally_training_digest(r.training, kept));
         assert_string_equal(kept, first);
-        end(&r);
+        free_run(&r);
     }
 }
 
-/* For whom only the model matters, the file is the model's. */
+/* Programs that need only the model can read the file as a model file. */
 static void the_file_is_a_model(void **state) {
     scratch *s = *state;
-    const plan *p = &plans[7];
+    const test_case *p = &test_cases[7];
     char path[PATH_MAX], digest[65], loaded[65];
     snprintf(path, sizeof path, "%s", scratch_path(s, "run.safetensors"));
-    run r = begin(p, 0);
-    check(tally_model_set_note(r.model, "task", "count"));
+    run r = start_run(p, 0);
+    assert_ok(tally_model_set_note(r.model, "task", "count"));
     watch w = {.stop = STEPS - 1};
-    assert_int_equal(go(&r, &w), TALLY_STOPPED);
-    check(tally_model_digest(r.model, digest));
+    assert_int_equal(continue_run(&r, &w), TALLY_STOPPED);
+    assert_ok(tally_model_digest(r.model, digest));
     for (int weights_only = 0; weights_only < 2; weights_only++) {
-        check(tally_training_save(r.training, path, weights_only));
+        assert_ok(tally_training_save(r.training, path, weights_only));
         tally_model *model;
-        check(tally_model_load(devices[1], path, &model));
-        check(tally_model_digest(model, loaded));
+        assert_ok(tally_model_load(devices[1], path, &model));
+        assert_ok(tally_model_digest(model, loaded));
         assert_string_equal(loaded, digest);
         assert_string_equal(tally_model_note(model, "task"), "count");
         assert_true((tally_model_note(model, TALLY_TRAINING_NOTE) == NULL) == weights_only);
         const char *again = scratch_path(s, "again.safetensors");
-        check(tally_model_save(model, again));
+        assert_ok(tally_model_save(model, again));
         tl_safetensors file;
-        check(tl_safetensors_read(again, &file));
+        assert_ok(tl_safetensors_read(again, &file));
         assert_int_equal(file.count, tally_model_parameters(model));
         assert_null(json_object_get(file.metadata, TALLY_TRAINING_NOTE));
         assert_null(json_object_get(file.metadata, TL_TRAINING_DIGEST));
         tl_safetensors_free(&file);
         tally_model_free(model);
     }
-    end(&r);
+    free_run(&r);
 }
 
-/* Saves plan 7 after a step. */
+/* Saves the last of the first eight cases after a step. */
 static void save_at(size_t step, const char *path, bool weights_only) {
-    run r = begin(&plans[7], 1);
+    run r = start_run(&test_cases[7], 1);
     watch w = {.stop = step};
-    assert_int_equal(go(&r, &w), TALLY_STOPPED);
-    check(tally_training_save(r.training, path, weights_only));
-    end(&r);
+    assert_int_equal(continue_run(&r, &w), TALLY_STOPPED);
+    assert_ok(tally_training_save(r.training, path, weights_only));
+    free_run(&r);
 }
 
 static void refuse(tally_status status, const char *path, const tally_dataset *data, const tally_train_options *options,
                    const char *text) {
-    tally_model *model = model_of(&plans[7], 1);
+    tally_model *model = model_of(&test_cases[7], 1);
     tally_training *training;
-    assert_int_equal(tally_training_resume(model, data, valid_of(&plans[7]), options, path, &training), status);
+    assert_int_equal(tally_training_resume(model, data, valid_of(&test_cases[7]), options, path, &training), status);
     assert_null(training);
     assert_error(text);
     tally_model_free(model);
@@ -638,7 +645,7 @@ static void refuse(tally_status status, const char *path, const tally_dataset *d
 
 static void what_would_change_the_result_is_refused(void **state) {
     const char *path = scratch_path(*state, "run.safetensors");
-    const plan *p = &plans[7];
+    const test_case *p = &test_cases[7];
     save_at(4, path, false);
     static const struct {
         const char *name, *other, *text;
@@ -673,12 +680,12 @@ static void what_would_change_the_result_is_refused(void **state) {
     }
     assert_int_equal(refused, sizeof changes / sizeof *changes);
     refuse(TALLY_USAGE, path, tally_count_train(strings), NULL, "has sequences 241 and cannot go on with 301");
-    tally_model *model = model_of(&plans[0], 1);
+    tally_model *model = model_of(&test_cases[0], 1);
     tally_training *training;
     assert_int_equal(tally_training_resume(model, data_of(p), valid_of(p), NULL, path, &training), TALLY_USAGE);
     assert_error("it has another model's sizes");
     tally_model_free(model);
-    plan other = *p;
+    test_case other = *p;
     other.cell = TALLY_LSTM;
     model = model_of(&other, 1);
     assert_int_equal(tally_training_resume(model, data_of(p), valid_of(p), NULL, path, &training), TALLY_USAGE);
@@ -693,11 +700,12 @@ static void what_would_change_the_result_is_refused(void **state) {
 static void a_file_without_a_state_is_refused(void **state) {
     const char *path = scratch_path(*state, "run.safetensors");
     save_at(4, path, true);
-    refuse(TALLY_MODEL, path, data_of(&plans[7]), NULL, "run.safetensors: it has no state of training to go on from");
-    refuse(TALLY_IO, "/nowhere/file", data_of(&plans[7]), NULL, "/nowhere/file");
+    refuse(TALLY_MODEL, path, data_of(&test_cases[7]), NULL,
+           "run.safetensors: it has no state of training to go on from");
+    refuse(TALLY_IO, "/nowhere/file", data_of(&test_cases[7]), NULL, "/nowhere/file");
 }
 
-/* What version 1 of the state wrote: four bits, a GRU of two units. The model is taken, the run is not. */
+/* A file with a state of version 1: four bits, a GRU of two units. The model is read, the run is not. */
 static void a_file_of_version_1_is_a_model_only(void **state) {
     (void)state;
     const char *path = TALLY_FIXTURES "/version_1.safetensors";
@@ -705,11 +713,11 @@ static void a_file_of_version_1_is_a_model_only(void **state) {
     tally_count *four;
     tally_model *model;
     tally_training *training;
-    check(tally_count_new(&data, &four));
-    check(tally_model_load(devices[1], path, &model));
+    assert_ok(tally_count_new(&data, &four));
+    assert_ok(tally_model_load(devices[1], path, &model));
     assert_string_equal(tally_cell_name(tally_model_get_config(model)->cell), "gru");
     char digest[65];
-    check(tally_model_digest(model, digest));
+    assert_ok(tally_model_digest(model, digest));
     assert_string_equal(digest, tally_model_note(model, "weights_sha256"));
     assert_int_equal(tally_model_resumable(model), TALLY_MODEL);
     assert_error("was saved by an earlier tally, which added gradients in another order");
@@ -720,21 +728,21 @@ static void a_file_of_version_1_is_a_model_only(void **state) {
     tally_count_free(four);
 }
 
-/* The file with a change to its tensors or to its note, and with the digest that goes with it unless that is to be wrong. */
+/* Changes to a file's tensors or note. Its digest is updated unless it is meant to be stale. */
 typedef struct changes {
-    size_t without;   /* a tensor of this number is left out; SIZE_MAX: none */
-    const char *key;  /* of the note; NULL: none */
-    json_t *value;    /* for it; NULL: taken away */
-    const char *text; /* instead of the note */
-    size_t tensor;    /* whose first value is set; SIZE_MAX: none */
+    size_t without;   /* the number of a tensor that is left out; SIZE_MAX: none */
+    const char *key;  /* a key of the note; NULL: none */
+    json_t *value;    /* its value; NULL: the key is removed */
+    const char *text; /* the whole note */
+    size_t tensor;    /* a tensor whose first value is set; SIZE_MAX: none */
     float number;
-    bool stale;       /* the digest is not mended */
-    const char *name; /* of tensor */
+    bool stale;       /* the digest is not updated */
+    const char *name; /* a new name for the tensor */
 } changes;
 
 static void write_changed(const char *from, const char *to, const changes *c) {
     tl_safetensors file;
-    check(tl_safetensors_read(from, &file));
+    assert_ok(tl_safetensors_read(from, &file));
     json_t *metadata = json_deep_copy(file.metadata);
     json_t *note = json_loads(json_string_value(json_object_get(metadata, TALLY_TRAINING_NOTE)), 0, NULL);
     if (c->key && strcmp(c->key, "*") == 0)
@@ -754,11 +762,11 @@ static void write_changed(const char *from, const char *to, const changes *c) {
         memmove(&file.tensors[c->without], &file.tensors[c->without + 1],
                 (--file.count - c->without) * sizeof *file.tensors);
     static tl_model_file read;
-    check(tl_safetensors_write(to, file.tensors, file.count, metadata));
+    assert_ok(tl_safetensors_write(to, file.tensors, file.count, metadata));
     if (!c->stale && tl_model_file_read(to, &read) == TALLY_OK) {
         json_object_set_new(metadata, TL_TRAINING_DIGEST, json_string(tl_model_file_state_digest(&read).hex));
         tl_model_file_free(&read);
-        check(tl_safetensors_write(to, file.tensors, file.count, metadata));
+        assert_ok(tl_safetensors_write(to, file.tensors, file.count, metadata));
     }
     free(text);
     json_decref(note);
@@ -830,18 +838,18 @@ static void damaged_files_are_refused(void **state) {
                            .stale = cases[i].stale,
                            .name = cases[i].name};
         write_changed(whole, path, &c);
-        refuse(TALLY_MODEL, path, data_of(&plans[7]), NULL, cases[i].error);
+        refuse(TALLY_MODEL, path, data_of(&test_cases[7]), NULL, cases[i].error);
     }
-    /* And nothing but the change was wrong. */
+    /* Without any change, the file is valid. */
     const changes none = {.without = SIZE_MAX, .tensor = SIZE_MAX};
     write_changed(whole, path, &none);
-    run r = go_on(&plans[7], 1, path);
-    end(&r);
+    run r = resume_run(&test_cases[7], 1, path);
+    free_run(&r);
 }
 
 static size_t tensor_named(const char *path, const char *name) {
     tl_safetensors file;
-    check(tl_safetensors_read(path, &file));
+    assert_ok(tl_safetensors_read(path, &file));
     size_t at = 0;
     while (at < file.count && strcmp(file.tensors[at].name, name) != 0)
         at++;
@@ -850,11 +858,11 @@ static size_t tensor_named(const char *path, const char *name) {
     return at;
 }
 
-/* The tensors in a file are the states that its optimizer has with its settings, under its name; no squares are negative. */
+/* A file has the states that its optimizer has with its settings, under its name; squares must not be negative. */
 static void an_optimizers_states_are_its_own(void **state) {
     scratch *s = *state;
     static const struct {
-        const char *plan, *momentum, *negative, *error;
+        const char *test_case, *momentum, *negative, *error;
     } cases[] = {
         {"sgd", "0.5", NULL, "there is no tensor sgd.momentum.head.bias, which its state of training needs"},
         {"momentum", "0", NULL, "there is a tensor sgd.momentum.head.bias, which its state of training does not have"},
@@ -870,13 +878,13 @@ static void an_optimizers_states_are_its_own(void **state) {
     snprintf(whole, sizeof whole, "%s", scratch_path(s, "whole.safetensors"));
     const char *path = scratch_path(s, "changed.safetensors");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const plan *p = plans;
-        while (strcmp(p->name, cases[i].plan) != 0)
+        const test_case *p = test_cases;
+        while (strcmp(p->name, cases[i].test_case) != 0)
             p++;
-        run r = begin(p, 1);
+        run r = start_run(p, 1);
         watch w = {.stop = 2};
-        assert_int_equal(go(&r, &w), TALLY_STOPPED);
-        check(tally_training_save(r.training, whole, false));
+        assert_int_equal(continue_run(&r, &w), TALLY_STOPPED);
+        assert_ok(tally_training_save(r.training, whole, false));
         tally_training_free(r.training);
         const changes c = {.without = SIZE_MAX,
                            .key = cases[i].momentum ? "momentum" : NULL,
@@ -888,11 +896,11 @@ static void an_optimizers_states_are_its_own(void **state) {
         assert_int_equal(got, cases[i].error ? TALLY_MODEL : TALLY_OK);
         if (cases[i].error)
             assert_error(cases[i].error);
-        end(&r);
+        free_run(&r);
     }
 }
 
-/* A file that is cut anywhere, or has one byte changed in its data, is never taken. */
+/* A file that is truncated anywhere, or has one changed byte in its data, is refused. */
 static void no_cut_or_changed_file_is_taken(void **state) {
     scratch *s = *state;
     char whole[PATH_MAX];
@@ -907,22 +915,22 @@ static void no_cut_or_changed_file_is_taken(void **state) {
     assert_true(bytes && file);
     assert_int_equal(fread(bytes, 1, size, file), size);
     fclose(file);
-    tally_model *model = model_of(&plans[7], 1);
+    tally_model *model = model_of(&test_cases[7], 1);
     for (size_t at = 0; at < size; at += 997) {
         tally_training *training;
         put_file(path, bytes, at);
         tally_status status =
-            tally_training_resume(model, data_of(&plans[7]), valid_of(&plans[7]), NULL, path, &training);
+            tally_training_resume(model, data_of(&test_cases[7]), valid_of(&test_cases[7]), NULL, path, &training);
         assert_int_equal(status, TALLY_MODEL);
     }
-    size_t data = 8 + ((size_t)bytes[1] << 8 | bytes[0]); /* behind the header */
+    size_t data = 8 + ((size_t)bytes[1] << 8 | bytes[0]); /* after the header */
     for (size_t at = data; at < size; at += 31) {
         tally_training *training;
         bytes[at] ^= 1;
         put_file(path, bytes, size);
         bytes[at] ^= 1;
         tally_status status =
-            tally_training_resume(model, data_of(&plans[7]), valid_of(&plans[7]), NULL, path, &training);
+            tally_training_resume(model, data_of(&test_cases[7]), valid_of(&test_cases[7]), NULL, path, &training);
         assert_int_equal(status, TALLY_MODEL);
     }
     tally_model_free(model);
@@ -932,25 +940,25 @@ static void no_cut_or_changed_file_is_taken(void **state) {
 static void options_that_cannot_be(void **state) {
     (void)state;
     tally_training *training;
-    tally_model *model = model_of(&plans[0], 1);
-    tally_train_options options = plans[0].options;
+    tally_model *model = model_of(&test_cases[0], 1);
+    tally_train_options options = test_cases[0].options;
     const double norms[] = {-1, NAN, INFINITY};
     for (size_t i = 0; i < 3; i++) {
         options.clip = norms[i];
-        assert_int_equal(tally_training_new(model, data_of(&plans[0]), NULL, &options, &training), TALLY_USAGE);
+        assert_int_equal(tally_training_new(model, data_of(&test_cases[0]), NULL, &options, &training), TALLY_USAGE);
         assert_error("to clip to: it must be finite and not negative");
     }
-    options = plans[0].options;
+    options = test_cases[0].options;
     options.decay = (tally_decay)3;
-    assert_int_equal(tally_training_new(model, data_of(&plans[0]), NULL, &options, &training), TALLY_USAGE);
+    assert_int_equal(tally_training_new(model, data_of(&test_cases[0]), NULL, &options, &training), TALLY_USAGE);
     assert_error("there is no such way");
-    options = plans[0].options;
+    options = test_cases[0].options;
     options.keep = (tally_keep)2;
-    assert_int_equal(tally_training_new(model, data_of(&plans[0]), NULL, &options, &training), TALLY_USAGE);
-    tally_dataset empty = *data_of(&plans[0]);
+    assert_int_equal(tally_training_new(model, data_of(&test_cases[0]), NULL, &options, &training), TALLY_USAGE);
+    tally_dataset empty = *data_of(&test_cases[0]);
     empty.size = 0;
-    options = plans[0].options;
-    assert_int_equal(tally_training_new(model, data_of(&plans[0]), &empty, &options, &training), TALLY_USAGE);
+    options = test_cases[0].options;
+    assert_int_equal(tally_training_new(model, data_of(&test_cases[0]), &empty, &options, &training), TALLY_USAGE);
     assert_error("sequences must be at least 1");
     tally_model_free(model);
 }
@@ -960,7 +968,7 @@ static void options_that_cannot_be(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_stopped_run_ends_as_one_that_was_not),
-        TEST(the_plans_differ),
+        TEST(the_cases_differ),
         TEST(saving_in_between_is_the_same),
         TEST(where_it_ends_may_change),
         TEST(a_run_without_an_end_goes_on),

@@ -1,4 +1,4 @@
-/* What times of the two routes mean, and their text; and which products are too large for CLBlast. */
+/* The choice between two measured routes, the text that explains it, and which products are too large for CLBlast. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -78,7 +78,7 @@ static void test_other_texts(void **state) {
     assert_false(tl_cl_read_route_times("exact 5 ns, clblast 7 ns\n\0x", 27, &times));
 }
 
-/* A matrix behind offset elements of a tensor of as many columns. */
+/* A matrix that starts at an element of a tensor with as many columns. */
 static tally_tensor matrix(size_t offset, size_t rows, size_t columns) {
     return (tally_tensor){.ndim = 2, .shape = {rows, columns}, .stride = {columns, 1}, .offset = offset};
 }
@@ -96,16 +96,16 @@ static void test_clblast_counts_in_an_int(void **state) {
     assert_false(counts(matrix(most - m * k + 1, m, k), matrix(0, k, n), matrix(0, m, n)));
     assert_false(counts(matrix(0, m, k), matrix(most - k * n + 1, k, n), matrix(0, m, n)));
     assert_false(counts(matrix(0, m, k), matrix(most + 1, k, n), matrix(0, m, n)));
-    /* All steps of a layer. */
+    /* All time steps of a layer. */
     assert_false(counts(matrix(0, m, 8), matrix(0, 8, n * 128), matrix(0, m, n * 128)));
-    /* A step of it: rows that are far apart. */
+    /* One time step: rows that are far apart. */
     tally_tensor step = matrix(n, m, n);
     step.stride[0] = n * 128;
     assert_false(counts(matrix(0, m, k), matrix(0, k, n), step));
     step.stride[0] = n * 127;
     assert_true(counts(matrix(0, m, k), matrix(0, k, n), step));
     assert_false(counts(matrix(0, most + 1, 1), matrix(0, 1, 1), matrix(0, most + 1, 1)));
-    /* Copies are larger than a matrix of one row. */
+    /* CLBlast's copies are larger than a matrix of one row. */
     assert_true(counts(matrix(0, 1, 32), matrix(0, 32, 1 << 20), matrix(0, 1, 1 << 20)));
     assert_false(counts(matrix(0, 1, 32), matrix(0, 32, 1 << 22), matrix(0, 1, 1 << 22)));
 }

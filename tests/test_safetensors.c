@@ -1,5 +1,5 @@
-/* The safetensors reader and writer: a round trip, each rule of the format broken once, every truncation and every
- * changed byte of a small file, and every allocation failing once (malloc and calloc are wrapped by the linker). */
+/* The safetensors reader and writer: a round trip, one violation of each rule of the format, every truncation and
+ * every changed byte of a small file, and every allocation failing once (the linker wraps malloc and calloc). */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 
 enum { PREFIX = 8, NEVER = -1 };
 
-static int allocations_left = NEVER; /* until one fails, once */
+static int allocations_left = NEVER; /* the number of allocations before the one that fails */
 
 static bool allocation_fails(void) {
     if (allocations_left == NEVER)
@@ -41,7 +41,7 @@ static void assert_error(const char *part) {
         fail_msg("\"%s\" does not have \"%s\"", tally_error_text(), part);
 }
 
-/* A file of a header's size, a header and zeros; the caller frees it. */
+/* A file with a header size, a header and zeros; the caller frees it. */
 static unsigned char *make_file(uint64_t header_size, const char *header, size_t header_bytes, size_t data_bytes,
                                 size_t *bytes) {
     *bytes = PREFIX + header_bytes + data_bytes;
@@ -53,7 +53,7 @@ static unsigned char *make_file(uint64_t header_size, const char *header, size_t
     return file;
 }
 
-/* Freed at once unless the caller wants the file. */
+/* The result is freed unless the caller wants the file. */
 static tally_status read_made(scratch *s, uint64_t header_size, const char *header, size_t header_bytes,
                               size_t data_bytes, tl_safetensors *out) {
     size_t bytes;
@@ -291,15 +291,16 @@ static void test_header_sizes(void **state) {
     assert_error(": a header of 100000001 bytes is larger than the 100000000 allowed");
     assert_int_equal(read_made(s, UINT64_MAX, "{}", 2, 0, NULL), TALLY_MODEL);
     assert_error(": a header of 18446744073709551615 bytes is larger than");
-    /* a size that stops inside the header */
+    /* a size that ends inside the header */
     assert_int_equal(read_made(s, 1, "{}", 2, 0, NULL), TALLY_MODEL);
     assert_error(": the header is not valid JSON: ");
-    /* zeros behind the JSON are no padding */
+    /* zeros after the JSON text are no padding */
     assert_int_equal(read_made(s, 4, "{}", 2, 2, NULL), TALLY_MODEL);
     assert_error(": the header is not valid JSON: ");
 }
 
-/* A header that is large by its file's size alone: nothing of that size is written, the file has a hole. */
+/* The header's size is valid only because the file is large; the file is sparse, so nothing of that size is
+ * written. */
 static void test_sparse_file(void **state) {
     scratch *s = *state;
     const char *path = scratch_path(s, "t.safetensors");
@@ -341,7 +342,7 @@ static void test_what_is_no_file(void **state) {
     assert_error(": Is a directory");
     const char *pipe = scratch_path(s, "pipe");
     assert_int_equal(mkfifo(pipe, 0666), 0);
-    assert_int_equal(tl_safetensors_read(pipe, &file), TALLY_IO); /* and does not wait for a writer */
+    assert_int_equal(tl_safetensors_read(pipe, &file), TALLY_IO); /* without waiting for a writer */
     assert_error("/pipe: not a regular file");
     assert_int_equal(tl_safetensors_read("/dev/null", &file), TALLY_IO);
     assert_error("/dev/null: not a regular file");
@@ -375,7 +376,7 @@ static void test_every_truncation(void **state) {
     free(file);
 }
 
-/* What is promised of every file that is read at all. */
+/* The guarantees for every file that is read successfully. */
 static void assert_sound(const tl_safetensors *file, size_t data_bytes) {
     const unsigned char *next = file->data;
     for (size_t i = 0; i < file->count; i++) {
@@ -389,7 +390,7 @@ static void assert_sound(const tl_safetensors *file, size_t data_bytes) {
     assert_int_equal(next - file->data, data_bytes);
 }
 
-/* Each byte of prefix and header takes every other value. */
+/* Each byte of prefix and header gets every other value. */
 static void test_every_changed_byte(void **state) {
     scratch *s = *state;
     size_t bytes;
@@ -419,7 +420,7 @@ static void test_every_changed_byte(void **state) {
     }
     close(fd);
     free(file);
-    assert_true(valid > 0); /* other names, for one */
+    assert_true(valid > 0); /* some changes are valid, of names for example */
     assert_true(broken > valid);
 }
 
@@ -454,7 +455,7 @@ static void test_every_allocation_fails_once(void **state) {
         status = tl_safetensors_read(path, &read);
         allocations_left = NEVER;
         if (status) {
-            /* where a string has no memory, jansson says that the token is invalid */
+            /* if memory runs out for a string, jansson reports an invalid token */
             if (status != TALLY_MEMORY) {
                 assert_int_equal(status, TALLY_MODEL);
                 assert_error("the header is not valid JSON: ");

@@ -1,4 +1,4 @@
-/* The learning rate: the cosine's error and its bits, and where the steps are. */
+/* The learning-rate schedule: the error and the bits of the cosine, and the steps at which the rate falls. */
 #include "train/schedule.h"
 
 #include <setjmp.h>
@@ -10,15 +10,16 @@
 #include <math.h>
 #include <string.h>
 
-/* One rounding is 2^-53 of a number at most. The sum's term k, of magnitude c (pi/2)^(2k+1) / (2k+1)!, is rounded once as a coefficient, and
- * passes k times the square's rounding, k products and k + 1 sums, and the product with x: (3k + 3) roundings; all terms together, at x =
- * 1, 9.4 of the sine, and less for smaller x, where higher terms weigh less. left itself is rounded once, which moves the sine by no more,
- * relatively. Squared: twice that and one more. */
+/* One rounding is at most 2^-53 of a number. The sum's term k, of magnitude c (pi/2)^(2k+1) / (2k+1)!, is rounded
+ * once as a coefficient and passes k times the square's rounding, k products and k + 1 sums, and the product with
+ * x: (3k + 3) roundings. All terms together give 9.4 of the sine at x = 1, and less for smaller x, where higher
+ * terms weigh less. left itself is rounded once, which moves the sine by no more than that, relatively. Squared:
+ * twice that and one more. */
 static const double BOUND = 22 * 0x1p-53;
 
 static void check_cosine(size_t step, size_t steps) {
     double left = (double)(steps - step) / (double)steps;
-    /* 64 bits of fraction, and no cancellation either */
+    /* 64 bits of fraction, and no cancellation */
     long double half = sinl(1.57079632679489661923132169163975144L * (long double)(steps - step) / (long double)steps);
     long double want = half * half, error = fabsl(tl_cosine(left) - want) / want;
     if (!(error <= (long double)BOUND))
@@ -38,13 +39,13 @@ static void the_cosine_is_within_its_bound(void **state) {
     assert_true(tl_cosine(0) == 0);
 }
 
-/* As any machine must have them, to the last bit. */
+/* Every machine must compute these bits. */
 static void the_cosine_has_these_bits(void **state) {
     (void)state;
     assert_true(tl_cosine(1) == 0x1.ffffffffffffep-1);
     assert_true(tl_cosine(0.5) == 0x1.ffffffffffffep-2);
     assert_true(tl_cosine(1.0 / 3.0) == 0x1.0000000000000p-2);
-    uint64_t all = 0xcbf29ce484222325; /* FNV-1a, of whole numbers in place of bytes */
+    uint64_t all = 0xcbf29ce484222325; /* FNV-1a over whole numbers instead of bytes */
     for (int i = 0; i <= 10000; i++) {
         double factor = tl_cosine(i / 10000.0);
         uint64_t bits;

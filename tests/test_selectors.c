@@ -1,4 +1,4 @@
-/* Which device a selector means, with backends of our own in place of those that are built in. */
+/* The device that a selector means, with the test's own backends in place of the built-in ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,9 +19,9 @@ static const tally_device_info accelerated[MOST] = {
     {.selector = "1:0", .backend = "opencl", .name = "Beta", .platform = "Second", .type = TALLY_DEVICE_GPU},
     {.selector = "1:1", .backend = "opencl", .name = "Gamma", .platform = "Second", .type = TALLY_DEVICE_GPU},
 };
-static size_t listed;     /* of them, in this case */
-static size_t lists;      /* how often they were asked for */
-static char opened[2][8]; /* by which backend, with which selector */
+static size_t listed;     /* the number of devices in this case */
+static size_t lists;      /* how often they were listed */
+static char opened[2][8]; /* the backend that opened one, and its selector */
 
 static tally_status list_infos(const tally_device_info *all, size_t count, tally_device_info **infos) {
     *infos = count ? malloc(count * sizeof **infos) : NULL;
@@ -105,10 +105,10 @@ static void a_number_or_part_of_a_name_means_one_device(void **state) {
     expect_opened("0:0", "opencl", "0:0");
     expect_opened("1:1", "opencl", "1:1");
     expect_opened("gam", "opencl", "1:1");
-    expect_opened("second", "opencl", "1:0"); /* of several, the first */
+    expect_opened("second", "opencl", "1:0"); /* of several devices, the first */
     static const char all[] = "; there are: cpu (a processor), 0:0 (Alpha), 1:0 (Beta), 1:1 (Gamma)";
     char text[128];
-    const char *const unknown[] = {"1:2", "processor", ""}; /* the reference's name is no selector */
+    const char *const unknown[] = {"1:2", "processor", ""}; /* the reference's name is not a selector */
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         snprintf(text, sizeof text, "no device \"%s\"%s", unknown[i], all);
         expect_none(unknown[i], text);

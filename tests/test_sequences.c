@@ -1,5 +1,6 @@
-/* Sequences from files: their numbers, normalization, parts and classes; memory is taken for what files hold and not for what they
- * promise, and each allocation fails once (malloc, calloc and realloc are wrapped by the linker). */
+/* Sequences from files: their numbers, normalization, parts and classes. Memory is allocated for what files contain
+ * and not for what their headers promise, and each allocation fails once (the linker wraps malloc, calloc and
+ * realloc). */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -41,7 +42,7 @@ void *__wrap_realloc(void *old, size_t bytes) {
     return allocation_fails(bytes) ? NULL : __real_realloc(old, bytes);
 }
 
-/* What goes wrong with the numbers of sequences: labels, or lengths of x [3, 2, 2]. */
+/* Errors in the numbers of sequences: labels or lengths, for x [3, 2, 2]. */
 static void test_wrong_numbers(void **state) {
     scratch *s = *state;
     const char *x = good_x(s), *labels = good_labels(s);
@@ -99,7 +100,7 @@ static void test_values_that_are_not_finite(void **state) {
         const char *x = write_made(s, "x.npy");
         assert_error(tally_sequences_read_npy(x, NULL, NULL, &sequences), TALLY_DATA, x, "value [1, 1, 2] is ");
         assert_non_null(strstr(tally_error_text(), "which is no finite float32"));
-        /* Behind a sequence's end there may be anything: it is not looked at. */
+        /* Anything may follow the end of a sequence: it is ignored. */
         npy_start(1, NPY("|u1", "False", "(2,)"));
         append_bytes("\2\1", 2);
         sequences = read_npy(x, NULL, write_made(s, "lengths.npy"));
@@ -122,7 +123,7 @@ static void test_lengths(void **state) {
     assert_non_null(data->lengths);
     assert_int_equal(data->lengths(data, (size_t[]){1, 0, 2}, 3, lengths), TALLY_OK);
     assert_true(lengths[0] == 1 && lengths[1] == 2 && lengths[2] == 2);
-    /* Bytes 0 to 11 without 6 and 7, which lie behind. */
+    /* Bytes 0 to 11 without 6 and 7, which follow the end of a sequence. */
     tally_normalization n = tally_sequences_measure(sequences);
     assert_true(n.mean == (66.0 - 13.0) / 10);
     double squares = 0;
@@ -135,7 +136,7 @@ static void test_lengths(void **state) {
         assert_true(read[v] == (v == 6 || v == 7 ? 0.0f : ((float)v - (float)n.mean) * (float)(1 / n.deviation)));
     free(read);
 
-    /* Training and testing take them as they come. */
+    /* Training and testing use them unchanged. */
     tally_device *device;
     tally_model *model;
     assert_int_equal(tally_device_open("cpu", NULL, &device), TALLY_OK);
@@ -162,7 +163,7 @@ static void test_normalization(void **state) {
     const tally_dataset *data = tally_sequences_kept(sequences);
     assert_true(data->size == 64 && data->steps == 28 && data->inputs == 28 && data->classes == 10);
     tally_normalization n = tally_sequences_measure(sequences);
-    /* Python's, from the same bytes, both sums in order. */
+    /* Python's results for the same bytes, with both sums in order. */
     assert_true(n.mean == 0x1.02a61f58d0facp+5);
     assert_true(n.deviation == 0x1.357fe27465052p+6);
     float *plain = read_all(data, NULL);
@@ -170,7 +171,7 @@ static void test_normalization(void **state) {
     float *x = read_all(data, NULL);
     for (size_t i = 0; i < 64 * 28 * 28; i++)
         assert_true(x[i] == (plain[i] - (float)n.mean) * (float)(1 / n.deviation));
-    /* The division is double's, then rounded: for this one it is another than float's. */
+    /* The division is in double and then rounded: here a float division gives a different result. */
     assert_true((float)(1 / 58.3) != 1.0f / 58.3f);
     assert_int_equal(tally_sequences_normalize(sequences, (tally_normalization){-0.1, 58.3}), TALLY_OK);
     free(x);
@@ -216,7 +217,8 @@ static void test_hold_out(void **state) {
         size_t held_out = (size_t)(shares[round] * COUNT + 0.5);
         assert_int_equal(parts[1]->size, held_out);
         assert_int_equal(parts[0]->size, COUNT - held_out);
-        /* Each is in one part once, in the order of the file, and keeps its label; classes are those of all. */
+        /* Each sequence is in one part, once, in the order of the file, and keeps its label; both parts have the
+         * classes of the whole. */
         bool seen[COUNT] = {false};
         hash = 2166136261u;
         for (int p = 0; p < 2; p++) {
@@ -231,9 +233,9 @@ static void test_hold_out(void **state) {
             assert_int_equal(parts[p]->classes, COUNT);
         }
     }
-    /* FNV-1a over the numbers in both parts: written down once, the same on every machine. */
+    /* FNV-1a over the numbers in both parts: a constant that must be the same on every machine. */
     assert_int_equal(hash, 0xaf6e6721u);
-    /* The mean is the kept part's. */
+    /* The mean is that of the kept part. */
     double sum = 0;
     float *x = read_all(parts[0], NULL);
     for (size_t i = 0; i < parts[0]->size; i++)
@@ -241,7 +243,7 @@ static void test_hold_out(void **state) {
     free(x);
     assert_true(tally_sequences_measure(sequences).mean == sum / (double)parts[0]->size);
 
-    /* Another seed, another choice; any sequence may be chosen, each about as often. */
+    /* Another seed chooses other sequences; any sequence may be chosen, each about as often. */
     size_t chosen[10] = {0};
     for (uint64_t seed = 0; seed < 1000; seed++) {
         tally_sequences_hold_out(sequences, 0.001, seed);
@@ -274,7 +276,7 @@ static void test_classes(void **state) {
     tally_sequences_free(sequences);
 }
 
-/* What the headers promise, some 60 GB, is not there. */
+/* The data that the headers promise, some 60 GB, is missing. */
 static void test_no_memory_for_promises(void **state) {
     scratch *s = *state;
     tally_sequences *sequences;
@@ -290,7 +292,8 @@ static void test_no_memory_for_promises(void **state) {
             largest_allocation = 0;
             tally_status status = npy ? tally_sequences_read_npy(path, NULL, NULL, &sequences)
                                       : tally_sequences_read_idx(path, NULL, &sequences);
-            /* A packed file is read in pieces of 64 KiB; what is taken for what comes out begins with that, and is doubled. */
+            /* A compressed file is read in pieces of 64 KiB; the buffer for its content starts at that size and is
+             * doubled. */
             assert_in_range(largest_allocation, 1, packed ? 1 << 17 : 4096);
             assert_error(status, TALLY_DATA, path, "but it has only 100000");
         }

@@ -1,4 +1,4 @@
-/* The text form of settings, and the table of those of a run of training. */
+/* The text form of settings, and the tables of the settings of training and of models. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static const tally_setting rows[ROWS] = {
     [SPAN] = {.initial = "5..20", TALLY_SPAN_AT(all, from, to, 1, 24)},
 };
 
-static void expect(int row, const char *text, const char *formatted) {
+static void assert_parses(int row, const char *text, const char *formatted) {
     all set;
     char buffer[TALLY_SETTING_TEXT_SIZE];
     tally_settings_reset(rows, ROWS, &set);
@@ -46,7 +46,7 @@ static void expect(int row, const char *text, const char *formatted) {
     assert_string_equal(tally_setting_format(&rows[row], &set, buffer), formatted);
 }
 
-static void refuse(int row, const char *text) {
+static void assert_refuses(int row, const char *text) {
     all set;
     char buffer[TALLY_SETTING_TEXT_SIZE], before[TALLY_SETTING_TEXT_SIZE];
     tally_settings_reset(rows, ROWS, &set);
@@ -58,27 +58,27 @@ static void refuse(int row, const char *text) {
 
 static void every_type_has_a_text_form(void **state) {
     (void)state;
-    expect(FLAG, "true", "true");
-    expect(FLAG, "false", "false");
-    expect(SIZE, "2", "2");
-    expect(SIZE, "30", "30");
-    expect(WHOLE, "0", "0");
-    expect(WHOLE, "18446744073709551615", "18446744073709551615");
-    expect(REAL, "1e-8", "1e-08");
-    expect(REAL, "10", "10");
-    expect(REAL, "-0.3", "-0.3");
-    expect(REAL, "0.1000000000000000055511151231257827", "0.1");
-    expect(REAL, "0.30000000000000004", "0.30000000000000004");
-    expect(REAL, "1.7976931348623157e308", "1.7976931348623157e+308");
-    expect(SHARE, "0", "0");
-    expect(SHARE, ".99", "0.99");
-    expect(CHOICE, "red", "red");
-    expect(CHOICE, "green", "green");
-    expect(TEXT, "", "");
-    expect(TEXT, "a folder", "a folder");
-    expect(SPAN, "7", "7");
-    expect(SPAN, "7..7", "7");
-    expect(SPAN, "1..24", "1..24");
+    assert_parses(FLAG, "true", "true");
+    assert_parses(FLAG, "false", "false");
+    assert_parses(SIZE, "2", "2");
+    assert_parses(SIZE, "30", "30");
+    assert_parses(WHOLE, "0", "0");
+    assert_parses(WHOLE, "18446744073709551615", "18446744073709551615");
+    assert_parses(REAL, "1e-8", "1e-08");
+    assert_parses(REAL, "10", "10");
+    assert_parses(REAL, "-0.3", "-0.3");
+    assert_parses(REAL, "0.1000000000000000055511151231257827", "0.1");
+    assert_parses(REAL, "0.30000000000000004", "0.30000000000000004");
+    assert_parses(REAL, "1.7976931348623157e308", "1.7976931348623157e+308");
+    assert_parses(SHARE, "0", "0");
+    assert_parses(SHARE, ".99", "0.99");
+    assert_parses(CHOICE, "red", "red");
+    assert_parses(CHOICE, "green", "green");
+    assert_parses(TEXT, "", "");
+    assert_parses(TEXT, "a folder", "a folder");
+    assert_parses(SPAN, "7", "7");
+    assert_parses(SPAN, "7..7", "7");
+    assert_parses(SPAN, "1..24", "1..24");
 }
 
 static void what_is_out_of_range_changes_nothing(void **state) {
@@ -97,7 +97,7 @@ static void what_is_out_of_range_changes_nothing(void **state) {
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         for (size_t k = 0; k < 9 && wrong[i].texts[k]; k++)
-            refuse(wrong[i].row, wrong[i].texts[k]);
+            assert_refuses(wrong[i].row, wrong[i].texts[k]);
 }
 
 static void ranges_are_described(void **state) {
@@ -136,7 +136,7 @@ static void a_reset_gives_the_defaults(void **state) {
     assert_string_equal(tally_setting_format(&rows[TEXT], &set, buffer), "none");
 }
 
-/* Skipped where no locale is installed whose numbers have a comma. */
+/* Skipped if no locale is installed whose numbers have a comma. */
 static void a_locale_changes_nothing(void **state) {
     (void)state;
     static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8", "de_DE", "fr_FR"};
@@ -145,8 +145,8 @@ static void a_locale_changes_nothing(void **state) {
         found = setlocale(LC_NUMERIC, names[i]) && strcmp(localeconv()->decimal_point, ",") == 0;
     if (!found)
         skip();
-    expect(REAL, "1.5", "1.5");
-    refuse(REAL, "1,5");
+    assert_parses(REAL, "1.5", "1.5");
+    assert_refuses(REAL, "1,5");
     assert_string_equal(localeconv()->decimal_point, ",");
     setlocale(LC_NUMERIC, "C");
 }
@@ -156,7 +156,7 @@ typedef union base {
     tally_model_config model;
 } base;
 
-/* Rows over a struct whose defaults are given; the bytes that they cover are marked. */
+/* Checks rows over a struct with the given defaults, and marks the bytes that the rows cover. */
 static void check_rows(const tally_setting *settings, size_t count, const base *defaults, bool covered[sizeof(base)]) {
     for (size_t i = 0; i < count; i++) {
         const tally_setting *s = &settings[i];
@@ -187,7 +187,7 @@ static void the_table_of_a_run_holds_together(void **state) {
     const tally_setting *settings = tally_train_settings(&count);
     tally_settings_reset(settings, count, &defaults);
     check_rows(settings, count, &defaults, covered);
-    /* No number has no row: what is between them is padding. */
+    /* Every number has a row: the bytes between rows are padding. */
     for (size_t i = 0, gap = 0; i < sizeof(tally_train_options); i++) {
         gap = covered[i] ? 0 : gap + 1;
         assert_true(gap < sizeof(double));
@@ -206,7 +206,7 @@ static void the_table_of_a_model_holds_together(void **state) {
                 covered[offsetof(tally_model_config, cell)]);
 }
 
-/* What PyTorch 2 has, each setting that an optimizer takes; all others are 0. */
+/* PyTorch 2's defaults of the settings that an optimizer has; all others are 0. */
 static void optimizers_begin_with_pytorchs_defaults(void **state) {
     (void)state;
     static const struct {

@@ -1,4 +1,4 @@
-/* A data set in two parts: who is where, and that each is read from the whole. */
+/* A data set in two parts: which sequences are in each, and that each part is read from the whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 
 enum { SIZE = 1000, STEPS = 3, INPUTS = 2 };
 
-/* Sequence n has the label n % 7, and values that tell n. */
+/* Sequence n has the label n % 7, and its values are derived from n. */
 static tally_status read_numbered(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
                                   int32_t *labels) {
     for (size_t i = 0; i < count; i++) {
@@ -35,7 +35,7 @@ static tally_status read_lengths(const tally_dataset *data, const size_t *number
 static const tally_dataset whole = {
     .size = SIZE, .steps = STEPS, .inputs = INPUTS, .classes = 7, .read = read_numbered, .lengths = read_lengths};
 
-/* The numbers in the whole of a part's sequences, which are read all at once. */
+/* The numbers, in the whole data set, of a part's sequences. */
 static void numbers_of(const tally_dataset *part, size_t *found) {
     static float x[SIZE * STEPS * INPUTS];
     static int32_t labels[SIZE];
@@ -93,7 +93,8 @@ static void each_sequence_is_in_one_part(void **state) {
     check_parts(0.9994, 7, 999, unused);
 }
 
-/* A sequence is in a tenth of all draws: that one of 1,000 is in none of 400 has a probability of 1,000 times 0.9^400, 5e-16. */
+/* The probability of a sequence to be held out is a tenth. That one of 1,000 is in none of 400 draws has a
+ * probability of 1,000 times 0.9^400, 5e-16. */
 static void every_sequence_may_be_held_out_and_the_seed_says_which(void **state) {
     (void)state;
     static bool all[SIZE], one[SIZE], again[SIZE], other[SIZE];

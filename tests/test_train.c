@@ -1,4 +1,5 @@
-/* Training: what does not change its result, how it stops, what it keeps. The device is TALLY_TEST_DEVICE, cpu if that is not set. */
+/* Training: what leaves its result unchanged, how it stops, what it keeps. The device is TALLY_TEST_DEVICE, by
+ * default the C path. */
 #include "core/fail.h"
 #include "core/scalar_arith.h"
 #include "parity/bounded.h"
@@ -23,12 +24,12 @@ typedef struct experiment {
     tally_train_options options;
 } experiment;
 
-static void check(tally_status status) {
+static void assert_ok(tally_status status) {
     if (status)
         fail_msg("%s", tally_error_text());
 }
 
-/* 9 bits, 7 hidden, 301 training strings: slices and batches that do not come out even. */
+/* 9 bits, 7 hidden, 301 training strings: micro-batches and batches whose last one is smaller. */
 static experiment start_on(tally_cell cell, const tally_device_options *device) {
     experiment e = {.options = tally_train_defaults()};
     e.options.epochs = 5;
@@ -36,10 +37,10 @@ static experiment start_on(tally_cell cell, const tally_device_options *device) 
     e.options.optimizer.rate = 0.01;
     tally_count_options data = {.length = 9, .train_size = 301, .seed = 5, .draw = TALLY_DRAW_RANDOM};
     tally_model_config config = {.inputs = 1, .hidden = 7, .classes = 10, .layers = 1, .cell = cell};
-    check(tally_device_open(test_device_selector(), device, &e.device));
-    check(tally_count_new(&data, &e.count));
-    check(tally_model_new(e.device, &config, &e.model));
-    check(tally_model_init(e.model, 5));
+    assert_ok(tally_device_open(test_device_selector(), device, &e.device));
+    assert_ok(tally_count_new(&data, &e.count));
+    assert_ok(tally_model_new(e.device, &config, &e.model));
+    assert_ok(tally_model_init(e.model, 5));
     return e;
 }
 
@@ -47,11 +48,11 @@ static experiment start_with(tally_cell cell, unsigned threads) {
     return start_on(cell, &(tally_device_options){.threads = threads, .route = TALLY_ROUTE_EXACT});
 }
 
-static experiment start(unsigned threads) {
+static experiment start_lstm(unsigned threads) {
     return start_with(TALLY_LSTM, threads);
 }
 
-static void end(experiment *e) {
+static void end_experiment(experiment *e) {
     tally_model_free(e->model);
     tally_count_free(e->count);
     tally_device_close(e->device);
@@ -65,16 +66,16 @@ static void digest_of(experiment e, size_t epochs, bool shuffle, char hex[65]) {
     e.options.epochs = epochs;
     e.options.shuffle = shuffle;
     tally_train_result result;
-    check(train(&e, NULL, &result));
+    assert_ok(train(&e, NULL, &result));
     assert_int_equal(result.epochs, epochs);
     assert_int_equal(result.kept_epoch, epochs);
     assert_int_equal(result.steps, 3 * epochs);
-    check(tally_model_digest(e.model, hex));
-    end(&e);
+    assert_ok(tally_model_digest(e.model, hex));
+    end_experiment(&e);
 }
 
 static void digest_after(size_t epochs, unsigned threads, bool shuffle, char hex[65]) {
-    digest_of(start(threads), epochs, shuffle, hex);
+    digest_of(start_lstm(threads), epochs, shuffle, hex);
 }
 
 static void runs_and_threads_do_not_change_a_bit(void **state) {
@@ -92,7 +93,7 @@ static void runs_and_threads_do_not_change_a_bit(void **state) {
     assert_string_not_equal(first, other);
 }
 
-/* Of the C path; those that this processor lacks are left out. */
+/* Of the C path; instruction sets that this processor lacks are skipped. */
 static void instruction_sets_do_not_change_a_bit(void **state) {
     (void)state;
     if (strcmp(test_device_selector(), "cpu") != 0)
@@ -133,102 +134,102 @@ static void stopping_leaves_the_last_whole_epoch(void **state) {
     (void)state;
     char whole[65], stopped[65];
     digest_after(2, 0, false, whole);
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     stop_at stop = {.step = 8}; /* the second step of the third epoch */
     tally_train_result result;
     assert_int_equal(train(&e, &(tally_observer){watch, &stop}, &result), TALLY_STOPPED);
     assert_int_equal(result.epochs, 2);
     assert_int_equal(result.steps, 8);
-    check(tally_model_digest(e.model, stopped));
+    assert_ok(tally_model_digest(e.model, stopped));
     assert_string_equal(whole, stopped);
-    end(&e);
+    end_experiment(&e);
 }
 
 static void stopping_before_an_epoch_leaves_the_start(void **state) {
     (void)state;
     char before[65], after[65];
-    experiment e = start(0);
-    check(tally_model_digest(e.model, before));
+    experiment e = start_lstm(0);
+    assert_ok(tally_model_digest(e.model, before));
     stop_at stop = {.step = 1};
     tally_train_result result;
     assert_int_equal(train(&e, &(tally_observer){watch, &stop}, &result), TALLY_STOPPED);
     assert_int_equal(result.kept_epoch, 0);
     assert_true(isnan(result.loss));
-    check(tally_model_digest(e.model, after));
+    assert_ok(tally_model_digest(e.model, after));
     assert_string_equal(before, after);
-    end(&e);
+    end_experiment(&e);
 }
 
 static void best_keeps_the_epoch_of_the_lowest_loss(void **state) {
     (void)state;
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     e.options.epochs = 40;
     e.options.keep = TALLY_KEEP_BEST;
-    e.options.optimizer.rate = 5.0; /* too large: the loss goes up and down */
+    e.options.optimizer.rate = 5.0; /* too large: the loss oscillates */
     stop_at never = {.step = 0};
     tally_train_result result;
-    check(train(&e, &(tally_observer){watch, &never}, &result));
+    assert_ok(train(&e, &(tally_observer){watch, &never}, &result));
     size_t best = 0;
     for (size_t i = 1; i < 40; i++)
         if (never.losses[i] < never.losses[best])
             best = i;
     assert_int_equal(result.kept_epoch, best + 1);
     assert_true(result.loss == never.losses[best]);
-    assert_true(best + 1 < 40); /* else this shows nothing */
+    assert_true(best + 1 < 40); /* otherwise this shows nothing */
     char kept[65], again[65];
-    check(tally_model_digest(e.model, kept));
-    end(&e);
+    assert_ok(tally_model_digest(e.model, kept));
+    end_experiment(&e);
 
-    e = start(0);
+    e = start_lstm(0);
     e.options.epochs = best + 1;
     e.options.optimizer.rate = 5.0;
-    check(train(&e, NULL, &result));
-    check(tally_model_digest(e.model, again));
+    assert_ok(train(&e, NULL, &result));
+    assert_ok(tally_model_digest(e.model, again));
     assert_string_equal(kept, again);
-    end(&e);
+    end_experiment(&e);
 }
 
 static void a_nan_stops_in_its_step_and_is_named(void **state) {
     (void)state;
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     size_t count = tally_model_parameter(e.model, 1).elements;
     float *weights = calloc(count, sizeof *weights);
     weights[3] = NAN;
-    check(tally_model_set(e.model, 1, weights, count));
+    assert_ok(tally_model_set(e.model, 1, weights, count));
     free(weights);
     tally_train_result result;
     assert_int_equal(train(&e, NULL, &result), TALLY_NUMBERS);
     assert_int_equal(result.steps, 1);
     assert_non_null(strstr(tally_error_text(), "step 1 (epoch 1, batch 1): the loss became"));
-    end(&e);
+    end_experiment(&e);
 }
 
 static void an_infinite_weight_is_named(void **state) {
     (void)state;
-    experiment e = start(0);
-    e.options.optimizer.rate = 3e38; /* the second step's sum of two such is too large */
+    experiment e = start_lstm(0);
+    e.options.optimizer.rate = 3e38; /* the sum of two such values, in the second step, is too large */
     tally_train_result result;
     assert_int_equal(train(&e, NULL, &result), TALLY_NUMBERS);
     assert_in_range(result.steps, 1, 3);
     char part[64];
     snprintf(part, sizeof part, "step %zu (epoch 1, batch %zu): ", result.steps, result.steps);
     assert_non_null(strstr(tally_error_text(), part));
-    end(&e);
+    end_experiment(&e);
 }
 
 static void training_lowers_the_loss_and_testing_counts(void **state) {
     (void)state;
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     e.options.epochs = 60;
     stop_at never = {.step = 0};
     tally_train_result result;
-    check(train(&e, &(tally_observer){watch, &never}, &result));
+    assert_ok(train(&e, &(tally_observer){watch, &never}, &result));
     assert_true(never.losses[59] < 0.5 * never.losses[0]);
 
     const tally_dataset *test = tally_count_test(e.count);
     size_t tested_of[10], mistakes_of[10], tested = 0, mistakes = 0, by_hand = 0;
     tally_test_result all = {.tested_of_class = tested_of, .mistakes_of_class = mistakes_of};
-    check(tally_test(e.model, test, 0, test->size, NULL, &all));
+    assert_ok(tally_test(e.model, test, 0, test->size, NULL, &all));
     for (int k = 0; k < 10; k++) {
         tested += tested_of[k];
         mistakes += mistakes_of[k];
@@ -236,16 +237,16 @@ static void training_lowers_the_loss_and_testing_counts(void **state) {
     assert_int_equal(all.tested, 512 - 301);
     assert_int_equal(tested, all.tested);
     assert_int_equal(mistakes, all.mistakes);
-    /* The same by one prediction at a time, which are those of all at once. */
+    /* One prediction at a time gives the same results as all at once. */
     float every_x[211 * 9], every_p[211 * 10];
     for (size_t i = 0; i < test->size; i++)
-        check(test->read(test, &i, 1, every_x + 9 * i, NULL));
-    check(tally_predict(e.model, every_x, 211, 9, NULL, every_p));
+        assert_ok(test->read(test, &i, 1, every_x + 9 * i, NULL));
+    assert_ok(tally_predict(e.model, every_x, 211, 9, NULL, every_p));
     for (size_t i = 0; i < test->size; i++) {
         float x[9], p[10], sum = 0;
         int32_t label;
-        check(test->read(test, &i, 1, x, &label));
-        check(tally_predict(e.model, x, 1, 9, NULL, p));
+        assert_ok(test->read(test, &i, 1, x, &label));
+        assert_ok(tally_predict(e.model, x, 1, 9, NULL, p));
         assert_memory_equal(p, every_p + 10 * i, sizeof p);
         int best = 0;
         for (int k = 0; k < 10; k++) {
@@ -257,25 +258,25 @@ static void training_lowers_the_loss_and_testing_counts(void **state) {
     }
     assert_int_equal(by_hand, all.mistakes);
 
-    /* The last of them alone. */
+    /* Only the last of them. */
     size_t rest_of[10], labels_of[10] = {0};
     tally_test_result rest = {.tested_of_class = rest_of};
-    check(tally_test(e.model, test, 100, test->size - 100, NULL, &rest));
+    assert_ok(tally_test(e.model, test, 100, test->size - 100, NULL, &rest));
     for (size_t i = 100; i < test->size; i++) {
         int32_t label;
-        check(test->read(test, &i, 1, NULL, &label));
+        assert_ok(test->read(test, &i, 1, NULL, &label));
         labels_of[label]++;
     }
     assert_memory_equal(rest_of, labels_of, sizeof rest_of);
-    end(&e);
+    end_experiment(&e);
 }
 
-/* The training strings over and over, more than any device takes at a time. */
+/* The training strings repeated: more than any device processes at a time. */
 enum { MANY = 17000, STRINGS = 301 };
 
 typedef struct many {
     const tally_dataset *strings;
-    size_t unreadable, mislabelled; /* from the first on, and one; MANY: none */
+    size_t unreadable, mislabelled; /* all from the first number on; the second number alone; MANY: none */
 } many;
 
 static tally_status read_many(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
@@ -295,7 +296,7 @@ static tally_status read_many(const tally_dataset *data, const size_t *numbers, 
     return TALLY_OK;
 }
 
-/* Of p [count, 10], as tally/train.h states it. */
+/* The sum over p [count, 10] that tally/train.h defines. */
 static double tree_of_losses(const float *p, const int32_t *labels, size_t count) {
     size_t half = TALLY_MICRO_BATCH;
     if (count > half) {
@@ -313,7 +314,7 @@ static double tree_of_losses(const float *p, const int32_t *labels, size_t count
 
 static void many_slices_are_each_their_own(void **state) {
     (void)state;
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     many m = {tally_count_train(e.count), MANY, MANY};
     tally_dataset data = *m.strings;
     data.size = MANY;
@@ -327,13 +328,13 @@ static void many_slices_are_each_their_own(void **state) {
         numbers[i] = i;
         lengths[i] = (int32_t)(1 + i % STRINGS % 9);
     }
-    check(data.read(&data, numbers, MANY, x, labels));
-    check(tally_predict(e.model, x, MANY, 9, lengths, p));
-    check(tally_predict(e.model, x, STRINGS, 9, lengths, few));
+    assert_ok(data.read(&data, numbers, MANY, x, labels));
+    assert_ok(tally_predict(e.model, x, MANY, 9, lengths, p));
+    assert_ok(tally_predict(e.model, x, STRINGS, 9, lengths, few));
     for (size_t i = 0; i < MANY; i++)
         assert_memory_equal(p + 10 * i, few + 10 * (i % STRINGS), 10 * sizeof *p);
-    check(tally_predict(e.model, x, MANY, 9, NULL, p));
-    check(tally_predict(e.model, x, STRINGS, 9, NULL, few));
+    assert_ok(tally_predict(e.model, x, MANY, 9, NULL, p));
+    assert_ok(tally_predict(e.model, x, STRINGS, 9, NULL, few));
     for (size_t i = 0; i < MANY; i++) {
         size_t best = 0;
         assert_memory_equal(p + 10 * i, few + 10 * (i % STRINGS), 10 * sizeof *p);
@@ -343,14 +344,14 @@ static void many_slices_are_each_their_own(void **state) {
     }
     double loss;
     tally_test_result result = {.loss = &loss};
-    check(tally_test(e.model, &data, 0, MANY, NULL, &result));
+    assert_ok(tally_test(e.model, &data, 0, MANY, NULL, &result));
     assert_int_equal(result.tested, MANY);
     assert_int_equal(result.mistakes, mistakes);
     assert_true(loss == tree_of_losses(p, labels, MANY));
-    check(tally_test(e.model, &data, 0, 450, NULL, &result));
+    assert_ok(tally_test(e.model, &data, 0, 450, NULL, &result));
     assert_true(loss == tree_of_losses(p, labels, 450));
 
-    /* What comes before a fault is counted, and nothing after it. */
+    /* Mistakes before a fault are counted, and none after it. */
     size_t before = 9000 - 9000 % tally_device_chunk_columns(e.device);
     m.unreadable = 9000;
     assert_int_equal(tally_test(e.model, &data, 0, MANY, NULL, &result), TALLY_IO);
@@ -365,10 +366,10 @@ static void many_slices_are_each_their_own(void **state) {
     free(labels);
     free(x);
     free(p);
-    end(&e);
+    end_experiment(&e);
 }
 
-/* The other cells, as the LSTM above. */
+/* The other cells, like the LSTM above, for fewer epochs. */
 static void every_cell_learns(void **state) {
     (void)state;
     enum { EPOCHS = 60 }; /* the ReLU RNN needs so many */
@@ -377,7 +378,7 @@ static void every_cell_learns(void **state) {
         e.options.epochs = EPOCHS;
         stop_at never = {.step = 0};
         tally_train_result result;
-        check(train(&e, &(tally_observer){watch, &never}, &result));
+        assert_ok(train(&e, &(tally_observer){watch, &never}, &result));
         if (!(never.losses[EPOCHS - 1] < 0.5 * never.losses[0]))
             fail_msg("%s: the loss went from %g to %g", tally_cell_name((tally_cell)cell), never.losses[0],
                      never.losses[EPOCHS - 1]);
@@ -386,10 +387,10 @@ static void every_cell_learns(void **state) {
         int32_t labels[211];
         size_t mistakes = 0;
         tally_test_result tested = {0};
-        check(tally_test(e.model, test, 0, test->size, NULL, &tested));
+        assert_ok(tally_test(e.model, test, 0, test->size, NULL, &tested));
         for (size_t i = 0; i < test->size; i++)
-            check(test->read(test, &i, 1, x + 9 * i, &labels[i]));
-        check(tally_predict(e.model, x, test->size, 9, NULL, p));
+            assert_ok(test->read(test, &i, 1, x + 9 * i, &labels[i]));
+        assert_ok(tally_predict(e.model, x, test->size, 9, NULL, p));
         for (size_t i = 0; i < test->size; i++) {
             size_t best = 0;
             for (size_t k = 0; k < 10; k++)
@@ -397,11 +398,11 @@ static void every_cell_learns(void **state) {
             mistakes += best != (size_t)labels[i];
         }
         assert_int_equal(mistakes, tested.mistakes);
-        end(&e);
+        end_experiment(&e);
     }
 }
 
-/* How far from 0 the numbers of a parameter may be, and what they are where they are all the same. */
+/* The range of a parameter's initial values, or the value of all of them. */
 typedef struct initial {
     float limit;
     bool drawn;
@@ -418,14 +419,15 @@ static initial initial_of(const tally_model_config *c, const char *name) {
     return (initial){(float)sqrt(6.0 / (double)(inputs + c->hidden + tally_cell_weights(c->cell) * c->hidden)), true};
 }
 
-/* Numbers that are drawn reach nine tenths of the limit on both sides: that 192 of them do not has a probability below 2 x 0.95^192. */
+/* Random values reach nine tenths of the limit on both sides: the probability that 192 of them do not is below 2 x
+ * 0.95^192. */
 static void check_initial(const tally_model *model, size_t index) {
     const tally_model_config *c = tally_model_get_config(model);
     const tally_parameter parameter = tally_model_parameter(model, index);
     const initial want = initial_of(c, parameter.name);
     float *values = calloc(parameter.elements, sizeof *values), least = INFINITY, most = -INFINITY;
     assert_non_null(values);
-    check(tally_model_get(model, index, values, parameter.elements));
+    assert_ok(tally_model_get(model, index, values, parameter.elements));
     bool forget = c->cell == TALLY_LSTM && strncmp(parameter.name, "rnn.bias_ih", strlen("rnn.bias_ih")) == 0;
     for (size_t i = 0; i < parameter.elements; i++) {
         if (forget && i / c->hidden == 1) {
@@ -446,21 +448,21 @@ static void check_initial(const tally_model *model, size_t index) {
 static void initial_weights_have_their_limits(void **state) {
     (void)state;
     tally_device *device;
-    check(tally_device_open(test_device_selector(), NULL, &device));
+    assert_ok(tally_device_open(test_device_selector(), NULL, &device));
     for (int cell = 0; cell < TALLY_CELLS; cell++) {
         const tally_model_config config = {
             .inputs = 3, .hidden = 64, .classes = 10, .layers = 3, .cell = (tally_cell)cell};
         tally_model *model;
-        check(tally_model_new(device, &config, &model));
-        check(tally_model_init(model, 11));
+        assert_ok(tally_model_new(device, &config, &model));
+        assert_ok(tally_model_init(model, 11));
         for (size_t i = 0; i < tally_model_parameters(model); i++)
             check_initial(model, i);
         char first[65], again[65], other[65];
-        check(tally_model_digest(model, first));
-        check(tally_model_init(model, 12));
-        check(tally_model_digest(model, other));
-        check(tally_model_init(model, 11));
-        check(tally_model_digest(model, again));
+        assert_ok(tally_model_digest(model, first));
+        assert_ok(tally_model_init(model, 12));
+        assert_ok(tally_model_digest(model, other));
+        assert_ok(tally_model_init(model, 11));
+        assert_ok(tally_model_digest(model, again));
         assert_string_equal(first, again);
         assert_string_not_equal(first, other);
         tally_model_free(model);
@@ -468,48 +470,49 @@ static void initial_weights_have_their_limits(void **state) {
     tally_device_close(device);
 }
 
-/* A model that always answers the same is right for that class alone. */
+/* A model that always gives the same answer is right for that class alone. */
 static void every_class_can_be_the_answer(void **state) {
     (void)state;
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     const tally_dataset *test = tally_count_test(e.count);
     for (int answer = 0; answer < 10; answer++) {
         float bias[10] = {0};
         size_t tested_of[10], mistakes_of[10];
         tally_test_result result = {.tested_of_class = tested_of, .mistakes_of_class = mistakes_of};
-        bias[answer] = 100; /* initial weights of seven units cannot make up for it */
-        check(tally_model_set(e.model, 0, bias, 10));
-        check(tally_test(e.model, test, 0, test->size, NULL, &result));
+        bias[answer] = 100; /* the initial weights of seven units cannot outweigh it */
+        assert_ok(tally_model_set(e.model, 0, bias, 10));
+        assert_ok(tally_test(e.model, test, 0, test->size, NULL, &result));
         for (int k = 0; k < 10; k++)
             assert_int_equal(mistakes_of[k], k == answer ? 0 : tested_of[k]);
     }
-    end(&e);
+    end_experiment(&e);
 }
 
-/* The loss of the only step is that of the initial weights' predictions. A log is off by TL_LOG_ULPS of at most 2^-23, a sum of 64 in 16 lanes
- * by seven roundings, 3 in its lane and 4 of the lanes; the double's are inside the last unit. */
+/* The loss of the only step is that of the initial weights' predictions. A log is off by TL_LOG_ULPS of at most
+ * 2^-23; a sum of 64 in 16 lanes is off by seven roundings, 3 in its lane and 4 of the lanes. The double's own
+ * errors are inside the last unit. */
 static void the_loss_is_that_of_the_predictions(void **state) {
     (void)state;
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     const tally_dataset *data = tally_count_train(e.count);
     double want = 0;
     for (size_t i = 0; i < data->size; i++) {
         float x[9], p[10];
         int32_t label;
-        check(data->read(data, &i, 1, x, &label));
-        check(tally_predict(e.model, x, 1, 9, NULL, p));
+        assert_ok(data->read(data, &i, 1, x, &label));
+        assert_ok(tally_predict(e.model, x, 1, 9, NULL, p));
         want -= log(fmax((double)p[label], 1e-10));
     }
     e.options.batch = data->size;
     e.options.epochs = 1;
     tally_train_result result;
-    check(train(&e, NULL, &result));
+    assert_ok(train(&e, NULL, &result));
     if (!(fabs(result.loss - want) <= (2 * TL_LOG_ULPS + 8) * 0x1p-24 * want))
         fail_msg("the loss is %.9g, not %.9g", result.loss, want);
-    end(&e);
+    end_experiment(&e);
 }
 
-/* Sequences in the order in which they are asked for. */
+/* Records sequences in the order in which they are requested. */
 typedef struct asked {
     const tally_dataset *data;
     size_t *numbers, count;
@@ -523,20 +526,20 @@ static tally_status note_and_read(const tally_dataset *data, const size_t *numbe
     return all->data->read(all->data, numbers, count, x, labels);
 }
 
-/* Each sequence once an epoch, anywhere: a place keeps its own once an epoch on average, so that none in 40 epochs has a probability
- * of e^-40. */
+/* Each sequence comes once in an epoch, at any position. On average one sequence an epoch keeps its position; the
+ * probability that none does in 40 epochs is e^-40. */
 static void a_shuffled_epoch_has_every_sequence_once(void **state) {
     (void)state;
     enum { EPOCHS = 40, SIZE = 301 };
     static size_t numbers[EPOCHS * SIZE];
-    experiment e = start(1);
+    experiment e = start_lstm(1);
     asked all = {tally_count_train(e.count), numbers, 0};
     tally_dataset noted = *all.data;
     noted.read = note_and_read;
     noted.context = &all;
     e.options.epochs = EPOCHS;
     e.options.shuffle = true;
-    check(tally_train(e.model, &noted, &e.options, NULL, NULL));
+    assert_ok(tally_train(e.model, &noted, &e.options, NULL, NULL));
     assert_int_equal(all.count, EPOCHS * SIZE);
     size_t kept = 0, same_as_before = 0;
     for (size_t epoch = 0; epoch < EPOCHS; epoch++) {
@@ -551,52 +554,52 @@ static void a_shuffled_epoch_has_every_sequence_once(void **state) {
     }
     assert_in_range(kept, 1, 4 * EPOCHS);
     assert_in_range(same_as_before, 0, 4 * EPOCHS);
-    end(&e);
+    end_experiment(&e);
 }
 
-/* A second input that no weight looks at changes nothing, wherever it is. */
-static void inputs_of_a_step_lie_together(void **state) {
+/* A second input whose weights are zero changes nothing, at either index. */
+static void inputs_of_a_time_step_are_contiguous(void **state) {
     (void)state;
     enum { COUNT = 70, STEPS = 5, ROWS = 28 };
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     float x[COUNT * STEPS], two[COUNT * STEPS * 2], want[COUNT * 10], got[COUNT * 10];
     for (size_t i = 0; i < COUNT * STEPS; i++)
         x[i] = (float)(i * 37 % 101) / 101;
-    check(tally_predict(e.model, x, COUNT, STEPS, NULL, want));
+    assert_ok(tally_predict(e.model, x, COUNT, STEPS, NULL, want));
     for (size_t used = 0; used < 2; used++) {
         tally_model *model;
-        check(tally_model_new(e.device, &(tally_model_config){.inputs = 2, .hidden = 7, .classes = 10, .layers = 1},
-                              &model));
+        assert_ok(tally_model_new(e.device, &(tally_model_config){.inputs = 2, .hidden = 7, .classes = 10, .layers = 1},
+                                  &model));
         for (size_t part = 0; part < tally_model_parameters(model); part++) {
             tally_parameter from = tally_model_parameter(e.model, part), to = tally_model_parameter(model, part);
             float values[ROWS * 7], wide[ROWS * 2] = {0};
             assert_true(from.elements <= ROWS * 7);
-            check(tally_model_get(e.model, part, values, from.elements));
+            assert_ok(tally_model_get(e.model, part, values, from.elements));
             for (size_t row = 0; row < ROWS && to.elements != from.elements; row++)
                 wide[2 * row + used] = values[row];
-            check(tally_model_set(model, part, to.elements == from.elements ? values : wide, to.elements));
+            assert_ok(tally_model_set(model, part, to.elements == from.elements ? values : wide, to.elements));
         }
         for (size_t i = 0; i < COUNT * STEPS; i++) {
             two[2 * i + used] = x[i];
             two[2 * i + 1 - used] = (float)(i * 53 % 97) - 40;
         }
-        check(tally_predict(model, two, COUNT, STEPS, NULL, got));
+        assert_ok(tally_predict(model, two, COUNT, STEPS, NULL, got));
         assert_memory_equal(got, want, sizeof got);
         tally_model_free(model);
     }
-    end(&e);
+    end_experiment(&e);
 }
 
 static void data_of_another_shape_is_refused(void **state) {
     (void)state;
-    experiment e = start(0);
+    experiment e = start_lstm(0);
     tally_dataset wrong = *tally_count_train(e.count);
     wrong.classes = 11;
     assert_int_equal(tally_train(e.model, &wrong, &e.options, NULL, NULL), TALLY_USAGE);
     assert_non_null(strstr(tally_error_text(), "11 classes"));
     tally_test_result result = {0};
     assert_int_equal(tally_test(e.model, tally_count_test(e.count), 200, 100, NULL, &result), TALLY_USAGE);
-    end(&e);
+    end_experiment(&e);
 }
 
 static tally_status cannot_read(const tally_dataset *data, const size_t *numbers, size_t count, float *x,
@@ -610,10 +613,10 @@ static tally_status cannot_tell(const tally_dataset *data, const size_t *numbers
     return TALLY_DATA;
 }
 
-/* Its text would else be that of an earlier failure. */
+/* Otherwise the text would be that of an earlier failure. */
 static void data_that_fails_is_named(void **state) {
     (void)state;
-    experiment e = start(2);
+    experiment e = start_lstm(2);
     tally_dataset unreadable = *tally_count_train(e.count), untold = unreadable;
     unreadable.read = cannot_read;
     untold.lengths = cannot_tell;
@@ -622,7 +625,7 @@ static void data_that_fails_is_named(void **state) {
     assert_string_equal(tally_error_text(), "the data set's read() failed with status 7");
     assert_int_equal(tally_test(e.model, &untold, 0, untold.size, NULL, &result), TALLY_DATA);
     assert_string_equal(tally_error_text(), "the data set's lengths() failed with status 3");
-    end(&e);
+    end_experiment(&e);
 }
 
 int main(void) {
@@ -642,7 +645,7 @@ int main(void) {
         cmocka_unit_test(every_class_can_be_the_answer),
         cmocka_unit_test(the_loss_is_that_of_the_predictions),
         cmocka_unit_test(a_shuffled_epoch_has_every_sequence_once),
-        cmocka_unit_test(inputs_of_a_step_lie_together),
+        cmocka_unit_test(inputs_of_a_time_step_are_contiguous),
         cmocka_unit_test(data_of_another_shape_is_refused),
         cmocka_unit_test(data_that_fails_is_named),
     };

@@ -1,7 +1,10 @@
-/* Preloaded, it makes every OpenCL driver a wrong one. DRIVER_FAULT says how: "bits", of what is read from a device in
- * long pieces, but not of whole buffers, one bit is wrong; "stray", of whole buffers the last element is; "long", reading them fails; "longer" and "memory", reading longer ones does; "weights", reading
- * what is long but shorter than the first product, as a gate's weights are; "any", reading anything fails; "loop", the self-test's loop leaves what no loop does; "few", it ends after three iterations; "denormals", programs take
- * denormals for zero. */
+/* A library to preload that makes every OpenCL driver faulty. DRIVER_FAULT selects the fault:
+ * "bits": one bit is wrong in long reads that are not of whole buffers;
+ * "stray": the last element is wrong in reads of whole buffers;
+ * "long": long reads fail; "longer" and "memory": only longer ones fail; "any": all reads fail;
+ * "weights": reads fail that are long but shorter than the first product, as a gate's weights are;
+ * "loop": the self-test's loop gives a result that no loop gives; "few": it ends after three iterations;
+ * "denormals": programs flush denormals to zero. */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 #include <dlfcn.h>
@@ -11,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Longer than what a device is tried with when it is opened, and than a first product. */
+/* Longer than the reads of the test of a device when it is opened, and of a first product. */
 enum { LONG = 2048, PRODUCT = 32 * 32 * sizeof(float), LONGER = 5000 };
-/* A float's third bit behind the point: an error no rounding makes. */
+/* The third bit of the fraction: an error that is larger than any rounding. */
 static const uint32_t WRONG_BIT = 1u << 20;
 
 static bool is(const char *how) {
@@ -23,8 +26,8 @@ static bool is(const char *how) {
     return strcmp(fault, how) == 0;
 }
 
-static void spoil(char *to, size_t bytes, bool whole) {
-    static bool looped; /* the first that reads one number is the self-test */
+static void corrupt(char *to, size_t bytes, bool whole) {
+    static bool looped; /* the first read of one number is the self-test's */
     uint32_t bits;
     if ((is("bits") && bytes >= LONG && !whole) || (is("stray") && bytes > sizeof bits && whole)) {
         char *at = to + (whole ? bytes / sizeof bits - 1 : bytes / sizeof bits / 2) * sizeof bits;
@@ -61,7 +64,7 @@ __attribute__((visibility("default"))) cl_int clEnqueueReadBuffer(cl_command_que
     if (result == CL_SUCCESS)
         result = clGetMemObjectInfo(buffer, CL_MEM_SIZE, sizeof size, &size, NULL);
     if (result == CL_SUCCESS)
-        spoil(to, bytes, bytes == size);
+        corrupt(to, bytes, bytes == size);
     return result;
 }
 
