@@ -1,6 +1,6 @@
-"""What the tests of the tally command share: it is run from outside. TALLY names the program.
+"""Common parts of the tests that run the tally command. The environment variable TALLY is its path.
 
-A test whose device is missing is skipped, or fails where TALLY_REQUIRE_DEVICES=1 says that every device has to be there."""
+A test whose device is missing is skipped or, if TALLY_REQUIRE_DEVICES=1 declares every device present, fails."""
 
 import atexit
 import fcntl
@@ -18,8 +18,8 @@ import unittest
 
 TALLY = os.environ["TALLY"]
 MEMORY, USAGE, DATA, MODEL, DEVICE, NUMBERS, IO, PARITY = 1, 2, 3, 4, 5, 6, 7, 8
-SECONDS = 300  # more than any of these takes, even under a sanitizer or on a busy machine
-SKIPPED = 77  # the exit status of a test that could not be run, to meson
+SECONDS = 300  # longer than any command takes, even under a sanitizer or on a busy machine
+SKIPPED = 77  # the exit status by which meson recognises a skipped test
 
 with open(TALLY, "rb") as file:
     SANITIZED = b"__asan_init" in file.read()
@@ -32,14 +32,14 @@ os.mkdir(cache)
 
 
 def drivers_caches():
-    """Where PoCL and Mesa keep the kernels they have compiled, which need no compiling for each test."""
+    """The users' own caches of PoCL and Mesa, so that kernels are not compiled again for every test."""
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return {"POCL_CACHE_DIR": os.environ.get("POCL_CACHE_DIR") or os.path.join(caches, "pocl", "kcache"),
             "MESA_SHADER_CACHE_DIR": os.environ.get("MESA_SHADER_CACHE_DIR") or caches}
 
 
 def environment(**changes):
-    """No OpenCL driver unless a test wants those that are here, no terminal's settings, and none of the user's caches of tally's."""
+    """An environment without OpenCL drivers, without a terminal's settings and without the user's cache of tally."""
     env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "TERM")}
     env.update(drivers_caches())
     env["OCL_ICD_VENDORS"] = no_drivers
@@ -58,14 +58,14 @@ def path(name):
 
 
 def write(name, data):
-    """The path of a new file with these bytes."""
+    """Writes a file with these bytes and returns its path."""
     with open(path(name), "wb") as file:
         file.write(data)
     return path(name)
 
 
 def npy(descr, shape, data, fortran="False", version=1):
-    """The bytes of an npy file; data are its values'."""
+    """The bytes of an npy file; data is the bytes of its values."""
     header = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
     size = 10 if version == 1 else 12
     header += b" " * (-(size + len(header) + 1) % 64) + b"\n"
@@ -73,7 +73,7 @@ def npy(descr, shape, data, fortran="False", version=1):
 
 
 def start(*args, before=None, **kwargs):
-    """In a process group of its own, with the signals' default actions, whatever this process has ignored."""
+    """Starts the command in a new session with default signal actions, even if this process ignores the signals."""
     def prepare():
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -109,18 +109,18 @@ def tally(*args, feed=None, **kwargs):
 
 
 def missing(device):
-    """Skips the test, or class, for want of a device."""
+    """Skips the test or class because a device is missing, or fails with TALLY_REQUIRE_DEVICES=1."""
     if os.environ.get("TALLY_REQUIRE_DEVICES") == "1":
         raise AssertionError(f"{device} is missing, and TALLY_REQUIRE_DEVICES=1")
     raise unittest.SkipTest(f"{device} is missing")
 
 
 def main():
-    """Runs the tests of the program; the exit status is SKIPPED if none could be run."""
+    """Runs the module's tests; the exit status is SKIPPED if all of them were skipped."""
     result = unittest.main(exit=False).result
     for test, why in result.skipped:
         print(f"skipped: {test.id()}: {why}")
-    # A class that is skipped as a whole counts as one skip and no test.
+    # A class that is skipped as a whole is counted as one skip, and its tests are not counted as run.
     ran = result.testsRun - sum(isinstance(test, unittest.TestCase) for test, _ in result.skipped)
     sys.exit(not result.wasSuccessful() or (SKIPPED if result.skipped and not ran else 0))
 
@@ -136,7 +136,7 @@ class Case(unittest.TestCase):
 
     @classmethod
     def drivers(cls, platform="", **changes):
-        """The OpenCL devices of a platform, and an environment that has drivers and these changes; or the test, or class, is skipped."""
+        """A platform's OpenCL devices, and an environment with drivers; skips the test or class if there are none."""
         env = environment(OCL_ICD_VENDORS=os.environ.get("OCL_ICD_VENDORS"), **changes)
         outcome = tally("devices", "--json", env=env)
         assert outcome.code == 0, outcome.err
@@ -149,7 +149,7 @@ class Case(unittest.TestCase):
 
     @classmethod
     def driver(cls, platform, **changes):
-        """The selector of its first device, and an environment."""
+        """The selector of a platform's first device, and an environment with drivers."""
         devices, env = cls.drivers(platform, **changes)
         return devices[0]["selector"], env
 
@@ -162,7 +162,7 @@ class Case(unittest.TestCase):
         return cls.driver("rusticl", RUSTICL_ENABLE="llvmpipe", **changes)
 
     def fails(self, code, *texts, args, out="", **kwargs):
-        """The exit code, nothing on stdout, and each of the texts on stderr."""
+        """Checks the exit code, that stdout is empty or as given, and that stderr contains each of the texts."""
         outcome = tally(*args, **kwargs)
         self.assertEqual(outcome.code, code, outcome.err)
         self.assertEqual(outcome.out, out)
@@ -178,7 +178,7 @@ def catches(process, number):
 
 
 class Terminal:
-    """A command whose stderr, and controlling terminal, is a terminal of a width."""
+    """A command whose stderr and controlling terminal are a terminal with the given number of columns."""
 
     def __init__(self, *args, columns, **env):
         try:
@@ -195,12 +195,12 @@ class Terminal:
         self.shown = b""
 
     def read(self):
-        """What comes next; False at its end."""
+        """Reads the next output; False at its end."""
         if not select.select([self.master], [], [], SECONDS)[0]:
             raise TimeoutError("nothing on the terminal")
         try:
             more = os.read(self.master, 65536)
-        except OSError:  # EIO: the other side is closed
+        except OSError:  # EIO: the command has closed its side
             more = b""
         self.shown += more
         return more != b""
@@ -214,5 +214,5 @@ class Terminal:
         return self.process.wait(timeout=SECONDS), out
 
     def text(self):
-        """As the command wrote it: the terminal puts CR before each LF."""
+        """The text as the command wrote it, without the CR that the terminal adds before each LF."""
         return self.shown.decode().replace("\r\n", "\n")

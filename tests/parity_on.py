@@ -1,4 +1,5 @@
-"""parity_on.py ARGUMENT...: tally parity with these arguments on the device TALLY_TEST_DEVICE, which is a platform's name."""
+"""parity_on.py ARGUMENT...: runs tally parity with these arguments on the first device of the platform
+TALLY_TEST_DEVICE."""
 import os
 import subprocess
 import sys

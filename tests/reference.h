@@ -41,8 +41,8 @@ double reference_model_loss(const tl_model_sizes *sizes, const double *values, c
 double reference_model_gradients(const tl_model_sizes *sizes, const double *values, const int32_t *labels,
                                  double *gradients);
 
-/* A hash of which side of 0 each argument of a rectifier was on since it was set: where it differs between two points, there is a kink
- * between them. */
+/* A hash of the signs of all arguments of rectifiers since it was last set. If it differs between two points, there is
+ * a kink between them. */
 extern uint64_t reference_branches;
 
 #endif

@@ -1,4 +1,4 @@
-"""tally bench from outside: its formats, its digests, its comparison, its exit codes. Nothing here depends on speed."""
+"""The tally bench command: its formats, digests, comparison and exit codes. No test depends on speed."""
 
 import csv
 import io
@@ -18,18 +18,19 @@ KEYS = ("version", "workload", "device", "selector", "backend", "platform", "rou
         "layers", "hidden", "inputs", "shortest", "steps", "classes", "batch", "dropout", "repeat", "steps_a_run",
         "ms_per_step", "spread", "gflops", "peak_gflops", "share", "memory_mib", "first_step_seconds",
         "sequences_per_second", "fallbacks", "weights_after_steps", "weights_sha256", "mistakes")
-VARIANT = {"cell": "lstm", "shortest": 20, "dropout": 0}  # of count; early versions did not write these keys
+VARIANT = {"cell": "lstm", "shortest": 20,
+           "dropout": 0}  # of the workload count; early versions did not write these keys
 COMPARED = ("old_ms_per_step", "old_over_new", "weights_as_old")
 WIDTH = 100
 
 
 def lengths(m):
-    """The time steps of a batch's sequences, as the help says."""
+    """The number of time steps in a batch, as the help defines it."""
     return [m["shortest"] + i % (m["steps"] - m["shortest"] + 1) for i in range(m["batch"])]
 
 
 def flops(m):
-    """The help's formula."""
+    """The formula in the help."""
     inputs, hidden, steps = m["inputs"], m["hidden"], sum(lengths(m))
     rows = {"lstm": 4, "gru": 3, "rnn": 1}[m["cell"]] * hidden
     forward = 2 * rows * steps * sum((hidden if layer else inputs) + hidden for layer in range(m["layers"]))
@@ -40,7 +41,7 @@ def flops(m):
 
 
 def made_numbers(count):
-    """SplitMix64 (Steele, Lea & Flood 2014), seed 1: what made batches are of."""
+    """SplitMix64 (Steele, Lea & Flood 2014), seed 1: the values of generated batches."""
     state, mask = 1, (1 << 64) - 1
     for _ in range(count):
         state = z = (state + 0x9e3779b97f4a7c15) & mask
@@ -74,8 +75,8 @@ class Bench(BenchCase):
         self.assertEqual(tuple(m), KEYS)
         for key, value in {"workload": "count", "selector": "cpu", "backend": "cpu", "route": "exact",
                            "arithmetic": "exact", **VARIANT, "layers": 1, "hidden": 24, "inputs": 1, "steps": 20,
-                           "classes": 21, "batch": 1000, "repeat": 1, "spread": 0, "fallbacks": 0, "weights_after_steps": 10,
-                           "mistakes": None}.items():
+                           "classes": 21, "batch": 1000, "repeat": 1, "spread": 0, "fallbacks": 0,
+                           "weights_after_steps": 10, "mistakes": None}.items():
             self.assertEqual(m[key], value, key)
         self.assertRegex(m["weights_sha256"], "^[0-9a-f]{64}$")
         for key in "ms_per_step", "peak_gflops", "memory_mib", "first_step_seconds", "steps_a_run":
@@ -131,7 +132,7 @@ class Bench(BenchCase):
         self.check_rows(measured[1:6])
 
     def check_rows(self, measured):
-        """The weights of rows and its variants are those of training on the same numbers in files."""
+        """rows and its variants give the same weights as training on files with the same numbers."""
         self.assertEqual([(m["cell"], m["layers"], m["shortest"], m["dropout"]) for m in measured],
                          [("lstm", 1, 28, 0), ("gru", 1, 28, 0), ("rnn", 1, 28, 0), ("lstm", 1, 7, 0),
                           ("lstm", 2, 28, 0.2)])

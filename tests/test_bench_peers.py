@@ -1,4 +1,5 @@
-"""scripts/bench-peers without any peer: its help, what it says where none is installed or works. TALLY: the program."""
+"""scripts/bench-peers without peers: its help, and its messages if no peer is installed or works. TALLY is the
+command's path."""
 
 import os
 import subprocess
@@ -12,8 +13,8 @@ NO_PEER = 77
 MODULES = "jax", "keras", "numpy", "tensorflow", "torch"
 
 
-def run(*args, modules=None):
-    """With no packages but Python's own and those of a folder."""
+def run_script(*args, modules=None):
+    """Runs the script with only the standard library and the modules of a folder."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     if modules is not None:
         env["PYTHONPATH"] = modules
@@ -22,7 +23,7 @@ def run(*args, modules=None):
 
 class Peers(unittest.TestCase):
     def test_help_needs_no_peer(self):
-        done = run("--help")
+        done = run_script("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         for text in "-m venv", "pip install -r scripts/bench-peers.txt", "--device D", "--rounds N", "--json FILE":
             self.assertIn(text, done.stdout)
@@ -36,16 +37,16 @@ class Peers(unittest.TestCase):
             self.assertRegex(version, r"^\d+\.\d+\.\d+$", name)
 
     def test_without_a_peer(self):
-        done = run()
+        done = run_script()
         self.assertEqual((done.returncode, done.stdout), (NO_PEER, ""))
         self.assertIn("pytorch, keras, jax cannot be imported by ", done.stderr)
-        done = run("--peer", "jax")
+        done = run_script("--peer", "jax")
         self.assertEqual(done.returncode, NO_PEER)
         self.assertIn(" jax cannot be imported by ", done.stderr)
 
     def test_wrong_options(self):
         for args in ("--peer", "mxnet"), ("--rounds", "0"), ("--rounds", "x"), ("--seconds", "-1"), ("rows",):
-            done = run(*args)
+            done = run_script(*args)
             self.assertEqual((done.returncode, done.stdout), (2, ""), args)
 
     def test_failures_are_told(self):
@@ -54,19 +55,19 @@ class Peers(unittest.TestCase):
                 with open(os.path.join(folder, name + ".py"), "w", encoding="utf-8") as file:
                     file.write("raise ImportError('%s is a sham')\n" % name)
             args = "--workload", "count", "--device", "cpu"
-            done = run(*args, "--tally", os.environ["TALLY"], modules=folder)
+            done = run_script(*args, "--tally", os.environ["TALLY"], modules=folder)
             self.assertEqual(done.returncode, 1)
             for text in ("pytorch ended: ", "torch is a sham", "keras ended: ", "jax ended: ",
                          "count: every peer failed"):
                 self.assertIn(text, done.stderr)
-            done = run("--workload", "rows-gru", "--peer", "keras", "--device", "cpu", "--tally", os.environ["TALLY"],
-                       modules=folder)
+            done = run_script("--workload", "rows-gru", "--peer", "keras", "--device", "cpu", "--tally",
+                              os.environ["TALLY"], modules=folder)
             self.assertEqual(done.returncode, NO_PEER)
             self.assertIn("rows-gru: no peer has it", done.stderr)
-            done = run(*args, "--tally", os.path.join(folder, "tally"), modules=folder)
+            done = run_script(*args, "--tally", os.path.join(folder, "tally"), modules=folder)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("/tally: No such file or directory; build it, or name it with --tally", done.stderr)
-            done = run("--workload", "cout", "--device", "cpu", "--tally", os.environ["TALLY"], modules=folder)
+            done = run_script("--workload", "cout", "--device", "cpu", "--tally", os.environ["TALLY"], modules=folder)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("no workload 'cout'; did you mean count?", done.stderr)
 

@@ -1,6 +1,6 @@
-"""What the command keeps from one start to the next: compiled kernels, of rusticl as its binary, of PoCL, which has a cache of its own,
-only that they were compiled. Whatever is wrong with what was kept, the result is the same, and only a start that compiles says so.
-And which route is faster, measured where nothing would be but for TALLY_MEASURE_ROUTE."""
+"""The command's cache. It keeps compiled kernels: rusticl's as binaries; for PoCL, which has its own cache, only the
+fact that they were compiled. Whatever is wrong with an entry, the results are the same, and a start reports that it
+compiles. The cache also keeps which route is faster, which is measured here with TALLY_MEASURE_ROUTE."""
 import hashlib
 import os
 import re
@@ -13,19 +13,19 @@ MODEL = ("train", "count", "--length", "6", "--hidden", "4", "--epochs", "2", "-
 COMPILING, KEEPING = "compiling tally's kernels ", "keeping the compiled kernels for the next start\n"
 KEPT = " (kept for the next start)\n"
 MEASURING = "measuring which route is faster on "
-PROGRAMS = 2  # that of all cells, and that of the model's cell
+PROGRAMS = 2  # the program common to all cells and that of the model's cell
 
 
 def sealed(name, payload):
-    """An entry that is whole, whatever is in it."""
+    """A cache entry with a valid header and digest and any payload."""
     digest = hashlib.sha256(name.encode() + b"\0" + payload).hexdigest()
     return f"tally cache 1 {digest} {len(payload):016x}\n".encode() + payload
 
 
 @unittest.skipIf(SANITIZED, "drivers leak")
 class Cached(Case):
-    """On the device of a class, whose driver has a cache of its own, too: the tests are about tally's."""
-    keeping = False  # whether the driver is asked for the binary
+    """Tests of tally's cache on the device of a subclass. Its driver may have a cache, too."""
+    keeping = False  # whether the driver's binaries are kept
 
     @classmethod
     def find(cls, driver):
@@ -62,7 +62,7 @@ class Cached(Case):
         self.assertNotIn(KEEPING, said)
 
     def nothing_kept(self, **changes):
-        """Says that it compiles and that nothing is kept, each time."""
+        """Each start reports that it compiles and that nothing is kept."""
         for _ in range(2):
             said = self.train(**changes)
             self.assertIn(COMPILING, said)
@@ -70,14 +70,14 @@ class Cached(Case):
             self.assertNotIn(KEEPING, said)
 
     def entry(self, ending="program"):
-        """One of them: there are the common program and that of the cell."""
+        """The entry of one of the two programs."""
         kept = os.path.join(self.home, "tally")
         names = sorted(name for name in os.listdir(kept) if name.endswith("." + ending))
         self.assertEqual(len(names), PROGRAMS if ending == "program" else 1)
         return os.path.join(kept, names[0])
 
     def damaged(self, *wrongs):
-        """Each is as if nothing had been kept."""
+        """A damaged entry has the same effect as none."""
         name = self.entry()
         for wrong in wrongs:
             with self.subTest(bytes=len(wrong)):
@@ -109,7 +109,7 @@ class Pocl(Cached):
         cls.find(cls.pocl)
 
     def route(self, **changes):
-        """What auto takes, why, and whether it was measured now."""
+        """The route that auto selects, the reason, and whether it was measured in this run."""
         outcome = tally(*MODEL, "--device", self.device, "--verbose",
                         env=self.environment(TALLY_MEASURE_ROUTE="any", **changes))
         self.assertEqual(outcome.code, 0, outcome.err)
@@ -155,13 +155,13 @@ class Pocl(Cached):
         self.assertEqual(os.listdir(os.path.join(self.home, "tally")), [])
 
     def test_where_pocl_cannot_keep_it(self):
-        """It then has no device, and only its debugging says why."""
+        """rusticl then lists no device, and only its debug output says why."""
         outcome = tally("devices", env=self.environment(POCL_CACHE_DIR="/dev/null/pocl"))
         self.assertEqual(outcome.code, 0)
         self.assertRegex(outcome.out, r"No OpenCL device: \d+ platforms?, but no device; PoCL .*POCL_CACHE_DIR")
 
     def test_several_at_once(self):
-        for _ in range(2):  # none kept yet, and one that is damaged
+        for _ in range(2):  # without an entry, and with a damaged one
             running = [start(*MODEL, "--device", self.device, env=self.environment()) for _ in range(4)]
             for outcome in [finish(process) for process in running]:
                 self.assertEqual(self.digest(outcome), self.weights)
@@ -182,10 +182,10 @@ class Pocl(Cached):
         self.assertEqual(self.route(), (*first[:2], False))
         shown = tally("devices", "--verbose", env=self.environment(TALLY_MEASURE_ROUTE="any")).out
         self.assertIn("     route: %s (%s)\n" % first[:2], shown)
-        # A route that is asked for is taken.
+        # A route given on the command line is used.
         said = self.train("--verbose", "--route", "exact", TALLY_MEASURE_ROUTE="any")
         self.assertIn("route exact, arithmetic", said)
-        # Kernels of another width have times of their own.
+        # Kernels of another width are measured separately.
         self.assertTrue(self.route(TALLY_CL_COLUMNS="1")[2])
         self.assertFalse(self.route(TALLY_CL_COLUMNS="1")[2])
 

@@ -1,5 +1,5 @@
-"""The command with every cell, with layers, dropout and strings of several lengths; tally info; tally train --compare. TALLY names
-the program, FIXTURES a folder with models of PyTorch and mnist in it."""
+"""The command with every cell, with layers, dropout and strings of several lengths; tally info; tally train --compare.
+TALLY is the command's path, FIXTURES a folder with models written by PyTorch and with mnist."""
 
 import csv
 import json
@@ -13,11 +13,11 @@ from command_case import (DATA, IO, MEMORY, MODEL, NUMBERS, SANITIZED, USAGE, Ca
                           path, start, tally)
 
 FIXTURES = os.environ["FIXTURES"]
-ROWS = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}  # of a unit's weights
-# 504 strings, of which half are trained on; four slices a batch, so that threads have something to share.
-SEVERAL = ("train", "count", "--device", "cpu", "--length", "3..8", "--hidden", "6", "--epochs", "12", "--batch", "250", "--lr",
-           "0.02")
-EPOCHS = 4000 if SANITIZED else 20000  # to be interrupted in
+ROWS = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}  # rows of each weight for one unit
+# 504 strings, half of them for training; four micro-batches a batch, so that threads share the work.
+SEVERAL = ("train", "count", "--device", "cpu", "--length", "3..8", "--hidden", "6", "--epochs", "12", "--batch",
+           "250", "--lr", "0.02")
+EPOCHS = 4000 if SANITIZED else 20000  # long enough to be interrupted
 SHAPES = [(cell, *shape) for cell in ROWS for shape in ((1, 0), (3, 0), (3, 0.2))]
 
 
@@ -26,7 +26,7 @@ def shaped(cell, layers, dropout):
 
 
 def parameters(cell, layers, hidden, inputs, classes):
-    """Their shapes by their names, as PyTorch has them."""
+    """The parameters' names and shapes, as in PyTorch."""
     rows = ROWS[cell] * hidden
     shapes = {"head.bias": [classes], "head.weight": [classes, hidden]}
     for layer in range(layers):
@@ -56,8 +56,8 @@ class Cells(Case):
                     self.assertEqual(again[key], r[key], key)
 
                 tested = self.passes_json("eval", name, "--device", "cpu")
-                for key in ("weights_sha256", "cell", "layers", "hidden", "dropout", "shortest", "length", "loss", "mistakes",
-                            "tested", "mistakes_by_count", "tested_by_count"):
+                for key in ("weights_sha256", "cell", "layers", "hidden", "dropout", "shortest", "length", "loss",
+                            "mistakes", "tested", "mistakes_by_count", "tested_by_count"):
                     self.assertEqual(tested[key], r[key], key)
 
                 example = r["example"]
@@ -123,8 +123,8 @@ class Cells(Case):
                          (two["shortest"], two["length"], two["weights_sha256"]))
 
     def test_help_names_the_fields(self):
-        mnist = ("train", "mnist", "--data", os.path.join(os.environ["FIXTURES"], "mnist"), "--hidden", "2", "--epochs", "1",
-                 "--device", "cpu")
+        mnist = ("train", "mnist", "--data", os.path.join(os.environ["FIXTURES"], "mnist"), "--hidden", "2",
+                 "--epochs", "1", "--device", "cpu")
         for args in SEVERAL, mnist:
             text = " ".join(self.passes(tally("train", args[1], "--help")).split())
             fields = text[text.index("The JSON object has "):text.index("Options:")]
@@ -138,12 +138,13 @@ class Info(Case):
     def test_json_agrees_with_training(self):
         name = path("info.safetensors")
         for cell, layers, dropout in SHAPES:
-            trained = self.passes_json(*shaped(cell, layers, dropout), "--valid", "0.1", "--seed", "18446744073709551615", "--out",
-                                       name)
+            trained = self.passes_json(*shaped(cell, layers, dropout), "--valid", "0.1", "--seed",
+                                       "18446744073709551615", "--out", name)
             r = self.passes_json("info", name)
-            # What is of the device and of the test is not of the model.
-            for key in set(trained) - {"selector", "fallbacks", "ms_per_step", "sequences_per_second", "mistakes", "tested", "error",
-                                       "test_seconds", "mistakes_by_count", "tested_by_count", "out", "stopped", "example"}:
+            # Results of the device and of the test are not stored in the model.
+            for key in set(trained) - {"selector", "fallbacks", "ms_per_step", "sequences_per_second", "mistakes",
+                                       "tested", "error", "test_seconds", "mistakes_by_count", "tested_by_count",
+                                       "out", "stopped", "example"}:
                 self.assertEqual(r[key], trained[key], key)
             shapes = parameters(cell, layers, 6, 1, 9)
             self.assertEqual({p["name"]: p["shape"] for p in r["parameters"]}, shapes)
@@ -152,12 +153,14 @@ class Info(Case):
             self.assertEqual((r["parameter_count"], r["weights_bytes"], r["file_bytes"], r["file"]),
                              (count, 4 * count, os.path.getsize(name), name))
             self.assertEqual((r["inputs"], r["classes"], r["resumable"]), (1, 9, True))
-            self.assertEqual(set(r) - set(trained), {"inputs", "classes", "parameters", "parameter_count", "file", "file_bytes",
-                                                     "weights_bytes", "resumable"})
+            self.assertEqual(set(r) - set(trained),
+                             {"inputs", "classes", "parameters", "parameter_count", "file", "file_bytes",
+                              "weights_bytes", "resumable"})
 
     def test_text(self):
         name = path("text.safetensors")
-        trained = self.passes_json(*shaped("gru", 3, 0.2), "--valid", "0.1", "--clip", "5", "--lr-decay", "cosine", "--out", name)
+        trained = self.passes_json(*shaped("gru", 3, 0.2), "--valid", "0.1", "--clip", "5", "--lr-decay", "cosine",
+                                   "--out", name)
         text = self.passes(tally("info", name))
         for line in ("Model        cell gru, 3 layers of 6 hidden, 1 input a step, 9 classes",
                      "Parameters   729 in 14 tensors, 2,916 bytes",
@@ -166,14 +169,14 @@ class Info(Case):
                      "Resumable    yes, after epoch 12 of 12, 12 steps",
                      f"Weights      SHA-256 {trained['weights_sha256']}"):
             self.assertIn(line + "\n", text)
-        # As eval has it.
+        # As in eval.
         tested = self.passes(tally("eval", name, "--device", "cpu", "--quiet"))
         for word in "Trained", "Speed", "Loss", "Validation":
             line = next(line for line in tested.splitlines() if line.startswith(word))
             self.assertIn(line + "\n", text)
         words = " ".join(text.split())
-        for option in ("seed 1", "draw random", "batch 250", "learning rate 0.02", "dropout 0.2", "shuffle false", "keep last",
-                       "lr decay cosine", "clip 5", "valid 0.1"):
+        for option in ("seed 1", "draw random", "batch 250", "learning rate 0.02", "dropout 0.2", "shuffle false",
+                       "keep last", "lr decay cosine", "clip 5", "valid 0.1"):
             self.assertRegex(words, rf"Options [^:]*\b{option}\b")
         self.assertRegex(text, r"\nTrained on   .* \(cpu\), route: exact, threads: \d+, by tally \d")
         rows = [line.split() for line in text[text.index("\nparameter "):].splitlines()[2:]]
@@ -222,10 +225,11 @@ class Info(Case):
 
     def test_a_model_of_images(self):
         name = path("images.safetensors")
-        trained = self.passes_json("train", "mnist", "--data", os.path.join(FIXTURES, "mnist"), "--cell", "rnn", "--hidden", "8",
-                                   "--epochs", "1", "--device", "cpu", "--out", name)
+        trained = self.passes_json("train", "mnist", "--data", os.path.join(FIXTURES, "mnist"), "--cell", "rnn",
+                                   "--hidden", "8", "--epochs", "1", "--device", "cpu", "--out", name)
         r = self.passes_json("info", name)
-        for key in "task", "cell", "inputs", "classes", "time_steps", "normalize", "mean", "deviation", "weights_sha256":
+        for key in ("task", "cell", "inputs", "classes", "time_steps", "normalize", "mean", "deviation",
+                    "weights_sha256"):
             self.assertEqual(r[key], trained[key], key)
         text = self.passes(tally("info", name))
         self.assertIn(f"Task         mnist: images of {r['time_steps']} rows of {r['inputs']} inputs\n", text)
@@ -241,8 +245,8 @@ class Info(Case):
             file.write(data)
         with open(wrong, "wb") as file:
             file.write(b"no model at all")
-        for name, code, text in ((path("nowhere"), IO, "No such file"), (folder.name, IO, folder.name), (wrong, MODEL, wrong),
-                                 (damaged, MODEL, "its note weights_sha256 says")):
+        for name, code, text in ((path("nowhere"), IO, "No such file"), (folder.name, IO, folder.name),
+                                 (wrong, MODEL, wrong), (damaged, MODEL, "its note weights_sha256 says")):
             self.fails(code, text, args=("info", name))
             self.fails(code, text, args=("info", name, "--json"))
             self.assertEqual(tally("info", name).err, tally("eval", name, "--device", "cpu").err)
@@ -257,8 +261,8 @@ class Compare(Case):
     def alone(self, cell, *more):
         return self.passes_json(*SEVERAL, *more, "--cell", cell)
 
-    def same(self, got, want):
-        """But for how long it took."""
+    def assert_same_results(self, got, want):
+        """Compares all results except times."""
         self.assertEqual(set(got), set(want))
         for key in set(want) - {"train_seconds", "test_seconds", "ms_per_step", "sequences_per_second"}:
             self.assertEqual(got[key], want[key], key)
@@ -271,7 +275,7 @@ class Compare(Case):
             self.assertIsNone(r["stopped"])
             self.assertEqual([run["cell"] for run in r["runs"]], list(cells))
             for run in r["runs"]:
-                self.same(run, self.alone(run["cell"], *more))
+                self.assert_same_results(run, self.alone(run["cell"], *more))
 
     def test_table_and_progress(self):
         outcome = tally(*SEVERAL, "--compare", "rnn,lstm")
@@ -305,7 +309,8 @@ class Compare(Case):
             self.passes_json(*SEVERAL, *more, "--compare", "gru,lstm,rnn", "--curves", name)
             with open(name, newline="") as file:
                 rows = list(csv.DictReader(file))
-            columns = ["cell", "epoch", "steps", "loss", "learning_rate"] + (["valid_loss", "valid_mistakes"] if more else [])
+            columns = ["cell", "epoch", "steps", "loss", "learning_rate"]
+            columns += ["valid_loss", "valid_mistakes"] if more else []
             self.assertEqual(list(rows[0]), columns)
             want = []
             for cell in "gru", "lstm", "rnn":
@@ -325,23 +330,27 @@ class Compare(Case):
 
     def test_usage(self):
         for cells, text in {"lstm,foo": "'foo' is not lstm or gru or rnn", "": "'' is not lstm or gru or rnn",
-                            "gru,": "'' is not lstm or gru or rnn", "lst": "'lst' is not lstm", "gru,rnn,gru": "gru is there twice",
-                            "lstm, gru": "' gru' is not lstm"}.items():
-            self.fails(USAGE, f"tally train: option --compare: {text}", "Try: tally train --help", args=(*SEVERAL, f"--compare={cells}"))
+                            "gru,": "'' is not lstm or gru or rnn", "lst": "'lst' is not lstm",
+                            "gru,rnn,gru": "gru is there twice", "lstm, gru": "' gru' is not lstm"}.items():
+            self.fails(USAGE, f"tally train: option --compare: {text}", "Try: tally train --help",
+                       args=(*SEVERAL, f"--compare={cells}"))
         self.fails(USAGE, "option --compare needs a value", args=(*SEVERAL, "--compare"))
         missing = path("missing.safetensors")
         for option, value, why in (("out", missing, "no model is saved"), ("save-every", "3", "no model is saved"),
-                                   ("resume", missing, "it trains from the beginning"), ("cell", "gru", "it says which cells there are"),
+                                   ("resume", missing, "it trains from the beginning"),
+                                   ("cell", "gru", "it says which cells there are"),
                                    ("log", missing, "--curves FILE has all epochs")):
             for args in ("--compare", "gru,rnn", f"--{option}", value), (f"--{option}={value}", "--compare=gru,rnn"):
-                self.fails(USAGE, f"tally train: option --{option}: not together with --compare: {why}\n", args=(*SEVERAL, *args))
+                self.fails(USAGE, f"tally train: option --{option}: not together with --compare: {why}\n",
+                           args=(*SEVERAL, *args))
         self.fails(USAGE, "option --weights-only: not together with --compare: no model is saved\n",
                    args=(*SEVERAL, "--compare", "gru,rnn", "--weights-only"))
-        self.fails(USAGE, "option --curves: it is of --compare, which is not given", args=(*SEVERAL, "--curves", missing))
+        self.fails(USAGE, "option --curves: it is of --compare, which is not given",
+                   args=(*SEVERAL, "--curves", missing))
         self.assertFalse(os.path.exists(missing))
 
     def interrupted(self, cell, *more):
-        """By Ctrl-C, while that cell is trained, for longer than it takes to send it on a slow day."""
+        """Sends Ctrl-C while that cell is trained, which takes longer than sending it, even on a busy machine."""
         process = start(*SEVERAL, "--epochs", str(EPOCHS), "--compare", "rnn,gru,lstm", *more)
         line = process.stderr.readline()
         while line and not line.startswith(f"{cell}: training on".encode()):
@@ -374,8 +383,8 @@ class Compare(Case):
     def test_no_memory_for_one_of_them(self):
         def limit():
             resource.setrlimit(resource.RLIMIT_AS, (320 << 20, 320 << 20))
-        outcome = tally(*SEVERAL, "--length", "3", "--hidden", "2048", "--train-size", "2", "--epochs", "1", "--threads", "1",
-                        "--compare", "rnn,lstm", "--json", "--quiet", before=limit)
+        outcome = tally(*SEVERAL, "--length", "3", "--hidden", "2048", "--train-size", "2", "--epochs", "1",
+                        "--threads", "1", "--compare", "rnn,lstm", "--json", "--quiet", before=limit)
         self.assertEqual(outcome.code, MEMORY)
         self.assertIn("no memory left", outcome.err)
         r = json.loads(outcome.out)

@@ -1,4 +1,4 @@
-"""The tally command from outside: what it prints, its exit codes, its files. TALLY and EXAMPLE name the programs."""
+"""The tally command: its output, exit codes and files. TALLY and EXAMPLE are the programs' paths."""
 
 import collections
 import hashlib
@@ -20,7 +20,7 @@ from command_case import (DATA, DEVICE, IO, MEMORY, MODEL, NUMBERS, SANITIZED, S
 
 EXAMPLE = os.environ["EXAMPLE"]
 COMMANDS = ("train", "eval", "predict", "info", "devices", "parity", "bench")
-# Learns in a blink; four slices a batch, so that threads have something to share.
+# Quick to train; four micro-batches a batch, so that threads share the work.
 SMALL = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--epochs", "30", "--batch", "256",
          "--train-size", "200", "--lr", "0.01")
 ENDLESS = ("train", "count", "--device", "cpu", "--length", "6", "--hidden", "8", "--epochs", "1000000000")
@@ -49,7 +49,7 @@ class WithModel(Case):
         cls.trained = json.loads(outcome.out)
 
     def changed(self, change):
-        """A copy of the model's file with change(header, data) made, which returns the new data or None."""
+        """A copy of the model's file after change(header, data), which returns the new data or None."""
         header, data = read_model(self.model)
         data = bytearray(data)
         change(header, data)
@@ -73,16 +73,17 @@ class Help(Case):
             self.assertLessEqual(max(map(len, text.splitlines())), 80)
 
     def test_train_help_names_every_option_of_the_task_once(self):
-        everywhere = {"cell", "layers", "hidden", "epochs", "batch", "optimizer", "lr", "weight-decay", "beta1", "beta2",
-                      "epsilon", "momentum", "nesterov", "alpha", "dropout", "seed", "shuffle", "keep", "patience", "lr-decay", "clip", "valid", "device", "route", "threads", "out",
-                      "save-every", "resume", "weights-only", "log", "compare", "curves", "json", "verbose", "quiet",
+        everywhere = {"cell", "layers", "hidden", "epochs", "batch", "optimizer", "lr", "weight-decay", "beta1",
+                      "beta2", "epsilon", "momentum", "nesterov", "alpha", "dropout", "seed", "shuffle", "keep",
+                      "patience", "lr-decay", "clip", "valid", "device", "route", "threads", "out", "save-every",
+                      "resume", "weights-only", "log", "compare", "curves", "json", "verbose", "quiet",
                       "help"}
         files = {"normalize", "no-shuffle"}
         for task, own in (("count", {"preset", "length", "train-size", "draw"}), ("mnist", files | {"data"}),
                           ("npy", files | {"x", "y", "lengths", "test-x", "test-y", "test-lengths", "hold-out"})):
             named = re.findall(r"^  --([a-z0-9-]+)", self.passes(tally("train", task, "--help")), re.MULTILINE)
             self.assertEqual(sorted(named), sorted(everywhere | own))
-            for option in set(named) - {"help"}:  # and each is known
+            for option in set(named) - {"help"}:  # every option in the table is known
                 outcome = tally("train", task, f"--{option}=", "--no-such-option")
                 self.assertNotEqual(outcome.code, 0)
                 self.assertNotIn(f"unknown option --{option}", outcome.err)
@@ -178,7 +179,7 @@ class Train(Case):
         example = r["example"]
         self.assertEqual(len(example["string"]), 8)
         self.assertEqual(example["ones"], example["string"].count("1"))
-        # Nine float32 probabilities, each within a few units of 2^-24.
+        # Nine float32 probabilities, each with an error of a few units of 2^-24.
         self.assertLess(abs(sum(example["probabilities"]) - 1), 9 * 4 * 2**-24)
         self.assertEqual(example["probability"], max(example["probabilities"]))
         self.assertEqual(example["probabilities"][example["count"]], example["probability"])
@@ -196,9 +197,10 @@ class Train(Case):
             value = r[key]
             read = text if isinstance(value, str) else json.loads(text)
             self.assertEqual(read, value, key)
-        self.assertEqual(set(notes), {"task", "length", "shortest", "train_size", "draw", "seed", "epochs", "kept_epoch", "steps",
-                                      "batch", "optimizer", "learning_rate", "weight_decay", "beta1", "beta2", "epsilon",
-                                      "momentum", "nesterov", "alpha", "dropout", "shuffle", "keep",
+        self.assertEqual(set(notes),
+                         {"task", "length", "shortest", "train_size", "draw", "seed", "epochs", "kept_epoch", "steps",
+                                      "batch", "optimizer", "learning_rate", "weight_decay", "beta1", "beta2",
+                                      "epsilon", "momentum", "nesterov", "alpha", "dropout", "shuffle", "keep",
                                       "epochs_wanted", "patience", "lr_decay", "clip", "valid", "valid_size",
                                       "device", "backend", "route", "threads", "train_seconds", "loss",
                                       "weights_sha256"})
@@ -211,9 +213,9 @@ class Train(Case):
         for threads in "1", "2", "3":
             self.assertEqual(digest("--threads", threads), first)
         others = [digest(*more) for more in (
-            ("--seed", "2"), ("--draw", "even"), ("--draw", "runs"), ("--batch", "64"), ("--batch", "64", "--shuffle"), ("--lr", "0.02"),
-            ("--beta1", "0.8"), ("--beta2", "0.99"), ("--epsilon", "1e-3"), ("--epochs", "31"), ("--hidden", "9"),
-            ("--length", "9"), ("--train-size", "201"))]
+            ("--seed", "2"), ("--draw", "even"), ("--draw", "runs"), ("--batch", "64"), ("--batch", "64", "--shuffle"),
+            ("--lr", "0.02"), ("--beta1", "0.8"), ("--beta2", "0.99"), ("--epsilon", "1e-3"), ("--epochs", "31"),
+            ("--hidden", "9"), ("--length", "9"), ("--train-size", "201"))]
         self.assertEqual(len({first, *others}), 1 + len(others))
 
     def test_threads_are_those_asked_for(self):
@@ -234,7 +236,7 @@ class Train(Case):
 
     def test_even_draw_takes_every_string_of_rare_counts(self):
         r = self.passes_json(*SMALL, "--draw", "even", "--train-size", "90")
-        # Ten strings a count, but the ends have 1 and 8: what they lack is shared by the other five.
+        # Ten strings for each count, but the outer counts have only 1 and 8: the other five share the difference.
         self.assertEqual(r["tested_by_count"][:2] + r["tested_by_count"][-2:], [0, 0, 0, 0])
         taken = [math.comb(8, k) - r["tested_by_count"][k] for k in range(2, 7)]
         self.assertEqual(sum(taken), 90 - 18)
@@ -278,7 +280,7 @@ class Train(Case):
             self.assertIn(text, outcome.err)
 
     def test_numbers_stop_it_and_the_last_whole_epoch_is_saved(self):
-        # Without momentum a step is at most the rate: after the first one weights are finite, soon they are not.
+        # Without momentum an update is at most the rate: after the first step weights are finite, later they are not.
         name = path("numbers.safetensors")
         outcome = tally(*SMALL, "--lr", "2e38", "--beta1", "0", "--json", "--quiet", "--out", name)
         self.assertEqual(outcome.code, NUMBERS)
@@ -363,7 +365,7 @@ class Eval(WithModel):
                                 for k in range(9)])
 
     def test_agrees_with_predictions(self):
-        """One string was trained on, so all mistakes but at most one are those of the test."""
+        """Only one string was trained on, so all mistakes but at most one are in the test strings."""
         name = path("one.safetensors")
         self.passes_json(*SMALL, "--train-size", "1", "--out", name)
         strings = [f"{n:08b}" for n in range(256)]
@@ -398,7 +400,8 @@ class Eval(WithModel):
                                  ("shuffle", "yes", "not true or false"), ("keep", "first", "not last or best"),
                                  ("optimizer", "lion", "not adam or adamw or sgd or rmsprop or adagrad"),
                                  ("lr_decay", "Cosine", "not none or cosine or step"),
-                                 ("route", "1", "not auto or exact or clblast"), ("weights_sha256", "0" * 64, "SHA-256")):
+                                 ("route", "1", "not auto or exact or clblast"),
+                                 ("weights_sha256", "0" * 64, "SHA-256")):
             with self.subTest(key=key, value=value):
                 name = self.changed(lambda header, data: header["__metadata__"].update({key: value}))
                 self.fails(MODEL, name, f"its note {key}", text, args=("eval", name, "--device", "cpu"))
@@ -429,8 +432,8 @@ class Eval(WithModel):
 
     def test_names_are_noted_and_told_as_they_are_given(self):
         name = path("names.safetensors")
-        for option, key, names in (("cell", "cell", ("lstm", "gru", "rnn", "rnn-relu")), ("draw", "draw", ("random", "even", "runs")),
-                                   ("keep", "keep", ("last", "best")),
+        for option, key, names in (("cell", "cell", ("lstm", "gru", "rnn", "rnn-relu")),
+                                   ("draw", "draw", ("random", "even", "runs")), ("keep", "keep", ("last", "best")),
                                    ("optimizer", "optimizer", ("adam", "adamw", "sgd", "rmsprop", "adagrad")),
                                    ("lr-decay", "lr_decay", ("none", "cosine", "step"))):
             for given in names:
@@ -439,7 +442,8 @@ class Eval(WithModel):
                 self.assertEqual((told[key], notes["tally.cell" if key == "cell" else key]), (given, given))
                 self.assertEqual(json.loads(notes["tally.training"]).get(key, given), given)
                 self.assertEqual(self.passes_json("info", name)[key], given)
-                self.assertEqual(self.passes_json("train", "--resume", name, "--device", "cpu", "--epochs", "2")[key], given)
+                self.assertEqual(self.passes_json("train", "--resume", name, "--device", "cpu", "--epochs", "2")[key],
+                                 given)
 
     def test_what_is_not_noted_is_not_told(self):
         name = self.changed(lambda header, data: header["__metadata__"].pop("length"))
@@ -589,7 +593,7 @@ class Example(Case):
         printed = [line.split(" ones: probability ") for line in run.stdout.splitlines()]
         self.assertEqual([int(ones) for ones, _ in printed], list(range(9)))
         self.assertGreater(float(printed["01101001".count("1")][1]), 0.5)
-        # It has no notes: prediction needs none, and takes any length.
+        # A file without notes: prediction needs none and accepts any length.
         p = self.passes_json("predict", name, "01101001", "011", "--probabilities", "--device", "cpu")["predictions"]
         self.assertEqual([f"{q:.4f}" for q in p[0]["probabilities"]], [q for _, q in printed])
         self.assertEqual([q["string"] for q in p], ["01101001", "011"])
@@ -652,13 +656,14 @@ class Devices(WithModel):
     def test_the_c_path_has_one_route(self):
         r = self.passes_json(*SMALL, "--device", "cpu", "--route", "exact")
         self.assertEqual(r["route"], "exact")
-        self.fails(USAGE, "the cpu device has the exact route only", args=(*SMALL, "--device", "cpu", "--route", "clblast"))
+        self.fails(USAGE, "the cpu device has the exact route only",
+                   args=(*SMALL, "--device", "cpu", "--route", "clblast"))
         self.fails(USAGE, "--route: 'fast' is not", args=(*SMALL, "--route", "fast"))
 
 
 class Stopping(Case):
     def stop(self, process, number=signal.SIGINT):
-        """After the line that says training has begun, and time for some tiny epochs."""
+        """Waits for the line that says that training has begun, and for a few short epochs."""
         self.assertIn(b"training on", process.stderr.readline())
         time.sleep(0.3)
         os.killpg(process.pid, number)
@@ -680,7 +685,7 @@ class Stopping(Case):
                              (r["weights_sha256"], r["epochs"], 32))
 
     def test_it_is_the_model_of_that_epoch(self):
-        """In the middle of an epoch: the same weights as a training of only the whole ones."""
+        """A run stopped within an epoch has the weights of a run that ends with the last complete epoch."""
         big = ("train", "count", "--device", "cpu", "--length", "12", "--hidden", "8", "--batch", "8", "--json")
         stopped = json.loads(self.stop(start(*big)).out)
         if stopped["epochs"] == 0:

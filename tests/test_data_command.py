@@ -1,4 +1,4 @@
-"""The tally command with data from files: IDX images, npy sequences, and what is wrong with them. TALLY names the program."""
+"""The tally command with data from files: IDX images, npy sequences, and invalid files. TALLY is the command's path."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 
 
 def fixture(part, kind):
-    """The bytes of a file of the sample, unpacked."""
+    """The content of a file of the sample, uncompressed."""
     with gzip.open(os.path.join(FIXTURE, f"{part}-{kind}.gz")) as file:
         return file.read()
 
@@ -26,7 +26,7 @@ def idx(values, *shape):
 
 
 def make_folder(name, **files):
-    """A folder with the files train_images, train_labels, t10k_images and t10k_labels; those of the sample if not given."""
+    """A folder with train_images, train_labels, t10k_images and t10k_labels; by default those of the sample."""
     made = path(name)
     os.makedirs(made, exist_ok=True)
     for part in "train", "t10k":
@@ -49,7 +49,7 @@ def read_notes(name):
 
 
 def change_model(name, changed, change):
-    """A copy of a model file with change(header, data) made."""
+    """A copy of a model file after change(header, data)."""
     with open(name, "rb") as file:
         size, = struct.unpack("<Q", file.read(8))
         header, data = json.loads(file.read(size)), bytearray(file.read())
@@ -64,7 +64,7 @@ def change_notes(name, changed, change):
 
 
 class Files(Case):
-    """The sample, also as npy files, and models trained on it."""
+    """The sample as IDX and npy files, and models trained on it."""
 
     @classmethod
     def setUpClass(cls):
@@ -120,8 +120,8 @@ class Mnist(Files):
         labels = fixture("t10k", LABELS)[8:]
         self.assertEqual(r["tested_by_class"], [labels.count(k) for k in range(10)])
         notes = read_notes(self.model)
-        for key in ("task", "time_steps", "inputs", "classes", "normalize", "mean", "deviation", "train_size", "shuffle",
-                    "weights_sha256"):
+        for key in ("task", "time_steps", "inputs", "classes", "normalize", "mean", "deviation", "train_size",
+                    "shuffle", "weights_sha256"):
             text = notes[key]
             self.assertEqual(text if isinstance(r[key], str) else json.loads(text), r[key], key)
         self.assertNotIn("length", notes)
@@ -204,7 +204,7 @@ class Mnist(Files):
         self.assertEqual(set(few), {"number", "class", "probability"})
 
     def test_any_size_of_image_and_number_of_classes(self):
-        """The class is the row that is bright: learnt without a mistake."""
+        """The class is the index of the bright row, which is learnt without a mistake."""
         rng = random.Random(1)
 
         def part(count):
@@ -222,7 +222,7 @@ class Mnist(Files):
         predicted = tally("predict", name, "--idx", os.path.join(data, f"t10k-{IMAGES}"), "--device", "cpu")
         self.assertEqual([int(line.split()[1]) for line in self.passes(predicted).splitlines()],
                          list(t10k_labels[8:]))
-        # One class alone still makes two.
+        # A model has two classes even if the data has one.
         data = make_folder("one", train_images=train_images, train_labels=idx([0] * 200, 200), t10k_images=t10k_images,
                            t10k_labels=idx([1] * 100, 100))
         self.assertEqual(self.passes_json("train", "mnist", "--data", data, *QUICK)["classes"], 2)
@@ -249,7 +249,8 @@ class Mnist(Files):
                 ("train_labels", idx([0] * 63, 63), "63 labels, but"),
                 ("t10k_images", idx([0] * 32 * 14 * 28, 32, 14, 28),
                  "its sequences have 14 steps of 28 inputs, but those to train on have 28 steps of 28"),
-                ("t10k_labels", idx([10] * 32, 32), "the label of sequence 0 is 10, but there are only the classes 0 to 9"),
+                ("t10k_labels", idx([10] * 32, 32),
+                 "the label of sequence 0 is 10, but there are only the classes 0 to 9"),
                 ("train_images", idx([7] * 64 * 28 * 28, 64, 28, 28),
                  "cannot be normalized by a mean of 7 and a deviation of 0")):
             with self.subTest(file=file, text=text):
@@ -263,7 +264,8 @@ class Mnist(Files):
 
     def test_missing_files(self):
         self.fails(USAGE, "Give --data DIR", "Try: tally train mnist --help", args=("train", "mnist"))
-        self.fails(IO, "cannot read " + path("missing"), "No such file", args=("train", "mnist", "--data", path("missing")))
+        self.fails(IO, "cannot read " + path("missing"), "No such file",
+                   args=("train", "mnist", "--data", path("missing")))
         for part in "train", "t10k":
             for kind in IMAGES, LABELS:
                 data = make_folder("incomplete")
@@ -292,7 +294,7 @@ class Npy(Files):
             self.assertEqual(other["weights_sha256"], r["weights_sha256"])
 
     def test_a_share_is_held_out_by_the_seed(self):
-        """Each sequence has a class of its own, so that the tested ones are known."""
+        """Each sequence has a different class, which identifies the sequences that are tested."""
         x = write("held.npy", npy_of([v for i in range(50) for v in (0.01 * i, 1)], (50, 2, 1), "f", "<f4"))
         y = write("held_y.npy", npy_of(range(50), (50,), "H", "<u2"))
         train = ("train", "npy", "--x", x, "--y", y, *QUICK)
@@ -304,7 +306,7 @@ class Npy(Files):
             return [i for i, n in enumerate(r["tested_by_class"]) if n], r
         first, r = tested()
         self.assertEqual((len(first), r["hold_out"]), (5, 0.1))
-        # The mean is that of what is trained on, as float32.
+        # The mean is that of the training sequences, as float32.
         kept = [struct.unpack("<f", struct.pack("<f", 0.01 * i))[0] for i in range(50) if i not in first]
         total = 0.0
         for value in kept:
@@ -317,7 +319,8 @@ class Npy(Files):
             held, r = tested("--hold-out", share)
             self.assertEqual((len(held), r["hold_out"]), (count, float(share)))
         self.assertIn("none: every sequence was trained on", self.passes(tally(*train, "--hold-out", "0", "--quiet")))
-        self.fails(USAGE, "option --hold-out: a share of 0.999 of 50 sequences to hold out leaves none", args=(*train, "--hold-out", "0.999"))
+        self.fails(USAGE, "option --hold-out: a share of 0.999 of 50 sequences to hold out leaves none",
+                   args=(*train, "--hold-out", "0.999"))
         for share in "1", "-0.1", "nan":
             self.fails(USAGE, f"option --hold-out: '{share}' is not a number from 0 to below 1",
                        args=(*train, "--hold-out", share))
@@ -346,7 +349,8 @@ class Npy(Files):
         r = self.passes_json("eval", name, "--x", self.x, "--y", self.y, "--device", "cpu")
         self.assertEqual((r["task"], r["tested"]), ("npy", 64))
         lines = self.passes(tally("predict", name, "--npy", self.x, "--device", "cpu")).splitlines()
-        wrong = sum(int(line.split()[1]) != label for line, label in zip(lines, fixture("train", LABELS)[8:], strict=True))
+        wrong = sum(int(line.split()[1]) != label
+                    for line, label in zip(lines, fixture("train", LABELS)[8:], strict=True))
         self.assertEqual(wrong, r["mistakes"])
         self.assertEqual(self.passes_json("predict", name, "--npy", self.x, "--device", "cpu")["task"], "npy")
         self.assertEqual(self.passes_json("eval", name, "--data", FIXTURE, "--device", "cpu")["tested"], 32)
@@ -374,14 +378,17 @@ class Npy(Files):
                 ("x", good.replace(b"'descr'", b"'dtype'"), "unknown key 'dtype'"),
                 ("x", good.replace(b"{", b"["), "its npy header is malformed"),
                 ("x", npy("|O", (64, 2, 1), b"\x80\x03."), "its elements are Python objects, '|O'"),
-                ("x", npy("<i4", (64, 2, 1), bytes(512)), "its elements are '<i4', they must be float32, float64 or uint8"),
+                ("x", npy("<i4", (64, 2, 1), bytes(512)),
+                 "its elements are '<i4', they must be float32, float64 or uint8"),
                 ("x", npy("<f2", (64, 2, 1), bytes(256)), "its elements are '<f2'"),
                 ("x", npy("<f4", (64, 2, 1), bytes(512), fortran="True"), "it is in Fortran order"),
-                ("x", npy("<f4", (64, 2), bytes(512)), "its shape is (64, 2), it must be (sequences, time steps, inputs)"),
+                ("x", npy("<f4", (64, 2), bytes(512)),
+                 "its shape is (64, 2), it must be (sequences, time steps, inputs)"),
                 ("x", npy("<f4", (64, 2, 1, 1), bytes(512)), "its shape is (64, 2, 1, 1)"),
                 ("x", npy("<f4", (0, 2, 1), b""), "it is empty: its shape is (0, 2, 1)"),
                 ("x", npy("<f4", (10**9, 10**6, 10**6), bytes(512)), "more values than any file"),
-                ("x", npy("<f4", (10**6, 10**6, 1), bytes(512)), "its values need 4000000000000 bytes, but it has only 512"),
+                ("x", npy("<f4", (10**6, 10**6, 1), bytes(512)),
+                 "its values need 4000000000000 bytes, but it has only 512"),
                 ("x", good[:-1], "its values need 512 bytes, but it has only 511"),
                 ("x", good + b"\0", "there are bytes behind its last value"),
                 ("x", x_with(math.nan), "value [63, 1, 0] is nan, which is no finite float32"),
@@ -394,11 +401,13 @@ class Npy(Files):
                 ("y", npy("|b1", (64,), bytes(64)), "its elements are '|b1'"),
                 ("y", npy("|u1", (64, 1), bytes(64)), "its shape is (64, 1), it must be (sequences,)"),
                 ("y", npy("|u1", (63,), bytes(63)), f"63 labels, but {path('wrong_x.npy')} has 64 sequences"),
-                ("y", npy_of([0] * 63 + [-1], (64,), "b", "|i1"), "the label of sequence 63 is -1, it must be 0 to 65535"),
+                ("y", npy_of([0] * 63 + [-1], (64,), "b", "|i1"),
+                 "the label of sequence 63 is -1, it must be 0 to 65535"),
                 ("y", npy_of([0] * 63 + [65536], (64,), "Q", "<u8"), "the label of sequence 63 is 65536"),
                 ("y", npy_of([2**64 - 1] * 64, (64,), "Q", ">u8"), "the label of sequence 0 is 18446744073709551615"),
                 ("lengths", npy_of(lengths[:63], (63,), "b", "|i1"), "63 lengths, but"),
-                ("lengths", npy_of(lengths[:63] + [3], (64,), "h", "<i2"), "the length of sequence 63 is 3, it must be 1 to 2"),
+                ("lengths", npy_of(lengths[:63] + [3], (64,), "h", "<i2"),
+                 "the length of sequence 63 is 3, it must be 1 to 2"),
                 ("lengths", npy_of([0] + lengths[1:], (64,), "b", "|i1"), "the length of sequence 0 is 0"),
                 ("lengths", npy("<f4", (64,), bytes(256)), "its elements are '<f4'"),
                 ("test-x", npy("<f4", (64, 1, 2), bytes(512)),
@@ -443,7 +452,7 @@ class Npy(Files):
                    args=("train", "--resume", tested, *files))
 
     def test_sequences_of_unequal_length(self):
-        """The class is a sequence's last value. What lies behind it is not read, and not checked."""
+        """The class is a sequence's last value. Values after it are neither read nor checked."""
         rng = random.Random(2)
         steps, name = 6, path("uneven.safetensors")
 
@@ -491,7 +500,7 @@ class Npy(Files):
 
 
 class Models(Files):
-    """What a model takes is in its notes."""
+    """A model's notes state the shape of its sequences."""
 
     def test_wrong_shapes_and_labels(self):
         wide = write("wide.npy", npy("|u1", (64, 28, 29), bytes(64 * 28 * 29)))
@@ -516,9 +525,11 @@ class Models(Files):
         self.fails(USAGE, "counts ones", args=("eval", count, "--x", self.x, "--y", self.y))
         self.fails(USAGE, "counts ones in strings", args=("predict", count, "--npy", self.x))
         for args in (), ("--x", self.x), ("--y", self.y), ("--data", FIXTURE, "--x", self.x), ("--lengths", self.y):
-            self.fails(USAGE, "is tested on --data DIR, or on --x X.npy and --y Y.npy", args=("eval", self.model, *args))
+            self.fails(USAGE, "is tested on --data DIR, or on --x X.npy and --y Y.npy",
+                       args=("eval", self.model, *args))
         for args in (), ("0101",), ("-",):
-            self.fails(USAGE, "is of the task mnist: it needs --idx IMAGES or --npy X.npy", args=("predict", self.model, *args))
+            self.fails(USAGE, "is of the task mnist: it needs --idx IMAGES or --npy X.npy",
+                       args=("predict", self.model, *args))
         self.fails(USAGE, "one of --idx and --npy", args=("predict", self.model, "--idx", "a", "--npy", "b"))
         self.fails(USAGE, "not both", args=("predict", self.model, "0101", "--npy", "b"))
 
@@ -528,19 +539,22 @@ class Models(Files):
             name = change_notes(self.model, "changed.safetensors", lambda notes: notes.pop(key))
             self.fails(MODEL, name, f"it has no note {key},", args=("eval", name, *eval_it))
             self.fails(MODEL, name, f"it has no note {key},", args=("predict", name, "--npy", self.x))
-        for key, value, text in (("inputs", "27", "but it takes 28 inputs a step"), ("classes", "9", "but it has 10 classes"),
+        for key, value, text in (("inputs", "27", "but it takes 28 inputs a step"),
+                                 ("classes", "9", "but it has 10 classes"),
                                  ("time_steps", "0", "not a whole number from 1"), ("mean", "nan", "not a number"),
-                                 ("deviation", "0", "not a number from 1.17549e-38"), ("normalize", "all", "not standard or"),
-                                 ("task", "count", "28 inputs a step"), ("task", "mnists", "not count or mnist or npy")):
+                                 ("deviation", "0", "not a number from 1.17549e-38"),
+                                 ("normalize", "all", "not standard or"),
+                                 ("task", "count", "28 inputs a step"),
+                                 ("task", "mnists", "not count or mnist or npy")):
             name = change_notes(self.model, "changed.safetensors", lambda notes: notes.update({key: value}))
             self.fails(MODEL, name, text, args=("eval", name, *eval_it))
-        # Needed are those alone.
+        # These notes alone are required.
         name = change_notes(self.model, "changed.safetensors", lambda notes: [notes.pop(key) for key in (
             "train_size", "normalize", "weights_sha256", "seed", "epochs", "shuffle")])
         self.assertEqual(self.passes_json("eval", name, *eval_it)["mistakes"], self.trained["mistakes"])
 
     def test_text_of_eval_without_all_notes(self):
-        """What is not known is not said."""
+        """Missing notes are not reported."""
         name = change_notes(self.model, "changed.safetensors", lambda notes: notes.pop("train_size"))
         self.assertNotIn("Trained", self.passes(tally("eval", name, "--data", FIXTURE, "--device", "cpu", "--quiet")))
 

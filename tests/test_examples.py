@@ -1,4 +1,5 @@
-"""The examples, where python3 has torch, numpy and safetensors: what PyTorch says of a model is what tally says, both ways."""
+"""The examples, if python3 has torch, numpy and safetensors: PyTorch and tally give the same results for a model,
+whichever of them has trained it."""
 import json
 import os
 import random
@@ -19,12 +20,13 @@ except ImportError as missing:
     sys.exit(77)
 
 
-def run(*command):
+def run_command(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def example(name, *arguments):
-    return [json.loads(line) for line in run(sys.executable, os.path.join(EXAMPLES, name), *arguments).splitlines()]
+    lines = run_command(sys.executable, os.path.join(EXAMPLES, name), *arguments).splitlines()
+    return [json.loads(line) for line in lines]
 
 
 class Examples(unittest.TestCase):
@@ -34,8 +36,8 @@ class Examples(unittest.TestCase):
         self.model, self.x = self.folder.name + "/model.safetensors", self.folder.name + "/x.npy"
 
     def agree(self, theirs):
-        ours = json.loads(run(TALLY, "predict", self.model, "--npy", self.x, "--json", "--probabilities", "--device",
-                              "cpu"))["predictions"]
+        ours = json.loads(run_command(TALLY, "predict", self.model, "--npy", self.x, "--json", "--probabilities",
+                                      "--device", "cpu"))["predictions"]
         self.assertEqual(len(ours), len(theirs))
         for our, their in zip(ours, theirs):
             self.assertEqual(our["class"], their["class"])
@@ -58,8 +60,9 @@ class Examples(unittest.TestCase):
         for cell in "lstm", "gru", "rnn":
             for more in (), ("--normalize", "none", "--weights-only"):
                 with self.subTest(cell, more=more):
-                    run(TALLY, "train", "npy", "--x", self.x, "--y", y, "--cell", cell, "--layers", "2", "--hidden", "9",
-                        "--epochs", "2", "--device", "cpu", "--quiet", "--out", self.model, *more)
+                    run_command(TALLY, "train", "npy", "--x", self.x, "--y", y, "--cell", cell, "--layers", "2",
+                                "--hidden", "9", "--epochs", "2", "--device", "cpu", "--quiet", "--out", self.model,
+                                *more)
                     self.agree(example("tally_to_pytorch.py", self.model, self.x))
 
 

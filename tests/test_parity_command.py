@@ -1,4 +1,4 @@
-"""tally parity from outside: its table, its JSON object, its exit codes. WRONG_DRIVER is what makes a driver wrong."""
+"""The tally parity command: its table, JSON object and exit codes. WRONG_DRIVER is the library that injects faults."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from command_case import (DEVICE, IO, PARITY, SANITIZED, SECONDS, USAGE, Case, T
 
 WRONG_DRIVER = os.environ.get("WRONG_DRIVER")
 CPU = ("parity", "--device", "cpu")
-# Goes on for a minute or more.
+# Runs for a minute or more.
 LONG = (*CPU, "--op", "exp", "--exhaustive")
 STEPS = "2"
 EVERY = (*CPU, "--steps", STEPS)
@@ -24,7 +24,7 @@ TRAINED = (*CELLS, "lstm of two layers")
 
 
 def interrupt(process):
-    """Once it would notice, and time for some cases."""
+    """Waits until the command handles signals, and for some cases."""
     end = time.monotonic() + SECONDS
     while not catches(process, signal.SIGINT) and time.monotonic() < end:
         time.sleep(0.01)
@@ -34,13 +34,13 @@ def interrupt(process):
 
 class ParityCase(Case):
     def one_check(self, *args, **kwargs):
-        """Of a run with one device, one route and one operation."""
+        """The result of a run with one device, one route and one operation."""
         device, = self.passes_json("parity", *args, **kwargs)["devices"]
         check, = device["checks"]
         return check
 
     def rows(self, text, checks):
-        """A line of the table for each check, in their order."""
+        """The table has a line for each check, in order."""
         lines = text.splitlines()
         at = next(i for i, line in enumerate(lines) if line.startswith("operation "))
         table = lines[at + 1:at + 1 + len(checks)]
@@ -55,7 +55,7 @@ class ParityCase(Case):
 class Parity(ParityCase):
     @classmethod
     def setUpClass(cls):
-        """Every operation, with a short training run: on the baseline, which is compared with, it takes longest."""
+        """Every operation, with a short training run; most of the time is spent in the baseline."""
         outcome = tally(*EVERY, "--json")
         assert outcome.code == 0, outcome.err
         cls.every = json.loads(outcome.out)
@@ -147,9 +147,10 @@ class Parity(ParityCase):
         itself = "compared with itself"
         baseline = environment(TALLY_CPU="baseline")
         for operation in "gemm", "training":
-            self.assertIn(itself, self.one_check("--device", "cpu", "--op", operation, "--steps", "1", env=baseline)["note"])
+            self.assertIn(itself,
+                          self.one_check("--device", "cpu", "--op", operation, "--steps", "1", env=baseline)["note"])
         text = self.passes(tally(*CPU, "--steps", "1", env=baseline))
-        self.assertEqual(text.count(itself), 2)  # training has more to say
+        self.assertEqual(text.count(itself), 2)  # the note of training has more text
         self.assertIn("\narithmetic to dropout: " + itself, text)
 
     def test_what_is_not_there(self):
@@ -217,7 +218,8 @@ class Parity(ParityCase):
             drawn = terminal.text().replace("\n", "\r").split("\r")
             self.assertLess(max(map(len, drawn)), columns)
             self.assertIn("100 %", terminal.text())
-        self.assertRegex(terminal.text(), rf"\r100 % \[#+\]  {int(STEPS) * len(TRAINED)} cases  training  device cpu, exact")
+        self.assertRegex(terminal.text(),
+                         rf"\r100 % \[#+\]  {int(STEPS) * len(TRAINED)} cases  training  device cpu, exact")
 
 
 @unittest.skipIf(WRONG_DRIVER is None, "built without OpenCL")
@@ -227,7 +229,7 @@ class OpenCL(ParityCase):
     def setUpClass(cls):
         cls.selector, cls.env = cls.pocl(TALLY_CACHE=None)
         cls.device = ("parity", "--device", cls.selector)
-        tally(*cls.device, "--op", "fill", env=cls.env)  # from here on no start says that it compiles
+        tally(*cls.device, "--op", "fill", env=cls.env)  # later commands do not report that they compile
 
     def wrong(self, how):
         return dict(self.env, LD_PRELOAD=WRONG_DRIVER, DRIVER_FAULT=how)
@@ -267,7 +269,7 @@ class OpenCL(ParityCase):
         check, = device["checks"]
         self.assertEqual((r["verdict"], device["verdict"], check["verdict"]), ("broken", "broken", "broken"))
         self.assertGreater(check["worst_share"], 1)
-        # Operation and case, shape, element, both values; and the seed in the command.
+        # Operation and case, shape, element, both values; the command includes the seed.
         self.assertRegex(check["failure"], r"^gemm/\d+, \d+x\d+x\d+.*: C\[\d+, \d+\] is \S+ .*, not \S+ within \S+; "
                                            r"the C path has \S+")
         self.assertIn(" --seed 1", check["repeat"])
@@ -277,15 +279,16 @@ class OpenCL(ParityCase):
         self.assertEqual(alone.code, PARITY)
         again, = json.loads(alone.out)["devices"][0]["checks"]
         self.assertEqual((again["cases"], again["failure"]), (1, check["failure"]))
-        # It is the driver that was wrong.
+        # The cause was the driver.
         self.passes(tally(*shlex.split(check["repeat"])[1:], env=self.env))
 
     def test_a_driver_that_writes_beside_a_result(self):
         outcome = tally(*self.device, "--op", "gemm/4", "--route", "exact", "--json", env=self.wrong("stray"))
         self.assertEqual(outcome.code, PARITY)
         check, = json.loads(outcome.out)["devices"][0]["checks"]
-        self.assertRegex(check["failure"], r"^gemm/4, .*: 0x7fb5a5a5 was written at element \d+ of the buffer in which A "
-                                           r"has its first at \d+$")
+        self.assertRegex(check["failure"],
+                         r"^gemm/4, .*: 0x7fb5a5a5 was written at element \d+ of the buffer in which A "
+                         r"has its first at \d+$")
 
     def test_the_table_of_a_wrong_driver(self):
         args = (*self.device, "--route", "exact", "--steps", STEPS)
@@ -333,7 +336,8 @@ class OpenCL(ParityCase):
         self.assertTrue(text.endswith(f" tally parity --device {self.selector} --route exact --seed 1\n"))
 
     def test_a_driver_without_memory_is_not_the_end(self):
-        outcome = tally("parity", "--device", "all", "--route", "exact", "--op", "gemm", "--json", env=self.wrong("memory"))
+        outcome = tally("parity", "--device", "all", "--route", "exact", "--op", "gemm", "--json",
+                        env=self.wrong("memory"))
         self.assertEqual(outcome.code, PARITY)
         first, *others = json.loads(outcome.out)["devices"]
         self.assertEqual(first["verdict"], "exact")
@@ -351,7 +355,7 @@ class OpenCL(ParityCase):
                                  rf"\1\[\d+\] is {number}, but {number} on the C path$")
 
     def test_denormals_taken_for_zero(self):
-        with tempfile.TemporaryDirectory() as cache:  # no program may stay that was built like this
+        with tempfile.TemporaryDirectory() as cache:  # programs built this way must not stay in a cache
             outcome = tally(*self.device, "--steps", STEPS, env=dict(self.wrong("denormals"), XDG_CACHE_HOME=cache))
         self.assertEqual(outcome.code, 0, outcome.err)
         for of in "", " (CLBlast)":

@@ -1,11 +1,14 @@
-"""tally train count --preset zero: what it sets, what may be said beside it, and that it makes no mistake."""
+"""tally train count --preset zero: its settings, the options that may be combined with it, and that it ends without
+mistakes."""
 import unittest
 
 from command_case import USAGE, Case, main, path, tally
 
 SMALL = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--quiet")
-ZERO = {"draw": "runs", "batch": 64, "epochs_wanted": 1000, "learning_rate": 0.003, "lr_decay": "cosine", "shuffle": True}
-GUIDE = {"draw": "random", "batch": 1000, "epochs_wanted": 5000, "learning_rate": 0.001, "lr_decay": "none", "shuffle": False}
+ZERO = {"draw": "runs", "batch": 64, "epochs_wanted": 1000, "learning_rate": 0.003, "lr_decay": "cosine",
+        "shuffle": True}
+GUIDE = {"draw": "random", "batch": 1000, "epochs_wanted": 5000, "learning_rate": 0.001, "lr_decay": "none",
+         "shuffle": False}
 
 
 class Preset(Case):

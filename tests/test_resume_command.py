@@ -1,4 +1,4 @@
-"""tally train --resume, and how a run goes, from outside. TALLY names the program, FIXTURES a folder with mnist in it."""
+"""tally train --resume, and the settings of a run. TALLY is the command's path, FIXTURES a folder with mnist."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from command_case import DATA, IO, MODEL, SANITIZED, SECONDS, USAGE, Case, finis
 
 MNIST = os.path.join(os.environ["FIXTURES"], "mnist")
 SEED = int(os.environ.get("TALLY_TEST_SEED", time.time()))
-# Learns in a blink.
+# Quick to train.
 SMALL = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--batch", "64", "--train-size", "200",
          "--lr", "0.01", "--quiet")
-# All that a run has to remember; some 400 steps an epoch.
+# A run that uses every part of the saved state; some 400 steps an epoch.
 RICH = ("train", "count", "--device", "cpu", "--length", "13", "--hidden", "8", "--batch", "8", "--train-size", "4000",
-        "--shuffle", "--valid", "0.2", "--keep", "best", "--clip", "5", "--lr-decay", "cosine", "--epochs", "30", "--lr",
-        "0.05", "--quiet")
+        "--shuffle", "--valid", "0.2", "--keep", "best", "--clip", "5", "--lr-decay", "cosine", "--epochs", "30",
+        "--lr", "0.05", "--quiet")
 KILLS = 50
 
 
 def read_file(name):
-    """The header, the notes and the data of a whole safetensors file."""
+    """The header, the notes and the data of a complete safetensors file."""
     with open(name, "rb") as file:
         size, = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(size))
@@ -41,7 +41,7 @@ def state(name):
 
 class Stopped(Case):
     def end_of(self, name):
-        """Goes on with the run in name, interrupted now and then; its last JSON object."""
+        """Resumes the run in name, with some interrupts, until it ends; returns its last JSON object."""
         for wait in (0.05, 0.3, 0.15, 0.4, None):
             process = start("train", "--resume", name, "--quiet", "--json")
             if wait is not None:
@@ -50,9 +50,9 @@ class Stopped(Case):
             outcome = finish(process)
             if outcome.code == 0:
                 return json.loads(outcome.out)
-            # An interrupt before it is caught ends it at once, and leaves the file as it was.
+            # An interrupt before the handler is installed ends the command at once and leaves the file unchanged.
             self.assertIn(outcome.code, (130, -signal.SIGINT), outcome.err)
-            # Where the test at the end was interrupted, the file was saved before.
+            # If the interrupt came during the test at the end, the file had been saved before.
             if outcome.code == 130 and "goes on from it" not in outcome.err:
                 self.assertEqual(json.loads(outcome.out)["stopped"], "interrupted", outcome.err)
             elif outcome.code == 130:
@@ -60,14 +60,16 @@ class Stopped(Case):
         raise AssertionError("it was not interrupted the last time")
 
     def interrupted(self, name, *args, **kwargs):
-        """By Ctrl-C, in the middle of an epoch behind some others; once more where it came too late, or between two epochs."""
+        """Interrupts the command with Ctrl-C within an epoch after several others; tries again if it came too late or
+        between two epochs."""
         log = path("interrupted.log")
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             if os.path.exists(log):
                 os.remove(log)
             process = start(*args, "--log", log, "--out", name, **kwargs)
-            while (not os.path.exists(log) or os.path.getsize(log) < 500) and process.poll() is None and time.monotonic() < end:
+            while ((not os.path.exists(log) or os.path.getsize(log) < 500) and process.poll() is None
+                   and time.monotonic() < end):
                 time.sleep(0.001)
             process.send_signal(signal.SIGINT)
             outcome = finish(process)
@@ -76,7 +78,7 @@ class Stopped(Case):
                 return
         self.fail("no epoch was stopped in its middle")
 
-    def same(self, got, want):
+    def assert_same_results(self, got, want):
         for key in ("weights_sha256", "epochs", "epochs_wanted", "steps", "kept_epoch", "loss", "valid_loss",
                     "valid_mistakes", "valid_size", "mistakes", "tested", "seed", "batch", "shuffle", "keep", "clip",
                     "lr_decay", "patience", "valid", "learning_rate", "route", "stopped"):
@@ -86,26 +88,27 @@ class Stopped(Case):
         name = path("rich.safetensors")
         for more in (), ("--cell", "gru", "--layers", "2", "--dropout", "0.3", "--lr-decay", "step"):
             want = self.passes_json(*RICH, *more)
-            self.assertTrue(more or want["kept_epoch"] < 30)  # else the present weights need not be there
+            self.assertTrue(more or want["kept_epoch"] < 30)  # otherwise the current weights need not be saved
             self.interrupted(name, *RICH, *more)
-            self.same(self.end_of(name), want)
+            self.assert_same_results(self.end_of(name), want)
 
     def test_with_another_optimizer(self):
         name = path("optimizer.safetensors")
-        for optimizer in (("sgd", "--momentum", "0.9", "--nesterov", "--lr", "1e-3", "--weight-decay", "0.1"), ("rmsprop",)):
-            train = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--batch", "64", "--train-size",
-                     "200", "--quiet", "--optimizer", *optimizer)
+        for optimizer in (("sgd", "--momentum", "0.9", "--nesterov", "--lr", "1e-3", "--weight-decay", "0.1"),
+                          ("rmsprop",)):
+            train = ("train", "count", "--device", "cpu", "--length", "8", "--hidden", "8", "--batch", "64",
+                     "--train-size", "200", "--quiet", "--optimizer", *optimizer)
             want = self.passes_json(*train, "--epochs", "4")
             self.passes_json(*train, "--epochs", "2", "--out", name)
             self.assertIn(f"{optimizer[0]}.{'momentum' if optimizer[1:] else 'square'}.head.bias", read_file(name)[0])
             self.assertEqual(state(name)["optimizer"], optimizer[0])
             got = self.passes_json("train", "--resume", name, "--epochs", "4", "--quiet")
-            self.same(got, want)
+            self.assert_same_results(got, want)
             for key in "optimizer", "weight_decay", "momentum", "nesterov", "alpha", "epsilon":
                 self.assertEqual(got[key], want[key], key)
 
     def test_before_the_first_epoch(self):
-        # An epoch takes minutes, a few steps no time.
+        # An epoch takes minutes, a few steps are quick.
         long = ("train", "count", "--device", "cpu", "--length", "20", "--train-size", "1000000", "--batch", "16",
                 "--hidden", "16", "--json")
         name = path("first.safetensors")
@@ -137,9 +140,9 @@ class Stopped(Case):
         self.passes_json(*SMALL, "--shuffle", "--epochs", "5", "--out", name)
         self.assertEqual(state(name)["epochs_wanted"], "5")
         longer = self.passes_json("train", "--resume", name, "--device", "cpu", "--epochs", "12")
-        self.same(longer, want)
+        self.assert_same_results(longer, want)
         self.assertEqual((longer["out"], read_file(name)[1]["epochs"]), (name, "12"))
-        self.same(self.passes_json("train", "--resume", name), want)  # it is over
+        self.assert_same_results(self.passes_json("train", "--resume", name), want)  # the run has ended
 
     def test_what_is_said_again_and_what_may_be_others(self):
         name, other = path("again.safetensors"), path("other.safetensors")
@@ -150,15 +153,15 @@ class Stopped(Case):
         got = self.passes_json(*SMALL, "--epochs", "9", "--resume", name, "--out", other, "--threads", "2",
                                "--save-every", "3", "--patience", "50", "--weights-only", "--route", "auto")
         got["patience"] = 0
-        self.same(got, want)
+        self.assert_same_results(got, want)
         with open(name, "rb") as file:
             self.assertEqual(file.read(), before)
         self.assertNotIn("tally.training", read_file(other)[1])
 
     def test_a_run_that_patience_ends(self):
         name = path("patience.safetensors")
-        r = self.passes_json(*SMALL, "--epochs", "500", "--lr", "1", "--valid", "0.2", "--patience", "3", "--keep", "best",
-                             "--out", name)
+        r = self.passes_json(*SMALL, "--epochs", "500", "--lr", "1", "--valid", "0.2", "--patience", "3", "--keep",
+                             "best", "--out", name)
         self.assertEqual(r["epochs"], r["kept_epoch"] + 3)
         self.assertLess(r["epochs"], 500)
         again = self.passes(tally("train", "--resume", name, "--device", "cpu", "--quiet"))
@@ -175,14 +178,14 @@ class Stopped(Case):
         for first, second in ("cpu", pocl), (pocl, "cpu"), (pocl, pocl):
             self.interrupted(name, *RICH, "--device", first, "--route", "exact", env=env)
             got = self.passes_json("train", "--resume", name, "--device", second, env=env)
-            self.same(got, want)
+            self.assert_same_results(got, want)
 
     @unittest.skipIf(SANITIZED, "drivers leak")
     def test_on_a_driver_whose_steps_take_long(self):
-        """An epoch there, one on the C path, and one there again."""
+        """One epoch on the device, one on the C path, and one on the device again."""
         rusticl, env = self.rusticl()
-        args = ("train", "count", "--length", "6", "--hidden", "4", "--batch", "16", "--train-size", "32", "--cell", "gru", "--layers",
-                "2", "--dropout", "0.3", "--shuffle", "--clip", "5", "--route", "exact")
+        args = ("train", "count", "--length", "6", "--hidden", "4", "--batch", "16", "--train-size", "32", "--cell",
+                "gru", "--layers", "2", "--dropout", "0.3", "--shuffle", "--clip", "5", "--route", "exact")
         name = path("slow.safetensors")
         want = self.passes_json(*args, "--epochs", "3", "--device", "cpu")
         begun = self.passes_json(*args, "--epochs", "1", "--device", rusticl, "--out", name, env=env)
@@ -190,17 +193,19 @@ class Stopped(Case):
         for epochs, device in ("2", "cpu"), ("3", rusticl):
             got = self.passes_json("train", "--resume", name, "--epochs", epochs, "--device", device, env=env)
         self.assertEqual(got["backend"], "opencl")
-        self.same(got, want)
+        self.assert_same_results(got, want)
 
     @unittest.skipIf(SANITIZED, "drivers leak")
     def test_the_route_is_that_of_the_file(self):
         pocl, env = self.pocl()
         name = path("route.safetensors")
-        begun = self.passes_json(*SMALL, "--device", pocl, "--route", "clblast", "--epochs", "3", "--out", name, env=env)
+        begun = self.passes_json(*SMALL, "--device", pocl, "--route", "clblast", "--epochs", "3", "--out", name,
+                                 env=env)
         self.assertEqual(begun["route"], "clblast")
         self.fails(USAGE, f"option --route: exact, but the run in {name} was begun with clblast",
                    args=("train", "--resume", name, "--device", pocl, "--route", "exact"), env=env)
-        self.fails(USAGE, "the cpu device has the exact route only", args=("train", "--resume", name, "--device", "cpu"))
+        self.fails(USAGE, "the cpu device has the exact route only",
+                   args=("train", "--resume", name, "--device", "cpu"))
         straight = self.passes_json(*SMALL, "--device", pocl, "--route", "clblast", "--epochs", "5", env=env)
         again = self.passes_json("train", "--resume", name, "--device", pocl, "--epochs", "5", env=env)
         self.assertEqual((again["route"], again["weights_sha256"]), ("clblast", straight["weights_sha256"]))
@@ -208,7 +213,7 @@ class Stopped(Case):
 
 class Killed(Case):
     def test_the_file_is_whole_and_the_run_goes_on(self):
-        """Each kill is at a random moment of a run that saves after each epoch, and so mostly while it saves."""
+        """The run saves after each epoch and is killed at random moments, which are mostly during a save."""
         print(f"kills: TALLY_TEST_SEED={SEED}")
         draw = random.Random(SEED)
         args = ("train", "count", "--device", "cpu", "--threads", "1", "--length", "6", "--hidden", "4", "--batch", "8",
@@ -225,13 +230,14 @@ class Killed(Case):
             if kills == KILLS:
                 break
             again = os.path.exists(name)
-            process = start("train", "--resume", name, "--device", "cpu", "--threads", "1", "--quiet", "--save-every", "1") \
+            process = start("train", "--resume", name, "--device", "cpu", "--threads", "1", "--quiet", "--save-every",
+                            "1") \
                 if again else start(*args, *saving)
             time.sleep(draw.uniform(0, whole * left))
             alive = process.poll() is None
             process.kill()
             finish(process)
-            # How long a run takes is not the same from one moment to the next.
+            # The duration of a run varies.
             whole *= 1.1 if alive else 0.7
             kills += alive
             if not os.path.exists(name):
@@ -247,7 +253,7 @@ class Killed(Case):
             if left == 0:
                 os.remove(name)
                 left = 1
-        # Else these were no kills of runs that had saved something.
+        # Otherwise no killed run had saved anything.
         self.assertEqual(kills, KILLS)
         self.assertGreater(there, KILLS // 4)
         self.assertGreater(unfinished, KILLS // 8)
@@ -267,12 +273,12 @@ class Refused(Case):
         changes = (("batch", "32", "64"), ("hidden", "9", "8"), ("layers", "2", "1"), ("cell", "gru", "lstm"),
                    ("dropout", "0.1", "0"), ("length", "9", "8"), ("length", "5..8", "8"), ("train-size", "100", "200"),
                    ("lr", "0.1", "0.01"), ("beta1", "0.5", "0.9"), ("beta2", "0.5", "0.999"),
-                   ("epsilon", "1e-3", "1e-08"), ("seed", "1", "3"), ("draw", "even", "random"), ("keep", "best", "last"),
-                   ("valid", "0.1", "0"), ("lr-decay", "cosine", "none"), ("clip", "1", "0"),
+                   ("epsilon", "1e-3", "1e-08"), ("seed", "1", "3"), ("draw", "even", "random"),
+                   ("keep", "best", "last"), ("valid", "0.1", "0"), ("lr-decay", "cosine", "none"), ("clip", "1", "0"),
                    ("optimizer", "sgd", "adam"), ("weight-decay", "0.1", "0"), ("momentum", "0.5", "0"),
                    ("alpha", "0.5", "0"))
-        may_change = {"epochs", "patience", "device", "threads", "out", "save-every", "resume", "weights-only", "log", "json",
-                      "verbose", "quiet", "help"}
+        may_change = {"epochs", "patience", "device", "threads", "out", "save-every", "resume", "weights-only", "log",
+                      "json", "verbose", "quiet", "help"}
         elsewhere = {"shuffle", "nesterov", "preset", "route", "compare", "curves"}
         named = re.findall(r"^  --([a-z0-9-]+)", self.passes(tally("train", "--help")), re.MULTILINE)
         self.assertEqual(set(named) - may_change - elsewhere, {option for option, _, _ in changes})
@@ -307,7 +313,8 @@ class Refused(Case):
         small, large = os.path.getsize(name), os.path.getsize(self.file)
         self.assertLess(small, 0.6 * large)
         self.assertEqual([key for key in read_file(name)[0] if not key.startswith(("head.", "rnn."))], [])
-        self.fails(MODEL, f"{name}: it has no state of training to go on from: it was saved with --weights-only, or not "
+        self.fails(MODEL,
+                   f"{name}: it has no state of training to go on from: it was saved with --weights-only, or not "
                           "by tally train", args=("train", "--resume", name))
         torch = os.path.join(os.environ["FIXTURES"], "torch_model.safetensors")
         self.fails(MODEL, f"{torch}: it has no state of training", args=("train", "--resume", torch))
@@ -338,7 +345,8 @@ class Refused(Case):
         damaged(b"", MODEL, "too few")
         damaged(b"\xff" * 100, MODEL, "is this a safetensors file?")
         damaged(whole[:-1] + bytes([whole[-1] ^ 1]), MODEL, "its state of training is damaged")
-        for old, new, text in ((b'\\"steps_done\\":\\"16', b'\\"steps_done\\":\\"17', "its state of training is damaged"),
+        for old, new, text in ((b'\\"steps_done\\":\\"16', b'\\"steps_done\\":\\"17',
+                                "its state of training is damaged"),
                                (b'"batch":"64"', b'"batch":"65"', "has batch 64 and cannot go on with 65"),
                                (b'"task":"count"', b'"tusk":"count"', "it has no note task"),
                                (b'"length":"8"', b'"length":"7"', "its note length"),
@@ -350,7 +358,8 @@ class Refused(Case):
 
     def test_other_data(self):
         name, other = path("mnist.safetensors"), path("other-mnist")
-        self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "2", "--device", "cpu", "--out", name)
+        self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "2", "--device", "cpu",
+                         "--out", name)
         want = self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "3", "--device", "cpu")
         self.fails(USAGE, "where are the images?", args=("train", "--resume", name))
         self.fails(USAGE, f"option --no-shuffle: the run in {name} was begun without it",
@@ -358,8 +367,8 @@ class Refused(Case):
         self.fails(USAGE, f"option --normalize: none, but the run in {name} was begun with standard",
                    args=("train", "--resume", name, "--data", MNIST, "--normalize", "none"))
         in_order = path("in-order.safetensors")
-        self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "1", "--device", "cpu", "--no-shuffle",
-                         "--out", in_order)
+        self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "1", "--device", "cpu",
+                         "--no-shuffle", "--out", in_order)
         self.fails(USAGE, f"option --shuffle: the run in {in_order} was begun without it",
                    args=("train", "--resume", in_order, "--data", MNIST, "--shuffle"))
         r = self.passes_json("train", "--resume", in_order, "--data", MNIST, "--no-shuffle", "--device", "cpu")
@@ -401,7 +410,7 @@ class Kept(Case):
         end = time.monotonic() + SECONDS
         while not os.path.exists(os.path.join(taken, "m")) and time.monotonic() < end:
             time.sleep(0.01)
-        os.rename(taken, path("elsewhere"))  # also in the middle of a save, which removing it is not
+        os.rename(taken, path("elsewhere"))  # possible during a save, unlike removing the folder
         line = process.stderr.readline()
         while b"No such file" not in line and line:
             line = process.stderr.readline()
@@ -431,11 +440,12 @@ class Kept(Case):
         self.assertLessEqual(other["valid_mistakes"], r["valid_mistakes"])
 
     def test_a_moment_that_overflows_is_left_out_and_the_weights_are_saved(self):
-        """Weights as large as the rate: what they hand back is as large, and its square is not finite."""
+        """Weights as large as the rate give gradients as large, whose squares are not finite."""
         name = path("overflow.safetensors")
         outcome = tally(*SMALL, "--epochs", "2", "--lr", "1e32", "--out", name, "--json")
         self.assertEqual(outcome.code, 0, outcome.err)
-        self.assertRegex(outcome.err, r"^cannot write .*: element \d+ of adam.v.\S+ is inf: without the state of training\n$")
+        self.assertRegex(outcome.err,
+                         r"^cannot write .*: element \d+ of adam.v.\S+ is inf: without the state of training\n$")
         self.assertNotIn("tally.training", read_file(name)[1])
         self.assertEqual(json.loads(outcome.out)["out"], name)
 
@@ -470,7 +480,8 @@ class Log(Case):
 
     def test_all_there_is_to_say(self):
         name = path("log-all")
-        r = self.passes_json(*SMALL, "--epochs", "8", "--valid", "0.2", "--clip", "2", "--lr-decay", "step", "--log", name)
+        r = self.passes_json(*SMALL, "--epochs", "8", "--valid", "0.2", "--clip", "2", "--lr-decay", "step", "--log",
+                             name)
         lines = self.lines(name)
         self.assertEqual(list(lines[0]), ["epoch", "steps", "loss", "learning_rate", "valid_loss", "valid_mistakes",
                                           "valid_tested", "gradient_norm", "seconds"])
@@ -497,12 +508,14 @@ class Log(Case):
     def test_it_is_no_model(self):
         name = path("log-and-model")
         for log in (name, os.path.join(folder.name, ".", "log-and-model")):
-            self.fails(USAGE, f"options --out and --log name one file, {log}", args=(*SMALL, "--out", name, "--log", log))
+            self.fails(USAGE, f"options --out and --log name one file, {log}",
+                       args=(*SMALL, "--out", name, "--log", log))
         self.assertFalse(os.path.exists(name))
         self.passes_json(*SMALL, "--epochs", "1", "--out", name)
         self.fails(USAGE, f"options --resume and --log name one file, {name}",
                    args=("train", "--resume", name, "--epochs", "2", "--log", name, "--out", path("another")))
-        self.passes_json("train", "--resume", name, "--epochs", "2", "--out", os.path.join(folder.name, ".", "log-and-model"))
+        self.passes_json("train", "--resume", name, "--epochs", "2", "--out",
+                         os.path.join(folder.name, ".", "log-and-model"))
 
     def test_that_cannot_be_written(self):
         self.fails(IO, "--log " + path("nowhere/log") + ": No such file", args=(*SMALL, "--log", path("nowhere/log")))

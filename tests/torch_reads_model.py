@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A model file that tally writes loads into PyTorch's own modules, as it is. Argument: the program that writes one."""
+"""Loads a model file that tally writes into PyTorch's modules, unchanged. Argument: the program that writes it."""
 import subprocess
 import sys
 import tempfile
@@ -18,7 +18,7 @@ def part(tensors, prefix):
     return {name[len(prefix):]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def check(module, layers):
+def check_module(module, layers):
     cell = module.__name__.lower()
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/model.safetensors"
@@ -38,12 +38,12 @@ def check(module, layers):
     assert loaded.keys() == tensors.keys(), tensors.keys()
     for number, name in enumerate(sorted(loaded), start=1):
         expected = number + torch.arange(loaded[name].numel()) / 64
-        if name.startswith("rnn.bias_hh_"):  # part of bias_ih, but for the GRU's n
+        if name.startswith("rnn.bias_hh_"):  # part of bias_ih, except for the GRU's n
             expected[: 2 * HIDDEN if cell == "gru" else None] = 0
         assert torch.equal(loaded[name].flatten(), expected), (cell, name)
 
 
 for module in torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN:
     for layers in 1, 2, 12:
-        check(module, layers)
+        check_module(module, layers)
 print("PyTorch has the weights and the notes")
