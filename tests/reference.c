@@ -55,7 +55,7 @@ static void lstm_cell(double gate[4], double c_prev, double *c, double *tanh_c, 
     *h = gate[3] * *tanh_c;
 }
 
-/* Gradients that have vanished are 0. */
+/* Vanished gradients are 0. */
 static double carried(double gradient) {
     return fabs(gradient) < 0x1p-95 ? 0 : gradient;
 }
@@ -137,7 +137,7 @@ double reference_loss(size_t classes, size_t stride, const double *probabilities
     return p < 1e-10 ? -log(1e-10) : -log(p);
 }
 
-/* What one column's sequence goes through in a layer; a new value at every step. */
+/* The values of one column's sequence in a layer, for every time step. */
 typedef struct trace {
     double *x;            /* [T][I] */
     double *gates;        /* [T][G][H], activated */
@@ -178,7 +178,7 @@ static void traces_free(const tl_model_sizes *s, trace *q) {
     free(q);
 }
 
-/* A gate's rows of the weights: of w_ih from the first gate on, of w_hh up to the last. */
+/* w_ih has the rows of the first gates, w_hh those of the last ones. */
 static bool reads_x(tally_cell cell, size_t gate) {
     return gate < tally_cell_weights(cell);
 }
@@ -191,7 +191,7 @@ static size_t w_hh_row(const tl_model_sizes *s, size_t gate, size_t unit) {
     return (gate - (tally_cell_gates(s->cell) - tally_cell_weights(s->cell))) * s->hidden + unit;
 }
 
-/* What the cell reads of the step before: the LSTM c, the GRU h. */
+/* The previous value that the cell reads besides its gates: the LSTM's c, the GRU's h. */
 static double previous_of(const tl_model_sizes *s, const trace *q, size_t step, size_t unit) {
     return (s->cell == TALLY_LSTM ? q->c : q->h)[step * s->hidden + unit];
 }
@@ -251,7 +251,7 @@ static double forward(const tl_model_sizes *s, const double *values, size_t colu
     return reference_loss(s->classes, 1, probabilities, label);
 }
 
-/* From q's dy and dh on. dx [T][I] is zero before. */
+/* Starts from q's dy and dh. dx [T][I] is zero before the call. */
 static void layer_backward(const tl_model_sizes *s, const double *values, size_t layer, size_t column, trace *q,
                            double *gradients, double *dx) {
     size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), gates = tally_cell_gates(s->cell);
@@ -275,7 +275,7 @@ static void layer_backward(const tl_model_sizes *s, const double *values, size_t
             if (tl_model_ahead(s, t, column))
                 q->dh[u] = q->dc[u] = 0;
             if (s->cell != TALLY_GRU)
-                q->dh[u] = 0; /* all of it went through the gates */
+                q->dh[u] = 0; /* all of it reaches h_prev through the gates */
         }
         for (size_t g = 0; g < gates; g++)
             for (size_t u = 0; u < hidden; u++) {

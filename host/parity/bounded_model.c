@@ -9,11 +9,11 @@ static tl_bounded one(void) {
     return (tl_bounded){1, 0};
 }
 
-/* What one column's sequence goes through in a layer; a new value at every step. */
+/* The values of one column's sequence in a layer, for every time step. */
 typedef struct trace {
     tl_bounded *x;       /* [T][I] */
     tl_bounded *gates;   /* [T][GH] */
-    tl_bounded *c, *h;   /* [T + 1][H]; c, tanh_c and dc: zeros unless it is the LSTM */
+    tl_bounded *c, *h;   /* [T + 1][H]; c, tanh_c and dc are zeros unless the cell is the LSTM */
     tl_bounded *tanh_c;  /* [T][H] */
     tl_bounded *dh, *dc; /* [H] */
     tl_bounded *dx;      /* [T][I] */
@@ -29,21 +29,21 @@ typedef struct work {
     tl_bounded *gradients;
 } work;
 
-static void *room(size_t count) {
+static void *new_array(size_t count) {
     return calloc(count, sizeof(tl_bounded));
 }
 
-/* false without memory. */
+/* false if there is no memory */
 static bool trace_new(const tl_model_sizes *s, size_t layer, const tl_bounded *values, trace *q) {
     size_t inputs = tl_model_inputs(s, layer);
-    *q = (trace){.x = room(s->steps * inputs),
-                 .gates = room(s->steps * tl_cell_gates(s->cell) * s->hidden),
-                 .c = room((s->steps + 1) * s->hidden),
-                 .h = room((s->steps + 1) * s->hidden),
-                 .tanh_c = room(s->steps * s->hidden),
-                 .dh = room(s->hidden),
-                 .dc = room(s->hidden),
-                 .dx = room(s->steps * inputs),
+    *q = (trace){.x = new_array(s->steps * inputs),
+                 .gates = new_array(s->steps * tl_cell_gates(s->cell) * s->hidden),
+                 .c = new_array((s->steps + 1) * s->hidden),
+                 .h = new_array((s->steps + 1) * s->hidden),
+                 .tanh_c = new_array(s->steps * s->hidden),
+                 .dh = new_array(s->hidden),
+                 .dc = new_array(s->hidden),
+                 .dx = new_array(s->steps * inputs),
                  .layer = {s->cell, inputs, s->hidden, values + tl_model_layer_at(s, TL_PART_W_IH, layer),
                            values + tl_model_layer_at(s, TL_PART_W_HH, layer),
                            values + tl_model_layer_at(s, TL_PART_BIAS, layer)}};
@@ -61,7 +61,7 @@ static void trace_free(trace *q) {
     free(q->dx);
 }
 
-/* Times the factor of a layer's output, which without dropout is not even rounded. */
+/* A layer's output times its multiplier; a multiplier of 1 adds no rounding. */
 static tl_bounded scaled(const tl_model_sizes *s, size_t layer, size_t unit, size_t step, size_t column, tl_bounded x) {
     return s->factors ? tl_bounded_mul(x, tl_bounded_of((double)tl_model_factor(s, layer, unit, step, column))) : x;
 }
@@ -111,7 +111,7 @@ static tl_bounded forward(work *w, size_t column, int32_t label) {
     return tl_bounded_loss(s->classes, 1, w->logits, label);
 }
 
-/* To the last layer's dh. */
+/* Computes the last layer's dh. */
 static void head_backward(work *w, int32_t label) {
     const tl_model_sizes *s = w->s;
     size_t hidden = s->hidden;
@@ -129,7 +129,7 @@ static void head_backward(work *w, int32_t label) {
     tl_bounded_through(s->classes, hidden, w->values + tl_model_part_at(s, TL_PART_HEAD_W), w->logits, top->dh);
 }
 
-/* A step's share of the gradients of a layer's parameters. */
+/* Adds a time step's share of the gradients of a layer's parameters. */
 static void add_gradients(work *w, size_t layer, size_t t) {
     const tl_model_sizes *s = w->s;
     size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), gates = tl_cell_gates(s->cell) * hidden;
@@ -148,7 +148,8 @@ static void add_gradients(work *w, size_t layer, size_t t) {
     }
 }
 
-/* All but the last layer begin with no gradient of their last output but what the layer behind them gives, as of every other. */
+/* All layers but the last start without a gradient of their last output; like those of the other time steps, it
+ * comes from the next layer. */
 static void layer_backward(work *w, size_t layer, size_t column) {
     const tl_model_sizes *s = w->s;
     size_t hidden = s->hidden, inputs = tl_model_inputs(s, layer), rows = tl_cell_gates(s->cell) * hidden;
@@ -198,7 +199,7 @@ tally_status tl_bounded_model_gradients(const tl_model_sizes *s, const tl_bounde
     work w = {.s = s,
               .values = values,
               .layers = calloc(s->layers, sizeof *w.layers),
-              .logits = room(s->classes),
+              .logits = new_array(s->classes),
               .sums = calloc(parameters, sizeof *w.sums),
               .gradients = gradients};
     bool there = w.layers && w.logits && w.sums;

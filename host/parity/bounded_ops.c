@@ -39,7 +39,7 @@ static void lstm_cell(tl_bounded *gate, tl_bounded c_prev, tl_bounded *c, tl_bou
     *h = tl_bounded_mul(gate[3], *tanh_c);
 }
 
-/* The float may be on either side of the limit. */
+/* If the float may be on either side of the limit, the error covers both outcomes. */
 static tl_bounded carried(tl_bounded a) {
     const double limit = 0x1p-95;
     if (fabs(a.v) + a.e < limit)
@@ -84,14 +84,14 @@ static void rnn_cell_backward(tl_bounded *gate, tl_bounded dh) {
     gate[0] = tl_bounded_mul(carried(dh), tl_bounded_fma(negative(gate[0]), gate[0], one()));
 }
 
-/* The rectifier moves nothing further apart, and what is surely below 0 becomes exactly 0. */
+/* The rectifier does not increase errors, and what is certainly below 0 becomes exactly 0. */
 static void rnn_relu_cell(tl_bounded *gate, tl_bounded *h) {
     if (gate[0].v < 0)
         gate[0] = (tl_bounded){0, fmax(gate[0].e + gate[0].v, 0)};
     *h = gate[0];
 }
 
-/* Where the float may be on the other side of 0, the gradient may be there or not. */
+/* If the float may be on the other side of 0, the gradient may be passed on or not. */
 static void rnn_relu_cell_backward(tl_bounded *gate, tl_bounded dh) {
     tl_bounded gradient = carried(dh);
     bool positive = gate[0].v > 0, either = gate[0].e > 0 && fabs(gate[0].v) <= gate[0].e;
@@ -160,7 +160,7 @@ tl_bounded tl_bounded_loss(size_t classes, size_t stride, const tl_bounded *prob
         return (tl_bounded){0, 0};
     if ((size_t)label >= classes)
         return (tl_bounded){(double)NAN, 0};
-    /* Cutting off moves p by no more than it was off, and never below the clip as the float has it. */
+    /* Clipping moves p by no more than its error, and the result is never below the clip as rounded to a float. */
     double clip = 1e-10, p = probabilities[(size_t)label * stride].v, e = probabilities[(size_t)label * stride].e;
     p = p < clip ? clip : p;
     e += clip * TL_UNIT;
@@ -212,7 +212,7 @@ void tl_bounded_step_backward(const tl_bounded_layer *l, const tl_bounded *h_pre
     }
 }
 
-/* From what is there, or from 0. */
+/* Starts the sums from out if onto is set, otherwise from 0. */
 static void add_through(size_t rows, size_t columns, const tl_bounded *w, const tl_bounded *gradients, bool onto,
                         tl_bounded *out) {
     for (size_t j = 0; j < columns; j++) {

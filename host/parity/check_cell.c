@@ -7,7 +7,7 @@
 
 static const size_t shapes[][2] = {{1, 1}, {2, 31}, {3, 16}, {7, 33}, {24, 64}, {5, 257}};
 
-/* What pre-activations are like. */
+/* The ranges of pre-activations and states. */
 static const struct {
     const char *name;
     float gates, cells;
@@ -24,16 +24,16 @@ static size_t cost(size_t number) {
     return shapes[number % COUNT(shapes)][0] * shapes[number % COUNT(shapes)][1] * 64;
 }
 
-/* What a case's number says. */
+/* The parameters of a case. */
 typedef struct gate_math {
     tally_cell cell;
-    const size_t *shape; /* of everything but the gates */
+    const size_t *shape; /* of every operand but the gates */
     size_t count, range;
     bool spaced;
     tl_operand *gates;
 } gate_math;
 
-static gate_math begin(tl_case *c) {
+static gate_math gate_math_of(tl_case *c) {
     gate_math m = {.cell = (tally_cell)(c->number / OF_A_CELL),
                    .shape = shapes[c->number % COUNT(shapes)],
                    .range = c->number / COUNT(shapes) % COUNT(ranges),
@@ -45,7 +45,7 @@ static gate_math begin(tl_case *c) {
     return m;
 }
 
-/* NULL where the cell has no such tensor. */
+/* NULL if the cell has no such tensor. */
 static tl_operand *operand_if(tl_case *c, const gate_math *m, bool has, const char *name) {
     return has ? tl_case_operand(c, name, m->spaced, 2, m->shape) : NULL;
 }
@@ -59,12 +59,12 @@ static tl_operand *previous_of(tl_case *c, const gate_math *m) {
                       tl_cell_previous(m->cell) == TL_READS_H ? "h_prev" : "c_prev");
 }
 
-static void fill(tl_case *c, tl_operand *o, float most) {
+static void fill_uniform(tl_case *c, tl_operand *o, float most) {
     if (o)
         tl_case_uniform(c, o, -most, most);
 }
 
-/* An operand's element, or zero where there is no operand. */
+/* An operand's element, or zero if there is no operand. */
 static tl_bounded element(const tl_operand *o, size_t i) {
     return tl_bounded_of(o ? (double)o->before[i] : 0);
 }
@@ -79,9 +79,9 @@ static void put_gates(const gate_math *m, size_t i, const tl_bounded gate[TL_MOS
         want[g * m->count + i] = gate[g];
 }
 
-/* The gates and other results, read and compared. */
-static void compare(tl_case *c, const gate_math *m, const tl_bounded *want_gates, tl_operand *const results[],
-                    tl_bounded *const want[], size_t count) {
+/* Reads and compares the gates and the other results. */
+static void compare_results(tl_case *c, const gate_math *m, const tl_bounded *want_gates, tl_operand *const results[],
+                            tl_bounded *const want[], size_t count) {
     tl_case_read(c, m->gates);
     for (size_t r = 0; r < count; r++)
         if (results[r])
@@ -92,14 +92,14 @@ static void compare(tl_case *c, const gate_math *m, const tl_bounded *want_gates
             tl_case_compare(c, results[r], want[r]);
 }
 
-static void forward(tl_case *c) {
-    gate_math m = begin(c);
+static void check_cell_forward(tl_case *c) {
+    gate_math m = gate_math_of(c);
     const bool has_state = tl_cell_state(m.cell);
     tl_operand *previous = previous_of(c, &m);
     tl_operand *results[] = {operand_if(c, &m, has_state, "c"), operand_if(c, &m, has_state, "tanh_c"),
                              operand_if(c, &m, true, "h")};
-    fill(c, m.gates, ranges[m.range].gates);
-    fill(c, previous, ranges[m.range].cells);
+    fill_uniform(c, m.gates, ranges[m.range].gates);
+    fill_uniform(c, previous, ranges[m.range].cells);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
         tl_case_keep(c, tally_cell_forward(m.cell, &m.gates->on[i], side(previous, i), side(results[0], i),
                                            side(results[1], i), side(results[2], i)));
@@ -112,12 +112,12 @@ static void forward(tl_case *c) {
         tl_bounded_cell(m.cell, gate, element(previous, i), &want[0][i], &want[1][i], &want[2][i]);
         put_gates(&m, i, gate, want_gates);
     }
-    compare(c, &m, want_gates, results, want, COUNT(results));
+    compare_results(c, &m, want_gates, results, want, COUNT(results));
 }
 
-const tl_check tl_check_cell_forward = {"cell_forward", CASES, cost, forward, false};
+const tl_check tl_check_cell_forward = {"cell_forward", CASES, cost, check_cell_forward, false};
 
-/* What the cell makes of a pre-activation. */
+/* The activation of a gate. */
 static double activated(tally_cell cell, size_t gate, double x) {
     if (cell == TALLY_RNN_RELU)
         return fmax(x, 0);
@@ -135,17 +135,17 @@ static void write_activated(tl_case *c, const gate_math *m) {
         tl_case_write(c, m->gates, values);
 }
 
-static void backward(tl_case *c) {
-    gate_math m = begin(c);
+static void check_cell_backward(tl_case *c) {
+    gate_math m = gate_math_of(c);
     const bool has_state = tl_cell_state(m.cell);
     const float most = ranges[m.range].cells;
     tl_operand *previous = previous_of(c, &m), *tanh_c = operand_if(c, &m, has_state, "tanh_c");
     tl_operand *dh = operand_if(c, &m, true, "dh"), *dc = operand_if(c, &m, has_state, "dc");
     write_activated(c, &m);
-    fill(c, previous, most);
-    fill(c, tanh_c, fminf(most, 1));
-    fill(c, dh, most);
-    fill(c, dc, most);
+    fill_uniform(c, previous, most);
+    fill_uniform(c, tanh_c, fminf(most, 1));
+    fill_uniform(c, dh, most);
+    fill_uniform(c, dc, most);
     for (int i = 0; i < TL_SIDES && !c->status; i++)
         tl_case_keep(c, tally_cell_backward(m.cell, &m.gates->on[i], side(previous, i), side(tanh_c, i), &dh->on[i],
                                             side(dc, i)));
@@ -161,7 +161,7 @@ static void backward(tl_case *c) {
         tl_bounded_cell_backward(m.cell, gate, element(previous, i), element(tanh_c, i), &want[1][i], &want[0][i]);
         put_gates(&m, i, gate, want_gates);
     }
-    compare(c, &m, want_gates, results, want, COUNT(results));
+    compare_results(c, &m, want_gates, results, want, COUNT(results));
 }
 
-const tl_check tl_check_cell_backward = {"cell_backward", CASES, cost, backward, false};
+const tl_check tl_check_cell_backward = {"cell_backward", CASES, cost, check_cell_backward, false};

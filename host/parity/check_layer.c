@@ -1,11 +1,13 @@
-/* The whole sequence, from initial states that are not zero: step by step, each from what the device itself had before it. */
+/* Whole sequences, from initial states that are not zero, checked time step by time step. Each time step is
+ * computed from the device's own results of the one before. */
 #include "backend/cells.h"
 #include "parity/checks.h"
 #include "parity/layer_record.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* inputs, hidden, steps, columns. The last two: what groups of GPUs (lstm_group.c) keep less of, and for fewer columns. */
+/* inputs, hidden, steps, columns. For the last two, work-groups of GPUs (lstm_group.c) keep fewer weights in local
+ * memory and process fewer columns. */
 static const size_t shapes[][4] = {{1, 1, 1, 1},    {2, 3, 4, 7},  {3, 7, 2, 33},  {1, 5, 3, 65},   {1, 24, 20, 70},
                                    {28, 33, 6, 17}, {2, 3, 80, 5}, {5, 130, 2, 9}, {3, 200, 2, 13}, {1, 310, 2, 5}};
 static const struct {
@@ -32,10 +34,10 @@ enum { W_IH, W_HH, BIAS, X, C, H, DH, DC, DY, DW_IH, DW_HH, DBIAS, DX, GATES, TA
 typedef struct sequence {
     tally_cell cell;
     size_t inputs, hidden, steps, columns;
-    tl_operand *part[PARTS]; /* NULL where the cell has none */
+    tl_operand *part[PARTS]; /* NULL if the cell lacks the part */
     tally_layer_state state[TL_SIDES];
-    tl_operand *starts; /* NULL: all start at 0 */
-    int32_t *start;     /* what is in it */
+    tl_operand *starts; /* NULL: all columns start at 0 */
+    int32_t *start;     /* its values */
     bool spaced, with_dy, with_dx;
 } sequence;
 
@@ -43,12 +45,12 @@ static bool has(tally_cell cell, int part) {
     return tl_cell_state(cell) || (part != C && part != DC && part != TANH_C);
 }
 
-/* Most shapes and ranges have cases with starts and without. */
+/* Most shapes and ranges occur with starts and without. */
 static bool late(size_t number) {
     return number % 3 == 2;
 }
 
-/* Of which some are 0. */
+/* About a quarter of the starts are 0. */
 static void draw_starts(tl_case *c, sequence *q) {
     q->start = tl_case_memory(c, q->columns, sizeof *q->start);
     for (size_t n = 0; n < q->columns && q->start; n++)
@@ -63,7 +65,7 @@ static void prepare(tl_case *c, sequence *q) {
     size_t range = c->number / COUNT(shapes) % COUNT(ranges);
     size_t rows = tl_cell_weights(cell) * s[1], gates = tl_cell_gates(cell) * s[1];
     *q = (sequence){.cell = cell, .inputs = s[0], .hidden = s[1], .steps = s[2], .columns = s[3]};
-    q->spaced = tl_random_below(&c->random, 2); /* what is of every step: columns next to each other, else anywhere */
+    q->spaced = tl_random_below(&c->random, 2); /* only parts with a value for each time step are spaced */
     q->with_dy = tl_random_below(&c->random, 2);
     q->with_dx = tl_random_below(&c->random, 2);
     tl_case_describe(c, "%s, %zu inputs, %zu hidden, %zu steps, %zu columns%s, %s values%s", tally_cell_name(cell),
@@ -103,7 +105,7 @@ static void prepare(tl_case *c, sequence *q) {
         draw_starts(c, q);
 }
 
-/* Parts as the sides see them; no tensor where the cell has none. */
+/* A part on one side; an empty tensor if the cell lacks it. */
 static tally_tensor part_on(const sequence *q, int part, int i) {
     return q->part[part] ? q->part[part]->on[i] : (tally_tensor){0};
 }
@@ -145,16 +147,16 @@ static void backward(tl_case *c, const sequence *q) {
     }
 }
 
-static void end(sequence *q) {
+static void free_states(sequence *q) {
     for (int i = 0; i < TL_SIDES; i++)
         tally_layer_state_free(&q->state[i]);
 }
 
-static void element(void *context, const char *name, const size_t place[3], float got, tl_bounded want) {
-    tl_case_element(context, name, place, got, want);
+static void check_element(void *context, const char *name, const size_t index[3], float got, tl_bounded want) {
+    tl_case_element(context, name, index, got, want);
 }
 
-/* Of those that the cell has. */
+/* Reads those parts that the cell has. */
 static void read_parts(tl_case *c, const sequence *q, const int *parts, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (q->part[parts[i]])
@@ -202,14 +204,14 @@ static void check_forward(tl_case *c) {
     read_parts(c, &q, results, COUNT(results));
     tl_layer_record record = record_of(&q);
     if (!c->status)
-        tl_case_keep(c, tl_layer_record_forward(&record, element, c));
+        tl_case_keep(c, tl_layer_record_forward(&record, check_element, c));
     compare_bits(c, &q, results, COUNT(results));
-    end(&q);
+    free_states(&q);
 }
 
 const tl_check tl_check_layer_forward = {"layer_forward", CASES, cost, check_forward, true};
 
-/* Both passes, and the second one checked. */
+/* Runs both passes and checks the second one. */
 static void check_backward(tl_case *c) {
     static const int activations[] = {GATES, C, H, TANH_C}, results[] = {GATES, DH, DC, DW_IH, DW_HH, DBIAS, DX};
     sequence q;
@@ -221,7 +223,7 @@ static void check_backward(tl_case *c) {
     float *activated = tl_case_memory(c, count, sizeof *activated);
     for (size_t i = 0; i < count && activated; i++)
         activated[i] = q.part[GATES]->after[TL_DEVICE][i];
-    for (size_t i = 1; i < COUNT(activations); i++) /* all but the gates, which are replaced */
+    for (size_t i = 1; i < COUNT(activations); i++) /* all but the gates, which the backward pass replaces */
         if (q.part[activations[i]])
             tl_case_settle(c, q.part[activations[i]]);
     backward(c, &q);
@@ -240,11 +242,11 @@ static void check_backward(tl_case *c) {
             record.before[g] = before(&q, DW_IH + g);
             record.after[g] = after(&q, DW_IH + g);
         }
-        tl_case_keep(c, tl_layer_record_backward(&record, element, c));
+        tl_case_keep(c, tl_layer_record_backward(&record, check_element, c));
     }
     q.part[GATES]->name = "gate gradients";
     compare_bits(c, &q, results, result_count);
-    end(&q);
+    free_states(&q);
 }
 
 const tl_check tl_check_layer_backward = {"layer_backward", CASES, cost, check_backward, true};

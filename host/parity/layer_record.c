@@ -5,14 +5,14 @@
 
 #include <stdlib.h>
 
-/* A column of [feature][steps][columns] at one step. */
+/* Converts one time step of a column of [feature][steps][columns]. */
 static void column_of(const tl_layer_record *r, size_t features, size_t steps, size_t step, size_t column,
                       const float *from, tl_bounded *out) {
     for (size_t i = 0; i < features; i++)
         out[i] = tl_bounded_of((double)from[(i * steps + step) * r->columns + column]);
 }
 
-/* Who is told of each element. */
+/* The function that is called for each element. */
 typedef struct listener {
     tl_element_check *check;
     void *context;
@@ -25,7 +25,7 @@ static void compare_column(const listener *to, const tl_layer_record *r, const c
                   want[i]);
 }
 
-/* The weights, and one step of one column. */
+/* The weights, and the values of one time step of one column. */
 typedef struct work {
     tl_bounded_layer layer;
     tl_bounded *w_ih, *w_hh, *bias;
@@ -63,7 +63,7 @@ static void work_free(work *w) {
         free(all[i]);
 }
 
-/* Whether the column's sequence begins only after this step. */
+/* Whether the column's sequence starts after this time step. */
 static bool ahead(const tl_layer_record *r, size_t step, size_t column) {
     return r->starts && (int32_t)step < r->starts[column];
 }
@@ -100,8 +100,8 @@ tally_status tl_layer_record_forward(const tl_layer_record *r, tl_element_check 
     return status;
 }
 
-/* The gradients of gates are kept for every step, those of cells and what the GRU's gradient of h has past the gates are not: their
- * bound is carried along. */
+/* The device keeps the gradients of the gates for every time step. It does not keep those of c, nor the part of the
+ * GRU's gradient of h that bypasses the gates, so their bounds are carried from one time step to the next. */
 static void check_through_time(const listener *to, const tl_layer_record *r, work *w, size_t n) {
     size_t steps = r->steps, hidden = r->hidden, gates = tl_cell_gates(r->cell) * hidden;
     const bool lstm = tl_cell_state(r->cell);
