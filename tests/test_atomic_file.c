@@ -444,7 +444,7 @@ static void test_temporary_that_cannot_be_removed(void **state) {
     assert_int_equal(write_with_fault(scratch_path(s, "model"), "text", WRITE, UNLINK, EIO, 100), TALLY_IO);
     assert_string_equal(faults.failed, "unlinkat");
     char left[64];
-    snprintf(left, sizeof left, "; and .tally-%ld-0 is left there: ", (long)getpid());
+    snprintf(left, sizeof left, "; .tally-%ld-0 was left behind: ", (long)getpid());
     assert_error("/model: writing the temporary file: Input/output error");
     assert_error(left);
     assert_int_equal(scratch_entries(s), 1);

@@ -196,10 +196,11 @@ class Bench(BenchCase):
 
     def test_files_that_cannot_be_compared(self):
         m, = self.measured(*COUNT)
-        wrong = {"no list of measurements": {}, "measurement 1 is not an object": [1],
-                 "measurement 2 has no weights_sha256": [m, {k: v for k, v in m.items() if k != "weights_sha256"}],
-                 "measurement 1 has no ms_per_step, or a wrong one": [dict(m, ms_per_step=0)],
-                 "measurement 1 has no batch": [dict(m, batch="1000")]}
+        wrong = {"not a list of measurements": {}, "measurement 1 is not an object": [1],
+                 "measurement 2 has a missing or invalid weights_sha256":
+                     [m, {k: v for k, v in m.items() if k != "weights_sha256"}],
+                 "measurement 1 has a missing or invalid ms_per_step": [dict(m, ms_per_step=0)],
+                 "measurement 1 has a missing or invalid batch": [dict(m, batch="1000")]}
         for text, measurements in wrong.items():
             name = self.written(measurements)
             self.fails(DATA, f"--compare {name}: ", text, args=(*COUNT, "--compare", name))
@@ -216,7 +217,7 @@ class Bench(BenchCase):
         self.fails(USAGE, "no workload 'xyzzy'\n", args=("bench", "--workload", "xyzzy"))
         self.fails(USAGE, "--sweep: its shapes are count's, not those of rows",
                    args=("bench", "--sweep", "--workload", "rows"))
-        self.fails(USAGE, "'count' is too much", args=("bench", "count"))
+        self.fails(USAGE, "unexpected argument 'count': the command takes only options", args=("bench", "count"))
         self.fails(USAGE, "--format: 'xml' is not table or csv or json", args=("bench", "--format", "xml"))
         self.fails(USAGE, "--repeat: '0' is not a whole number from 1 to", args=("bench", "--repeat", "0"))
         self.fails(USAGE, "exact route only", args=(*COUNT, "--route", "clblast"))

@@ -63,7 +63,7 @@ class Peers(unittest.TestCase):
             done = run_script("--workload", "rows-gru", "--peer", "keras", "--device", "cpu", "--tally",
                               os.environ["TALLY"], modules=folder)
             self.assertEqual(done.returncode, NO_PEER)
-            self.assertIn("rows-gru: no peer has it", done.stderr)
+            self.assertIn("rows-gru: no peer supports it", done.stderr)
             done = run_script(*args, "--tally", os.path.join(folder, "tally"), modules=folder)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("/tally: No such file or directory; build it, or name it with --tally", done.stderr)

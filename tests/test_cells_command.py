@@ -108,7 +108,7 @@ class Cells(Case):
         for layers in "0", "65":
             self.fails(USAGE, f"option --layers: '{layers}' is not a whole number from 1 to 64\n",
                        args=("train", "count", "--layers", layers))
-        self.fails(USAGE, "option --dropout: it is between layers, and there is one\n",
+        self.fails(USAGE, "option --dropout: it applies between layers, but there is only one\n",
                    args=("train", "count", "--dropout", "0.1"))
         for share in "1", "-0.1":
             self.fails(USAGE, f"option --dropout: '{share}' is not a number from 0 to below 1\n",
@@ -190,9 +190,9 @@ class Info(Case):
         self.passes_json(*SEVERAL, "--weights-only", "--out", name)
         self.assertIs(self.passes_json("info", name)["resumable"], False)
         text = self.passes(tally("info", name))
-        self.assertIn("Resumable    no: it has no state of training\n", text)
+        self.assertIn("Resumable    no: it has no training state\n", text)
         self.assertIn("Trained      12 epochs of 252 of the 504 strings of 3 to 8 bits", text)
-        self.fails(MODEL, "no state of training", args=("train", "--resume", name))
+        self.fails(MODEL, "no training state", args=("train", "--resume", name))
 
     def test_where_a_run_was_stopped(self):
         name = path("stopped.safetensors")
@@ -218,7 +218,7 @@ class Info(Case):
                     self.assertIsNone(r[key], key)
                 self.assertRegex(r["weights_sha256"], "^[0-9a-f]{64}$")
                 text = self.passes(tally("info", name))
-                self.assertIn("Training     nothing is known of it: the file has no notes of tally train\n", text)
+                self.assertIn("Training     unknown: the file has no notes from tally train\n", text)
                 self.assertIn("Resumable    no: ", text)
                 for word in "Task", "Trained", "Options":
                     self.assertNotIn("\n" + word, text)
@@ -250,7 +250,7 @@ class Info(Case):
             self.fails(code, text, args=("info", name))
             self.fails(code, text, args=("info", name, "--json"))
             self.assertEqual(tally("info", name).err, tally("eval", name, "--device", "cpu").err)
-        self.fails(USAGE, "which FILE?", "Try: tally info --help", args=("info",))
+        self.fails(USAGE, "no FILE given", "Try: tally info --help", args=("info",))
         self.fails(USAGE, "one FILE at a time", args=("info", good, good))
         self.fails(USAGE, "unknown option --device", args=("info", good, "--device", "cpu"))
         with open("/dev/full", "wb") as full:
@@ -331,7 +331,7 @@ class Compare(Case):
     def test_usage(self):
         for cells, text in {"lstm,foo": "'foo' is not lstm or gru or rnn", "": "'' is not lstm or gru or rnn",
                             "gru,": "'' is not lstm or gru or rnn", "lst": "'lst' is not lstm",
-                            "gru,rnn,gru": "gru is there twice", "lstm, gru": "' gru' is not lstm"}.items():
+                            "gru,rnn,gru": "gru is listed twice", "lstm, gru": "' gru' is not lstm"}.items():
             self.fails(USAGE, f"tally train: option --compare: {text}", "Try: tally train --help",
                        args=(*SEVERAL, f"--compare={cells}"))
         self.fails(USAGE, "option --compare needs a value", args=(*SEVERAL, "--compare"))
@@ -341,11 +341,11 @@ class Compare(Case):
                                    ("cell", "gru", "it says which cells there are"),
                                    ("log", missing, "--curves FILE has all epochs")):
             for args in ("--compare", "gru,rnn", f"--{option}", value), (f"--{option}={value}", "--compare=gru,rnn"):
-                self.fails(USAGE, f"tally train: option --{option}: not together with --compare: {why}\n",
+                self.fails(USAGE, f"tally train: option --{option}: cannot be combined with --compare: {why}\n",
                            args=(*SEVERAL, *args))
-        self.fails(USAGE, "option --weights-only: not together with --compare: no model is saved\n",
+        self.fails(USAGE, "option --weights-only: cannot be combined with --compare: no model is saved\n",
                    args=(*SEVERAL, "--compare", "gru,rnn", "--weights-only"))
-        self.fails(USAGE, "option --curves: it is of --compare, which is not given",
+        self.fails(USAGE, "option --curves: it needs --compare",
                    args=(*SEVERAL, "--curves", missing))
         self.assertFalse(os.path.exists(missing))
 

@@ -114,11 +114,11 @@ class Usage(Case):
     def test_operands(self):
         for args in ((), ("--epochs", "3"), ("--data", "mnist"), ("--x", "x.npy", "--y", "y.npy")):
             self.fails(USAGE, "which task?", args=("train", *args))
-        self.fails(USAGE, "unknown task 'sums'; there is count", args=("train", "sums"))
-        self.fails(USAGE, "'count' is too much", args=("train", "count", "count"))
-        self.fails(USAGE, "which FILE?", args=("eval",))
+        self.fails(USAGE, "unknown task 'sums'; the tasks are count", args=("train", "sums"))
+        self.fails(USAGE, "unexpected argument 'count' after the task", args=("train", "count", "count"))
+        self.fails(USAGE, "no FILE given", args=("eval",))
         self.fails(USAGE, "one FILE", args=("eval", "a", "b"))
-        self.fails(USAGE, "which FILE?", args=("predict",))
+        self.fails(USAGE, "no FILE given", args=("predict",))
         self.fails(USAGE, "not both", args=("predict", "a", "01", "-"))
         self.fails(USAGE, "'all'", args=("devices", "all"))
 
@@ -276,7 +276,7 @@ class Train(Case):
     def test_verbose(self):
         outcome = tally(*SMALL, "--quiet", "--verbose", "--threads", "2")
         self.assertEqual(outcome.code, 0)
-        for text in ("device cpu (cpu)", "threads 2, slices of 64 sequences", "fell back to the C path: 0"):
+        for text in ("device cpu (cpu)", "threads 2, chunks of 64 sequences", "fell back to the C path: 0"):
             self.assertIn(text, outcome.err)
 
     def test_numbers_stop_it_and_the_last_whole_epoch_is_saved(self):
@@ -418,9 +418,9 @@ class Eval(WithModel):
                                  *options, "--optimizer", optimizer)
             self.assertEqual(tuple(r[key] for key in settings), values)
         names = "adam or adamw or sgd or rmsprop or adagrad"
-        for options, text in ((("sgd", "--beta1", "0.5"), "--beta1: the optimizer sgd does not take it"),
-                              (("adam", "--momentum", "0.9"), "--momentum: the optimizer adam does not take it"),
-                              (("adam", "--nesterov"), "--nesterov: the optimizer adam does not take it"),
+        for options, text in ((("sgd", "--beta1", "0.5"), "--beta1: the optimizer sgd has no such setting"),
+                              (("adam", "--momentum", "0.9"), "--momentum: the optimizer adam has no such setting"),
+                              (("adam", "--nesterov"), "--nesterov: the optimizer adam has no such setting"),
                               (("sgd", "--nesterov"), "--optimizer: sgd: nesterov needs a momentum above 0"),
                               (("adagrad", "--weight-decay", "-1"), "--weight-decay: '-1' is not a number from 0 to"),
                               (("rmsprop", "--alpha", "1"), "--alpha: '1' is not a number from 0 to below 1"),

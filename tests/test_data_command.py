@@ -100,9 +100,9 @@ class Help(Case):
         self.fails(USAGE, "unknown option --data", "Try: tally train --help", args=("train", "count", "--data", "d"))
         self.fails(USAGE, "unknown option --length", "Try: tally train mnist --help",
                    args=("train", "mnist", "--length", "8"))
-        self.fails(USAGE, "unknown task 'minst'; there is count, mnist and npy",
+        self.fails(USAGE, "unknown task 'minst'; the tasks are count, mnist and npy",
                    args=("train", "--data", "mnist", "minst"))
-        self.fails(USAGE, "'count' is too much", args=("train", "mnist", "count"))
+        self.fails(USAGE, "unexpected argument 'count' after the task", args=("train", "mnist", "count"))
 
 
 class Mnist(Files):
@@ -237,15 +237,15 @@ class Mnist(Files):
                 ("train_images", b"\x89PNG\r\n\x1a\n", "it is not an IDX file"),
                 ("train_images", labels, "it has 1 dimensions, images have 3"),
                 ("train_labels", images, "it has 3 dimensions, labels have 1"),
-                ("train_images", images[:2] + b"\x0d" + images[3:], "of the IDX type 0x0d"),
+                ("train_images", images[:2] + b"\x0d" + images[3:], "have the IDX type 0x0d"),
                 ("train_images", images[:10], "it ends within its header"),
                 ("train_images", images[:-1], "its values need 50176 bytes, but it has only 50175"),
-                ("train_images", images + b"\0", "there are bytes behind its last value"),
+                ("train_images", images + b"\0", "there are bytes after its last value"),
                 ("train_images", idx([], 2**32 - 1, 2**32 - 1, 2**32 - 1), "more values than any file"),
                 ("train_images", idx([], 0, 28, 28), "it is empty"),
-                ("train_images", packed[:-9], "it is cut off within what gzip packed"),
-                ("train_images", bytes(broken), "what gzip packed is damaged"),
-                ("train_images", packed + b"more", "there are bytes behind the end of what gzip packed"),
+                ("train_images", packed[:-9], "it is truncated within its gzip data"),
+                ("train_images", bytes(broken), "its gzip data is damaged"),
+                ("train_images", packed + b"more", "there are bytes after the end of its gzip data"),
                 ("train_labels", idx([0] * 63, 63), "63 labels, but"),
                 ("t10k_images", idx([0] * 32 * 14 * 28, 32, 14, 28),
                  "its sequences have 14 steps of 28 inputs, but those to train on have 28 steps of 28"),
@@ -259,11 +259,11 @@ class Mnist(Files):
                 self.fails(DATA, name + ":", text, args=("train", "mnist", "--data", data, *QUICK))
         wrong = make_folder("wrong-name")
         os.rename(os.path.join(wrong, f"train-{IMAGES}"), os.path.join(wrong, f"train-{IMAGES}.gz"))
-        self.fails(DATA, f"train-{IMAGES}.gz: its name ends with .gz, but it is not packed by gzip",
+        self.fails(DATA, f"train-{IMAGES}.gz: its name ends with .gz, but it is not a gzip file",
                    args=("train", "mnist", "--data", wrong))
 
     def test_missing_files(self):
-        self.fails(USAGE, "Give --data DIR", "Try: tally train mnist --help", args=("train", "mnist"))
+        self.fails(USAGE, "use --data DIR", "Try: tally train mnist --help", args=("train", "mnist"))
         self.fails(IO, "cannot read " + path("missing"), "No such file",
                    args=("train", "mnist", "--data", path("missing")))
         for part in "train", "t10k":
@@ -319,7 +319,7 @@ class Npy(Files):
             held, r = tested("--hold-out", share)
             self.assertEqual((len(held), r["hold_out"]), (count, float(share)))
         self.assertIn("none: every sequence was trained on", self.passes(tally(*train, "--hold-out", "0", "--quiet")))
-        self.fails(USAGE, "option --hold-out: a share of 0.999 of 50 sequences to hold out leaves none",
+        self.fails(USAGE, "option --hold-out: holding out a share of 0.999 of 50 sequences leaves none",
                    args=(*train, "--hold-out", "0.999"))
         for share in "1", "-0.1", "nan":
             self.fails(USAGE, f"option --hold-out: '{share}' is not a number from 0 to below 1",
@@ -328,7 +328,7 @@ class Npy(Files):
     def test_a_run_with_a_test_set_holds_nothing_out_later(self):
         name, files = path("tested.safetensors"), ("--x", self.x, "--y", self.y, "--test-x", self.x, "--test-y", self.y)
         self.passes_json("train", "npy", *files, *QUICK, "--out", name)
-        self.fails(USAGE, f"option --hold-out: 0.2, but the run in {name} was begun with none",
+        self.fails(USAGE, f"option --hold-out: 0.2, but the run in {name} was started with none",
                    args=("train", "--resume", name, *files, "--hold-out", "0.2"))
 
     def test_data_are_never_written_over(self):
@@ -336,7 +336,7 @@ class Npy(Files):
                                    ("test-x", self.test_x, ("--test-x", self.test_x, "--test-y", self.test_y))):
             before = os.stat(name)
             for written in (("--out",), ("--log",), ("--compare", "lstm", "--curves")):
-                self.fails(USAGE, f"options {written[-1]} and --{option} name one file, {name}",
+                self.fails(USAGE, f"options {written[-1]} and --{option} name the same file, {name}",
                            args=(*self.own, *more, *written, os.path.join(folder.name, ".", os.path.basename(name))))
             after = os.stat(name)
             self.assertEqual((after.st_ino, after.st_size, after.st_mtime_ns),
@@ -374,40 +374,40 @@ class Npy(Files):
                 ("x", b"", "it is empty"),
                 ("x", b"PK\x03\x04 an npz file", "it is not an npy file"),
                 ("x", good[:9], "it ends within its header"),
-                ("x", b"\x93NUMPY\x04\0" + good[8:], "of the npy version 4.0; 1.0, 2.0 and 3.0 are read"),
+                ("x", b"\x93NUMPY\x04\0" + good[8:], "has npy version 4.0; supported are 1.0, 2.0 and 3.0"),
                 ("x", good.replace(b"'descr'", b"'dtype'"), "unknown key 'dtype'"),
                 ("x", good.replace(b"{", b"["), "its npy header is malformed"),
                 ("x", npy("|O", (64, 2, 1), b"\x80\x03."), "its elements are Python objects, '|O'"),
                 ("x", npy("<i4", (64, 2, 1), bytes(512)),
-                 "its elements are '<i4', they must be float32, float64 or uint8"),
+                 "its elements are '<i4', but must be float32, float64 or uint8"),
                 ("x", npy("<f2", (64, 2, 1), bytes(256)), "its elements are '<f2'"),
                 ("x", npy("<f4", (64, 2, 1), bytes(512), fortran="True"), "it is in Fortran order"),
                 ("x", npy("<f4", (64, 2), bytes(512)),
-                 "its shape is (64, 2), it must be (sequences, time steps, inputs)"),
+                 "its shape is (64, 2), but must be (sequences, time steps, inputs)"),
                 ("x", npy("<f4", (64, 2, 1, 1), bytes(512)), "its shape is (64, 2, 1, 1)"),
                 ("x", npy("<f4", (0, 2, 1), b""), "it is empty: its shape is (0, 2, 1)"),
                 ("x", npy("<f4", (10**9, 10**6, 10**6), bytes(512)), "more values than any file"),
                 ("x", npy("<f4", (10**6, 10**6, 1), bytes(512)),
                  "its values need 4000000000000 bytes, but it has only 512"),
                 ("x", good[:-1], "its values need 512 bytes, but it has only 511"),
-                ("x", good + b"\0", "there are bytes behind its last value"),
-                ("x", x_with(math.nan), "value [63, 1, 0] is nan, which is no finite float32"),
+                ("x", good + b"\0", "there are bytes after its last value"),
+                ("x", x_with(math.nan), "value [63, 1, 0] is nan, which is not finite as float32"),
                 ("x", x_with(math.inf), "value [63, 1, 0] is inf"),
                 ("x", x_with(-math.inf, "d", ">f8"), "value [63, 1, 0] is -inf"),
                 ("x", x_with(1e39, "d", "<f8"), "value [63, 1, 0] is 1e+39"),
-                ("x", gzip.compress(good)[:-4], "it is cut off within what gzip packed"),
+                ("x", gzip.compress(good)[:-4], "it is truncated within its gzip data"),
                 ("x", npy_of([0.1] * 128, (64, 2, 1), "f", "<f4"), "values cannot be normalized"),
-                ("y", npy("<f4", (64,), bytes(256)), "its elements are '<f4', they must be whole numbers"),
+                ("y", npy("<f4", (64,), bytes(256)), "its elements are '<f4', but must be whole numbers"),
                 ("y", npy("|b1", (64,), bytes(64)), "its elements are '|b1'"),
-                ("y", npy("|u1", (64, 1), bytes(64)), "its shape is (64, 1), it must be (sequences,)"),
+                ("y", npy("|u1", (64, 1), bytes(64)), "its shape is (64, 1), but must be (sequences,)"),
                 ("y", npy("|u1", (63,), bytes(63)), f"63 labels, but {path('wrong_x.npy')} has 64 sequences"),
                 ("y", npy_of([0] * 63 + [-1], (64,), "b", "|i1"),
-                 "the label of sequence 63 is -1, it must be 0 to 65535"),
+                 "the label of sequence 63 is -1, but must be 0 to 65535"),
                 ("y", npy_of([0] * 63 + [65536], (64,), "Q", "<u8"), "the label of sequence 63 is 65536"),
                 ("y", npy_of([2**64 - 1] * 64, (64,), "Q", ">u8"), "the label of sequence 0 is 18446744073709551615"),
                 ("lengths", npy_of(lengths[:63], (63,), "b", "|i1"), "63 lengths, but"),
                 ("lengths", npy_of(lengths[:63] + [3], (64,), "h", "<i2"),
-                 "the length of sequence 63 is 3, it must be 1 to 2"),
+                 "the length of sequence 63 is 3, but must be 1 to 2"),
                 ("lengths", npy_of([0] + lengths[1:], (64,), "b", "|i1"), "the length of sequence 0 is 0"),
                 ("lengths", npy("<f4", (64,), bytes(256)), "its elements are '<f4'"),
                 ("test-x", npy("<f4", (64, 1, 2), bytes(512)),
@@ -429,11 +429,11 @@ class Npy(Files):
             self.fails(IO, "cannot read " + path("missing.npy"), "No such file",
                        args=(*self.own, *(("--test-y", self.test_y) if option == "test-x" else ()), f"--{option}",
                              path("missing.npy")))
-        for args, text in (((), "Give --x FILE and --y FILE"), (("--x", self.x), "Give --x FILE and --y FILE"),
+        for args, text in (((), "use --x FILE and --y FILE"), (("--x", self.x), "use --x FILE and --y FILE"),
                            (("--x", self.x, "--y", self.y, "--test-x", self.x), "--test-x and --test-y go together"),
                            (("--x", self.x, "--y", self.y, "--test-lengths", self.y), "--test-lengths needs"),
                            (("--x", self.x, "--y", self.y, "--test-x", self.x, "--test-y", self.y, "--hold-out", "0.2"),
-                            "--hold-out makes a test of --x")):
+                            "--hold-out takes the test set from --x")):
             self.fails(USAGE, text, "Try: tally train npy --help", args=("train", "npy", *args))
 
     def test_another_share_held_out_is_another_run(self):
@@ -441,14 +441,14 @@ class Npy(Files):
         files = ("--x", self.x, "--y", self.y)
         test = ("--test-x", self.test_x, "--test-y", self.test_y)
         self.assertEqual(self.passes_json(*self.own, "--out", name)["hold_out"], 0.1)
-        self.fails(USAGE, f"option --hold-out: 0.2, but the run in {name} was begun with 0.1",
+        self.fails(USAGE, f"option --hold-out: 0.2, but the run in {name} was started with 0.1",
                    args=("train", "--resume", name, *files, "--hold-out", "0.2"))
-        self.fails(USAGE, "--hold-out makes a test of --x", args=("train", "--resume", name, *files, *test))
+        self.fails(USAGE, "--hold-out takes the test set from --x", args=("train", "--resume", name, *files, *test))
         self.passes_json("train", "--resume", name, *files, "--hold-out", "0.1", "--device", "cpu")
         self.assertIsNone(self.passes_json(*self.own, *test, "--out", tested)["hold_out"])
-        self.fails(USAGE, f"option --hold-out: 0.1, but the run in {tested} was begun with none",
+        self.fails(USAGE, f"option --hold-out: 0.1, but the run in {tested} was started with none",
                    args=("train", "--resume", tested, *files, "--hold-out", "0.1"))
-        self.fails(DATA, f"{tested}: its run was begun on other data: their train_size is 64 there, 58 here",
+        self.fails(DATA, f"{tested}: its run was started on other data: their train_size was 64 and is now 58",
                    args=("train", "--resume", tested, *files))
 
     def test_sequences_of_unequal_length(self):
@@ -528,9 +528,9 @@ class Models(Files):
             self.fails(USAGE, "is tested on --data DIR, or on --x X.npy and --y Y.npy",
                        args=("eval", self.model, *args))
         for args in (), ("0101",), ("-",):
-            self.fails(USAGE, "is of the task mnist: it needs --idx IMAGES or --npy X.npy",
+            self.fails(USAGE, "is a model of the task mnist: it needs --idx IMAGES or --npy X.npy",
                        args=("predict", self.model, *args))
-        self.fails(USAGE, "one of --idx and --npy", args=("predict", self.model, "--idx", "a", "--npy", "b"))
+        self.fails(USAGE, "either --idx or --npy", args=("predict", self.model, "--idx", "a", "--npy", "b"))
         self.fails(USAGE, "not both", args=("predict", self.model, "0101", "--npy", "b"))
 
     def test_notes_that_are_missing_or_wrong(self):

@@ -83,7 +83,7 @@ static void test_wrong_idx(void **state) {
     wrong_images(s, "not an IDX file: it begins with the bytes 00 02, not 00 00");
     idx_start(0x0d, 3, SIZES(1, 1, 1));
     put_zeros(4);
-    wrong_images(s, "of the IDX type 0x0d, they must be unsigned bytes, 0x08");
+    wrong_images(s, "have the IDX type 0x0d, but must be unsigned bytes, 0x08");
     idx_start(8, 1, SIZES(1));
     put_zeros(1);
     wrong_images(s, "it has 1 dimensions, images have 3");
@@ -99,7 +99,7 @@ static void test_wrong_idx(void **state) {
     put_zeros(23);
     wrong_images(s, "its values need 24 bytes, but it has only 23");
     put_zeros(2);
-    wrong_images(s, "there are bytes behind its last value");
+    wrong_images(s, "there are bytes after its last value");
     idx_start(8, 3, SIZES(UINT32_MAX - 1, UINT32_MAX - 1, UINT32_MAX - 1));
     wrong_images(s, "more values than any file");
     idx_start(8, 3, SIZES(3, 2, 4));
@@ -164,17 +164,17 @@ static void test_gzip(void **state) {
         size_t count, change; /* bytes that are left; the place of one that is changed */
         const char *behind, *part;
     } damage[] = {
-        {packed.count - 1, SIZE_MAX, "", "it is cut off within what gzip packed"},
-        {packed.count - 8, SIZE_MAX, "", "it is cut off within what gzip packed"},
-        {packed.count / 2, SIZE_MAX, "", "it is cut off within what gzip packed"},
-        {12, SIZE_MAX, "", "it is cut off within what gzip packed"},
-        {packed.count, 2, "", "what gzip packed is damaged: unknown compression method"},
-        {packed.count, packed.count / 2, "", "what gzip packed is damaged"},
-        {packed.count, packed.count - 8, "", "what gzip packed is damaged: incorrect data check"},
-        {packed.count, packed.count - 4, "", "what gzip packed is damaged: incorrect length check"},
-        {packed.count, 0, "", "its name ends with .gz, but it is not packed by gzip"},
-        {packed.count, SIZE_MAX, "x", "there are bytes behind the end of what gzip packed"},
-        {packed.count, SIZE_MAX, "\x1f", "it is cut off within what gzip packed"},
+        {packed.count - 1, SIZE_MAX, "", "it is truncated within its gzip data"},
+        {packed.count - 8, SIZE_MAX, "", "it is truncated within its gzip data"},
+        {packed.count / 2, SIZE_MAX, "", "it is truncated within its gzip data"},
+        {12, SIZE_MAX, "", "it is truncated within its gzip data"},
+        {packed.count, 2, "", "its gzip data is damaged: unknown compression method"},
+        {packed.count, packed.count / 2, "", "its gzip data is damaged"},
+        {packed.count, packed.count - 8, "", "its gzip data is damaged: incorrect data check"},
+        {packed.count, packed.count - 4, "", "its gzip data is damaged: incorrect length check"},
+        {packed.count, 0, "", "its name ends with .gz, but it is not a gzip file"},
+        {packed.count, SIZE_MAX, "x", "there are bytes after the end of its gzip data"},
+        {packed.count, SIZE_MAX, "\x1f", "it is truncated within its gzip data"},
         {0, SIZE_MAX, "", "it is empty"},
     };
     for (size_t i = 0; i < sizeof damage / sizeof damage[0]; i++) {
@@ -296,8 +296,8 @@ static void test_npy_headers(void **state) {
         {"{'shape': (,)}", "no size"},
         {"{'shape': (-3, 2, 2)}", "no size"},
         {"{'shape': (3, 2, 2}", "no comma"},
-        {"{'shape': (3, 2, 99999999999999999999)}", "has a size that no file has"},
-        {"{'shape': (3, 2, 18446744073709551616)}", "has a size that no file has"},
+        {"{'shape': (3, 2, 99999999999999999999)}", "has a size beyond that of any file"},
+        {"{'shape': (3, 2, 18446744073709551616)}", "has a size beyond that of any file"},
         {"{'magic': 1}", "unknown key 'magic'"},
         {"{'descr': '|u1', 'descr': '|u1'}", "key descr twice"},
         {"{'fortran_order': False, 'shape': (3, 2, 2)}", "has no descr"},
@@ -306,8 +306,8 @@ static void test_npy_headers(void **state) {
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (3, 2, 2)} x", "no end"},
         {"{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (3, 2, 2)}", "records with named fields"},
         {NPY("|O", "False", "(3, 2, 2)"),
-         "its elements are Python objects, '|O', they must be float32, float64 or uint8"},
-        {NPY("<i8", "False", "(3, 2, 2)"), "its elements are '<i8', they must be float32, float64 or uint8"},
+         "its elements are Python objects, '|O', but must be float32, float64 or uint8"},
+        {NPY("<i8", "False", "(3, 2, 2)"), "its elements are '<i8', but must be float32, float64 or uint8"},
         {NPY("<f2", "False", "(3, 2, 2)"), "its elements are '<f2'"},
         {NPY("<c8", "False", "(3, 2, 2)"), "its elements are '<c8'"},
         {NPY("|f4", "False", "(3, 2, 2)"), "its elements are '|f4'"},
@@ -315,19 +315,19 @@ static void test_npy_headers(void **state) {
         {NPY("f4", "False", "(3, 2, 2)"), "its elements are 'f4'"},
         {NPY("", "False", "(3, 2, 2)"), "its elements are ''"},
         {NPY("|u1", "True", "(3, 2, 2)"), "in Fortran order"},
-        {NPY("|u1", "False", "()"), "its shape is (), it must be (sequences, time steps, inputs)"},
-        {NPY("|u1", "False", "(3, 4)"), "its shape is (3, 4), it must be"},
-        {NPY("|u1", "False", "(3,\r\n4)"), "its shape is (3,  4), it must be"},
-        {NPY("|u1", "False", "(3, 2, 2, 1)"), "its shape is (3, 2, 2, 1), it must be"},
+        {NPY("|u1", "False", "()"), "its shape is (), but must be (sequences, time steps, inputs)"},
+        {NPY("|u1", "False", "(3, 4)"), "its shape is (3, 4), but must be"},
+        {NPY("|u1", "False", "(3,\r\n4)"), "its shape is (3,  4), but must be"},
+        {NPY("|u1", "False", "(3, 2, 2, 1)"), "its shape is (3, 2, 2, 1), but must be"},
         {NPY("|u1", "False", "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)"),
-         "its shape is (...), it must be"},
+         "its shape is (...), but must be"},
         {NPY("|u1", "False", "(0, 2, 2)"), "it is empty: its shape is (0, 2, 2)"},
         {NPY("|u1", "False", "(3, 2, 0)"), "it is empty"},
         {NPY("|u1", "False", "(4294967296, 4294967296, 2)"), "has more values than any file"},
         {NPY("<f8", "False", "(4611686018427387904, 1, 1)"), "are more than any file has"},
         {NPY("|u1", "False", "(3, 2, 3)"), "its values need 18 bytes, but it has only 12"},
         {NPY("<f4", "False", "(3, 2, 2)"), "its values need 48 bytes, but it has only 12"},
-        {NPY("|u1", "False", "(3, 2, 1)"), "there are bytes behind its last value"},
+        {NPY("|u1", "False", "(3, 2, 1)"), "there are bytes after its last value"},
         {NPY("|u1", "False", "(5000000000, 1, 1)"), "its values need 5000000000 bytes, but it has only 12"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
@@ -351,9 +351,9 @@ static void test_npy_starts(void **state) {
         {"\x93NUMPX\1\0\2\0{}", 12, "it is not an npy file"},
         {"PK\3\4........", 12, "it is not an npy file"},
         {"\x93NUMPY\1", 7, "it is not an npy file"},
-        {"\x93NUMPY\0\0\2\0{}", 12, "of the npy version 0.0; 1.0, 2.0 and 3.0 are read"},
-        {"\x93NUMPY\4\0\2\0{}", 12, "of the npy version 4.0"},
-        {"\x93NUMPY\1\1\2\0{}", 12, "of the npy version 1.1"},
+        {"\x93NUMPY\0\0\2\0{}", 12, "has npy version 0.0; supported are 1.0, 2.0 and 3.0"},
+        {"\x93NUMPY\4\0\2\0{}", 12, "has npy version 4.0"},
+        {"\x93NUMPY\1\1\2\0{}", 12, "has npy version 1.1"},
         {"\x93NUMPY\1\0\2", 9, "it ends within its header"},
         {"\x93NUMPY\2\0\2\0\0", 11, "it ends within its header"},
         {"\x93NUMPY\1\0\3\0{}", 12, "it ends within its header"},
@@ -385,7 +385,7 @@ static void test_npy_cut_anywhere(void **state) {
     tally_sequences_free(read_npy(write_made(s, "cut.npy"), NULL, NULL));
     append_bytes("x", 1);
     assert_error(tally_sequences_read_npy(write_made(s, "cut.npy"), NULL, NULL, &sequences), TALLY_DATA, "cut.npy",
-                 "bytes behind its last value");
+                 "bytes after its last value");
 }
 
 static void test_files_that_cannot_be_read(void **state) {

@@ -496,7 +496,7 @@ static void test_extra_tensors_of_layers(void **state) {
         d.tensors[PARTS].name = beyond[i];
         assert_int_equal(load_draft(*state, &d), TALLY_MODEL);
         assert_error(beyond[i]);
-        assert_error(" is of a layer beyond the 64 that a model may have");
+        assert_error(" belongs to a layer beyond the 64 that a model may have");
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         d.tensors[PARTS].name = others[i];
@@ -577,7 +577,8 @@ static void test_other_shapes_of_a_layer(void **state) {
         {2,
          2,
          {16, 4},
-         "rnn.weight_hh_l1 has shape [16, 4], but rnn.weight_hh_l0 [20, 5]: layers must have as many units"},
+         "rnn.weight_hh_l1 has shape [16, 4], but rnn.weight_hh_l0 [20, 5]: all layers must have the same number of "
+         "units"},
         {2, 2, {16, 5}, "rnn.weight_hh_l1 has shape [16, 5], expected [4H, H] = [20, 5]"},
         {3, 2, {20, 3}, "rnn.weight_ih_l1 has shape [20, 3], expected [4H, H] = [20, 5]"},
         {3, 1, {20}, "rnn.weight_ih_l1 has shape [20], expected [4H, H]"},

@@ -161,7 +161,7 @@ class Parity(ParityCase):
         self.fails(USAGE, "no operation ''", args=(*CPU, "--op", ""))
         for case in "999999", "x", "", "-1":
             self.fails(USAGE, f"gemm/{case}: its cases are 0 to", args=(*CPU, "--op", f"gemm/{case}"))
-        self.fails(USAGE, "'cpu' is too much", args=("parity", "cpu"))
+        self.fails(USAGE, "unexpected argument 'cpu': the command takes only options", args=("parity", "cpu"))
         self.fails(USAGE, "exact route only", args=(*CPU, "--route", "clblast"))
         self.fails(USAGE, "--steps: '0' is not a whole number from 1 to", args=(*CPU, "--steps", "0"))
 

@@ -544,7 +544,7 @@ static void a_norm_that_is_not_finite_stops_it(void **state) {
     assert_error("step 1 (epoch 1, batch 1): the square of the gradient's norm became inf");
     const char *path = scratch_path(s, "faulty.safetensors");
     assert_int_equal(tally_training_save(r.training, path, false), TALLY_NUMBERS);
-    assert_error("the run has failed and has no state to go on from");
+    assert_error("the run has failed and has no state to resume from");
     assert_int_equal(scratch_entries(s), 0);
     assert_ok(tally_training_save(r.training, path, true));
     assert_int_equal(continue_run(&r, &w), TALLY_USAGE);
@@ -583,7 +583,7 @@ static void a_run_that_has_failed_is_over(void **state) {
         assert_error("this run has failed and cannot go on");
         const char *path = scratch_path(s, "failed.safetensors");
         assert_int_equal(tally_training_save(r.training, path, false), TALLY_DATA);
-        assert_error("failed.safetensors: the run has failed and has no state to go on from");
+        assert_error("failed.safetensors: the run has failed and has no state to resume from");
         assert_int_equal(scratch_entries(s), validates); /* the previous iteration's weights */
         assert_ok(tally_training_save(r.training, path, true));
         assert_ok(tally_training_digest(r.training, kept));
@@ -650,22 +650,22 @@ static void what_would_change_the_result_is_refused(void **state) {
     static const struct {
         const char *name, *other, *text;
     } changes[] = {
-        {"batch", "99", "its run of training has batch 100 and cannot go on with 99"},
-        {"optimizer", "adamw", "has optimizer adam and cannot go on with adamw"},
-        {"learning_rate", "0.5", "has learning_rate 10 and cannot go on with 0.5"},
-        {"weight_decay", "0.5", "has weight_decay 0 and cannot go on with 0.5"},
-        {"beta1", "0.5", "has beta1 0.9 and cannot go on with 0.5"},
-        {"beta2", "0.5", "has beta2 0.999 and cannot go on with 0.5"},
-        {"epsilon", "0.5", "has epsilon 1e-08 and cannot go on with 0.5"},
+        {"batch", "99", "its training run has batch 100 and cannot be resumed with 99"},
+        {"optimizer", "adamw", "has optimizer adam and cannot be resumed with adamw"},
+        {"learning_rate", "0.5", "has learning_rate 10 and cannot be resumed with 0.5"},
+        {"weight_decay", "0.5", "has weight_decay 0 and cannot be resumed with 0.5"},
+        {"beta1", "0.5", "has beta1 0.9 and cannot be resumed with 0.5"},
+        {"beta2", "0.5", "has beta2 0.999 and cannot be resumed with 0.5"},
+        {"epsilon", "0.5", "has epsilon 1e-08 and cannot be resumed with 0.5"},
         {"momentum", "0.5", "adam takes no momentum, which is 0.5"},
         {"nesterov", "true", "adam takes no nesterov, which is true"},
         {"alpha", "0.5", "adam takes no alpha, which is 0.5"},
-        {"dropout", "0", "has dropout 0.3 and cannot go on with 0"},
-        {"seed", "18446744073709551615", "has seed 9 and cannot go on with 18446744073709551615"},
-        {"shuffle", "false", "has shuffle true and cannot go on with false"},
-        {"keep", "last", "has keep best and cannot go on with last"},
-        {"lr_decay", "none", "has lr_decay cosine and cannot go on with none"},
-        {"clip", "0", "has clip 30 and cannot go on with 0"},
+        {"dropout", "0", "has dropout 0.3 and cannot be resumed with 0"},
+        {"seed", "18446744073709551615", "has seed 9 and cannot be resumed with 18446744073709551615"},
+        {"shuffle", "false", "has shuffle true and cannot be resumed with false"},
+        {"keep", "last", "has keep best and cannot be resumed with last"},
+        {"lr_decay", "none", "has lr_decay cosine and cannot be resumed with none"},
+        {"clip", "0", "has clip 30 and cannot be resumed with 0"},
     };
     size_t count, refused = 0;
     const tally_setting *settings = tally_train_settings(&count);
@@ -679,21 +679,21 @@ static void what_would_change_the_result_is_refused(void **state) {
         refuse(TALLY_USAGE, path, data_of(p), &options, changes[refused++].text);
     }
     assert_int_equal(refused, sizeof changes / sizeof *changes);
-    refuse(TALLY_USAGE, path, tally_count_train(strings), NULL, "has sequences 241 and cannot go on with 301");
+    refuse(TALLY_USAGE, path, tally_count_train(strings), NULL, "has sequences 241 and cannot be resumed with 301");
     tally_model *model = model_of(&test_cases[0], 1);
     tally_training *training;
     assert_int_equal(tally_training_resume(model, data_of(p), valid_of(p), NULL, path, &training), TALLY_USAGE);
-    assert_error("it has another model's sizes");
+    assert_error("its model's sizes differ");
     tally_model_free(model);
     test_case other = *p;
     other.cell = TALLY_LSTM;
     model = model_of(&other, 1);
     assert_int_equal(tally_training_resume(model, data_of(p), valid_of(p), NULL, path, &training), TALLY_USAGE);
-    assert_error("has cell gru and cannot go on with lstm");
+    assert_error("has cell gru and cannot be resumed with lstm");
     tally_model_free(model);
     model = model_of(p, 1);
     assert_int_equal(tally_training_resume(model, data_of(p), NULL, NULL, path, &training), TALLY_USAGE);
-    assert_error("has valid_sequences 60 and cannot go on with 0");
+    assert_error("has valid_sequences 60 and cannot be resumed with 0");
     tally_model_free(model);
 }
 
@@ -701,7 +701,7 @@ static void a_file_without_a_state_is_refused(void **state) {
     const char *path = scratch_path(*state, "run.safetensors");
     save_at(4, path, true);
     refuse(TALLY_MODEL, path, data_of(&test_cases[7]), NULL,
-           "run.safetensors: it has no state of training to go on from");
+           "run.safetensors: it has no training state to resume from");
     refuse(TALLY_IO, "/nowhere/file", data_of(&test_cases[7]), NULL, "/nowhere/file");
 }
 
@@ -722,7 +722,7 @@ static void a_file_of_version_1_is_a_model_only(void **state) {
     assert_int_equal(tally_model_resumable(model), TALLY_MODEL);
     assert_error("was saved by an earlier tally, which added gradients in another order");
     assert_int_equal(tally_training_resume(model, tally_count_train(four), NULL, NULL, path, &training), TALLY_MODEL);
-    assert_error("version_1.safetensors: its run of training was saved by an earlier tally");
+    assert_error("version_1.safetensors: its training run was saved by an earlier tally");
     assert_null(training);
     tally_model_free(model);
     tally_count_free(four);
@@ -791,17 +791,17 @@ static void damaged_files_are_refused(void **state) {
         bool stale;
         const char *name, *error;
     } cases[] = {
-        {NONE, NULL, NULL, NULL, M, 7, true, NULL, "its state of training is damaged: it has SHA-256 "},
-        {NONE, "steps_done", json_string("5"), NULL, NONE, 0, true, NULL, "its state of training is damaged"},
+        {NONE, NULL, NULL, NULL, M, 7, true, NULL, "its training state is damaged: it has SHA-256 "},
+        {NONE, "steps_done", json_string("5"), NULL, NONE, 0, true, NULL, "its training state is damaged"},
         {NONE, NULL, NULL, NULL, M, NAN, false, NULL, "element 0 of tensor adam.m.head.bias is nan"},
         {NONE, NULL, NULL, NULL, PRESENT, INFINITY, false, NULL, "element 0 of tensor train.head.bias is inf"},
         {NONE, NULL, NULL, NULL, V, -1, false, NULL,
          "element 0 of tensor adam.v.head.bias is -1, but squares are never negative"},
         {NONE, NULL, NULL, NULL, M, 0, false, "adam.m.other", "tensor adam.m.other is not part of a model"},
         {NONE, NULL, NULL, NULL, M, 0, false, "adam.x.head.bias", "tensor adam.x.head.bias is not part of a model"},
-        {M + 1, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor adam.m.head.weight, which its state"},
-        {V + 9, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor adam.v.rnn.weight_ih_l1, which its state"},
-        {PRESENT, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor train.head.bias, which its state"},
+        {M + 1, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor adam.m.head.weight, which its"},
+        {V + 9, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor adam.v.rnn.weight_ih_l1, which its"},
+        {PRESENT, NULL, NULL, NULL, NONE, 0, false, NULL, "there is no tensor train.head.bias, which its"},
         {NONE, NULL, NULL, "[", NONE, 0, false, NULL, "its note tally.training is not JSON"},
         {NONE, NULL, NULL, "[]", NONE, 0, false, NULL, "its note tally.training has no version"},
         {NONE, "version", json_integer(3), NULL, NONE, 0, false, NULL, "has version 3, expected 2"},
@@ -864,8 +864,8 @@ static void an_optimizers_states_are_its_own(void **state) {
     static const struct {
         const char *test_case, *momentum, *negative, *error;
     } cases[] = {
-        {"sgd", "0.5", NULL, "there is no tensor sgd.momentum.head.bias, which its state of training needs"},
-        {"momentum", "0", NULL, "there is a tensor sgd.momentum.head.bias, which its state of training does not have"},
+        {"sgd", "0.5", NULL, "there is no tensor sgd.momentum.head.bias, which its training state needs"},
+        {"momentum", "0", NULL, "there is a tensor sgd.momentum.head.bias, which its training state does not have"},
         {"rmsprop", "0.5", NULL, "there is no tensor rmsprop.momentum.head.bias, which"},
         {"rmsprop with momentum", "0", NULL, "there is a tensor rmsprop.momentum.head.bias, which"},
         {"rmsprop with momentum", NULL, "rmsprop.square.head.weight", "squares are never negative"},

@@ -56,7 +56,7 @@ class Stopped(Case):
             if outcome.code == 130 and "goes on from it" not in outcome.err:
                 self.assertEqual(json.loads(outcome.out)["stopped"], "interrupted", outcome.err)
             elif outcome.code == 130:
-                self.assertIn(f"is in {name}; 'tally train --resume' goes on from it", outcome.err)
+                self.assertIn(f"is in {name}; 'tally train --resume' continues from it", outcome.err)
         raise AssertionError("it was not interrupted the last time")
 
     def interrupted(self, name, *args, **kwargs):
@@ -125,14 +125,14 @@ class Stopped(Case):
             self.assertEqual((r["epochs"], r["kept_epoch"], r["loss"], os.path.exists(name)), (0, None, None, there))
             if there:
                 self.assertEqual(r["out"], name)
-                self.assertIn(f"not one epoch was whole: the first weights are in {name}; 'tally train", outcome.err)
+                self.assertIn(f"no epoch was completed: the initial weights are in {name}; 'tally train", outcome.err)
                 self.assertEqual((state(name)["epochs_done"], state(name)["steps_done"]), ("0", str(r["steps"])))
                 process = start("train", "--resume", name, "--device", "cpu")
                 self.assertIn(b"for 5,000 epochs, 0 of them done\n", process.stderr.readline())
                 process.kill()
                 finish(process)
             else:
-                self.assertIn("no model saved: not one epoch was whole", outcome.err)
+                self.assertIn("no model saved: no epoch was completed", outcome.err)
 
     def test_at_the_end_of_an_epoch_and_made_longer(self):
         name = path("longer.safetensors")
@@ -202,7 +202,7 @@ class Stopped(Case):
         begun = self.passes_json(*SMALL, "--device", pocl, "--route", "clblast", "--epochs", "3", "--out", name,
                                  env=env)
         self.assertEqual(begun["route"], "clblast")
-        self.fails(USAGE, f"option --route: exact, but the run in {name} was begun with clblast",
+        self.fails(USAGE, f"option --route: exact, but the run in {name} was started with clblast",
                    args=("train", "--resume", name, "--device", pocl, "--route", "exact"), env=env)
         self.fails(USAGE, "the cpu device has the exact route only",
                    args=("train", "--resume", name, "--device", "cpu"))
@@ -284,26 +284,26 @@ class Refused(Case):
         self.assertEqual(set(named) - may_change - elsewhere, {option for option, _, _ in changes})
         for option, value, was in changes:
             value_shown = {"1e-3": "0.001"}.get(value, value)
-            self.refused(USAGE, f"tally train: option --{option}: {value_shown}, but the run in {self.file} was begun "
-                                f"with {was}\n", "Try: tally train --help", args=(f"--{option}", value))
+            self.refused(USAGE, f"tally train: option --{option}: {value_shown}, but the run in {self.file} was "
+                                f"started with {was}\n", "Try: tally train --help", args=(f"--{option}", value))
         for flag in "--shuffle", "--nesterov":
-            self.refused(USAGE, f"option {flag}: the run in {self.file} was begun without it", args=(flag,))
+            self.refused(USAGE, f"option {flag}: the run in {self.file} was started without it", args=(flag,))
         self.refused(USAGE, f"option --epochs: 3, but the run in {self.file} has done 4", args=("--epochs", "3"))
         self.refused(USAGE, f"the run in {self.file} is of the task count, not mnist", args=("mnist",))
-        self.refused(USAGE, "'count' is too much behind the task", args=("count", "count"))
+        self.refused(USAGE, "unexpected argument 'count' after the task", args=("count", "count"))
         self.fails(USAGE, "option --resume needs a value", args=("train", "count", "--resume"))
         self.fails(USAGE, "option --resume needs a value", args=("train", "count", "--resume", "--json"))
 
     def test_options_of_a_run(self):
         for option in ("--save-every", "2"), ("--weights-only",):
-            self.fails(USAGE, f"option {option[0]}: where to? Give --out FILE", args=("train", "count", *option))
+            self.fails(USAGE, f"option {option[0]}: it needs --out FILE", args=("train", "count", *option))
         for option, value, text in (("valid", "1", "from 0 to below 1"), ("valid", "-0.1", "from 0 to below 1"),
                                     ("clip", "-1", "is not a number from 0"), ("clip", "nan", "is not a number"),
                                     ("patience", "-1", "is not a whole number from 0"),
                                     ("lr-decay", "linear", "is not none or cosine or step"),
                                     ("save-every", "x", "is not a whole number from 0")):
             self.fails(USAGE, f"option --{option}: '{value}' ", text, args=("train", "count", f"--{option}={value}"))
-        self.fails(USAGE, "option --valid: a share of 0.001 of 200 sequences to validate on leaves none to validate on",
+        self.fails(USAGE, "option --valid: a share of 0.001 of 200 sequences for validation leaves none to validate on",
                    args=(*SMALL, "--valid", "0.001"))
         self.fails(USAGE, "leaves none to train on", args=(*SMALL, "--valid", "0.999"))
 
@@ -314,15 +314,15 @@ class Refused(Case):
         self.assertLess(small, 0.6 * large)
         self.assertEqual([key for key in read_file(name)[0] if not key.startswith(("head.", "rnn."))], [])
         self.fails(MODEL,
-                   f"{name}: it has no state of training to go on from: it was saved with --weights-only, or not "
+                   f"{name}: it has no training state to resume from: it was saved with --weights-only, or not "
                           "by tally train", args=("train", "--resume", name))
         torch = os.path.join(os.environ["FIXTURES"], "torch_model.safetensors")
-        self.fails(MODEL, f"{torch}: it has no state of training", args=("train", "--resume", torch))
+        self.fails(MODEL, f"{torch}: it has no training state", args=("train", "--resume", torch))
         self.assertEqual(self.passes_json("eval", name, "--device", "cpu")["epochs"], 4)
 
     def test_a_file_of_version_1_is_a_model_only(self):
         name = os.path.join(os.environ["FIXTURES"], "version_1.safetensors")
-        why = "its run of training was saved by an earlier tally, which added gradients in another order"
+        why = "its training run was saved by an earlier tally, which added gradients in another order"
         self.fails(MODEL, f"{name}: {why}", "Train from the beginning", args=("train", "--resume", name))
         self.assertIs(self.passes_json("info", name)["resumable"], False)
         self.assertIn(f"Resumable no: {why}", " ".join(self.passes(tally("info", name)).split()))
@@ -344,13 +344,13 @@ class Refused(Case):
         damaged(whole[:100], MODEL, "does not fit in the file")
         damaged(b"", MODEL, "too few")
         damaged(b"\xff" * 100, MODEL, "is this a safetensors file?")
-        damaged(whole[:-1] + bytes([whole[-1] ^ 1]), MODEL, "its state of training is damaged")
+        damaged(whole[:-1] + bytes([whole[-1] ^ 1]), MODEL, "its training state is damaged")
         for old, new, text in ((b'\\"steps_done\\":\\"16', b'\\"steps_done\\":\\"17',
-                                "its state of training is damaged"),
-                               (b'"batch":"64"', b'"batch":"65"', "has batch 64 and cannot go on with 65"),
+                                "its training state is damaged"),
+                               (b'"batch":"64"', b'"batch":"65"', "has batch 64 and cannot be resumed with 65"),
                                (b'"task":"count"', b'"tusk":"count"', "it has no note task"),
                                (b'"length":"8"', b'"length":"7"', "its note length"),
-                               (b'"tally.training":', b'"tally.treining":', "it has no state of training")):
+                               (b'"tally.training":', b'"tally.treining":', "it has no training state")):
             self.assertEqual(whole.count(old), 1, old)
             damaged(whole.replace(old, new), USAGE if b"batch" in old else MODEL, text)
         self.fails(IO, "missing: No such file", args=("train", "--resume", path("missing")))
@@ -361,15 +361,15 @@ class Refused(Case):
         self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "2", "--device", "cpu",
                          "--out", name)
         want = self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "3", "--device", "cpu")
-        self.fails(USAGE, "where are the images?", args=("train", "--resume", name))
-        self.fails(USAGE, f"option --no-shuffle: the run in {name} was begun without it",
+        self.fails(USAGE, "no images given", args=("train", "--resume", name))
+        self.fails(USAGE, f"option --no-shuffle: the run in {name} was started without it",
                    args=("train", "--resume", name, "--data", MNIST, "--no-shuffle"))
-        self.fails(USAGE, f"option --normalize: none, but the run in {name} was begun with standard",
+        self.fails(USAGE, f"option --normalize: none, but the run in {name} was started with standard",
                    args=("train", "--resume", name, "--data", MNIST, "--normalize", "none"))
         in_order = path("in-order.safetensors")
         self.passes_json("train", "mnist", "--data", MNIST, "--hidden", "4", "--epochs", "1", "--device", "cpu",
                          "--no-shuffle", "--out", in_order)
-        self.fails(USAGE, f"option --shuffle: the run in {in_order} was begun without it",
+        self.fails(USAGE, f"option --shuffle: the run in {in_order} was started without it",
                    args=("train", "--resume", in_order, "--data", MNIST, "--shuffle"))
         r = self.passes_json("train", "--resume", in_order, "--data", MNIST, "--no-shuffle", "--device", "cpu")
         self.assertEqual((r["epochs"], r["shuffle"]), (1, False))
@@ -377,7 +377,7 @@ class Refused(Case):
         for file in os.listdir(MNIST):
             shutil.copyfile(os.path.join(MNIST, file), os.path.join(other, file.replace("train", "x").replace(
                 "t10k", "train").replace("x-", "t10k-")))
-        self.fails(DATA, f"{name}: its run was begun on other data: their train_size is ",
+        self.fails(DATA, f"{name}: its run was started on other data: their train_size was ",
                    args=("train", "--resume", name, "--data", other))
         got = self.passes_json("train", "--resume", name, "--data", MNIST, "--epochs", "3", "--device", "cpu")
         for key in ("weights_sha256", "mistakes", "mean", "deviation", "train_size"):
@@ -445,7 +445,7 @@ class Kept(Case):
         outcome = tally(*SMALL, "--epochs", "2", "--lr", "1e32", "--out", name, "--json")
         self.assertEqual(outcome.code, 0, outcome.err)
         self.assertRegex(outcome.err,
-                         r"^cannot write .*: element \d+ of adam.v.\S+ is inf: without the state of training\n$")
+                         r"^cannot write .*: element \d+ of adam.v.\S+ is inf: saved without the training state\n$")
         self.assertNotIn("tally.training", read_file(name)[1])
         self.assertEqual(json.loads(outcome.out)["out"], name)
 
@@ -508,11 +508,11 @@ class Log(Case):
     def test_it_is_no_model(self):
         name = path("log-and-model")
         for log in (name, os.path.join(folder.name, ".", "log-and-model")):
-            self.fails(USAGE, f"options --out and --log name one file, {log}",
+            self.fails(USAGE, f"options --out and --log name the same file, {log}",
                        args=(*SMALL, "--out", name, "--log", log))
         self.assertFalse(os.path.exists(name))
         self.passes_json(*SMALL, "--epochs", "1", "--out", name)
-        self.fails(USAGE, f"options --resume and --log name one file, {name}",
+        self.fails(USAGE, f"options --resume and --log name the same file, {name}",
                    args=("train", "--resume", name, "--epochs", "2", "--log", name, "--out", path("another")))
         self.passes_json("train", "--resume", name, "--epochs", "2", "--out",
                          os.path.join(folder.name, ".", "log-and-model"))

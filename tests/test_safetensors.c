@@ -238,7 +238,7 @@ static void test_broken_headers(void **state) {
         {T("\"dtype\":\"F32\",\"shape\":[1152921504606846976],\"data_offsets\":[0,0]"), 0,
          ": tensor w has a shape whose size overflows"},
         {T("\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]"), 1,
-         ": tensor w has 12 bits, which are no whole bytes"},
+         ": tensor w has 12 bits, which are not whole bytes"},
 
         {T("\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":8"), 8,
          ": tensor w has data_offsets that are not two whole numbers from 0"},

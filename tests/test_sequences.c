@@ -53,7 +53,7 @@ static void test_wrong_numbers(void **state) {
         bool lengths;
         const char *part;
     } wrong[] = {
-        {NPY("|i1", "False", "(3,)"), "\0\1\377", 3, false, "the label of sequence 2 is -1, it must be 0 to 65535"},
+        {NPY("|i1", "False", "(3,)"), "\0\1\377", 3, false, "the label of sequence 2 is -1, but must be 0 to 65535"},
         {NPY("<u4", "False", "(3,)"), "\0\0\0\0\0\0\1\0\0\0\0\0", 12, false, "the label of sequence 1 is 65536"},
         {NPY("<u8", "False", "(3,)"), "\377\377\377\377\377\377\377\377\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24, false,
          "the label of sequence 0 is 18446744073709551615"},
@@ -61,12 +61,12 @@ static void test_wrong_numbers(void **state) {
          "the label of sequence 0 is -9223372036854775808"},
         {NPY("|u1", "False", "(2,)"), "\0\1", 2, false, "2 labels, but "},
         {NPY("|u1", "False", "(4,)"), "\0\1\0\1", 4, false, "4 labels, but "},
-        {NPY("|u1", "False", "(3, 1)"), "\0\1\0", 3, false, "its shape is (3, 1), it must be (sequences,)"},
+        {NPY("|u1", "False", "(3, 1)"), "\0\1\0", 3, false, "its shape is (3, 1), but must be (sequences,)"},
         {NPY("<f4", "False", "(3,)"), "\0\0\0\0\0\0\0\0\0\0\0\0", 12, false,
-         "its elements are '<f4', they must be whole numbers, signed or unsigned"},
+         "its elements are '<f4', but must be whole numbers, signed or unsigned"},
         {NPY("|b1", "False", "(3,)"), "\0\1\0", 3, false, "its elements are '|b1'"},
-        {NPY("|u1", "False", "(3,)"), "\2\0\1", 3, true, "the length of sequence 1 is 0, it must be 1 to 2"},
-        {NPY("|u1", "False", "(3,)"), "\2\1\3", 3, true, "the length of sequence 2 is 3, it must be 1 to 2"},
+        {NPY("|u1", "False", "(3,)"), "\2\0\1", 3, true, "the length of sequence 1 is 0, but must be 1 to 2"},
+        {NPY("|u1", "False", "(3,)"), "\2\1\3", 3, true, "the length of sequence 2 is 3, but must be 1 to 2"},
         {NPY("|i1", "False", "(3,)"), "\377\1\2", 3, true, "the length of sequence 0 is -1"},
         {NPY("|u1", "False", "(2,)"), "\1\1", 2, true, "2 lengths, but "},
     };
@@ -99,7 +99,7 @@ static void test_values_that_are_not_finite(void **state) {
         }
         const char *x = write_made(s, "x.npy");
         assert_error(tally_sequences_read_npy(x, NULL, NULL, &sequences), TALLY_DATA, x, "value [1, 1, 2] is ");
-        assert_non_null(strstr(tally_error_text(), "which is no finite float32"));
+        assert_non_null(strstr(tally_error_text(), "which is not finite as float32"));
         /* Anything may follow the end of a sequence: it is ignored. */
         npy_start(1, NPY("|u1", "False", "(2,)"));
         append_bytes("\2\1", 2);
@@ -257,7 +257,7 @@ static void test_hold_out(void **state) {
         assert_in_range(chosen[cell], 100 - 47, 100 + 47);
     const double wrong[] = {1, -0.1, (double)NAN, 2, 0.9996};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        assert_error(tally_sequences_hold_out(sequences, wrong[i], 1), TALLY_USAGE, NULL, "to hold out");
+        assert_error(tally_sequences_hold_out(sequences, wrong[i], 1), TALLY_USAGE, NULL, "holding out a share");
     tally_sequences_free(sequences);
 }
 
@@ -271,7 +271,7 @@ static void test_classes(void **state) {
     assert_int_equal(tally_sequences_held_out(sequences)->classes, 10);
     assert_error(tally_sequences_set_classes(sequences, 2), TALLY_DATA, labels,
                  "the label of sequence 1 is 2, but there are only the classes 0 to 1");
-    assert_error(tally_sequences_set_classes(sequences, 1), TALLY_USAGE, NULL, "there must be 2 at least");
+    assert_error(tally_sequences_set_classes(sequences, 1), TALLY_USAGE, NULL, "there must be at least 2");
     assert_int_equal(tally_sequences_kept(sequences)->classes, 10);
     tally_sequences_free(sequences);
 }

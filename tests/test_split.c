@@ -119,12 +119,12 @@ static void refuse(double share, const char *text) {
 
 static void shares_that_cannot_be(void **state) {
     (void)state;
-    refuse(0, "a share of 0 to validate on: it must be above 0 and below 1");
-    refuse(1, "a share of 1 to validate on");
-    refuse(-0.5, "a share of -0.5 to validate on");
-    refuse(0.0 / 0.0, "to validate on: it must be above 0");
-    refuse(0.0004, "a share of 0.0004 of 1000 sequences to validate on leaves none to validate on");
-    refuse(0.9996, "a share of 0.9996 of 1000 sequences to validate on leaves none to train on");
+    refuse(0, "a share of 0 for validation: it must be above 0 and below 1");
+    refuse(1, "a share of 1 for validation");
+    refuse(-0.5, "a share of -0.5 for validation");
+    refuse(0.0 / 0.0, "for validation: it must be above 0");
+    refuse(0.0004, "a share of 0.0004 of 1000 sequences for validation leaves none to validate on");
+    refuse(0.9996, "a share of 0.9996 of 1000 sequences for validation leaves none to train on");
 }
 
 int main(void) {

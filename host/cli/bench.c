@@ -50,7 +50,7 @@ static const char about[] = "count trains on the counting experiment's strings, 
                             "threads, cell, layers, hidden, inputs, shortest (steps of the shortest\n"
                             "sequence), steps, classes, batch, dropout, repeat, steps_a_run, ms_per_step,\n"
                             "spread, gflops, peak_gflops, share, memory_mib, first_step_seconds,\n"
-                            "sequences_per_second, fallbacks (operations the C path did for the device),\n"
+                            "sequences_per_second, fallbacks (operations the C path executed for the device),\n"
                             "weights_after_steps, weights_sha256 and mistakes (of score, or null); with\n"
                             "--compare also old_ms_per_step, old_over_new (both null where FILE has no such\n"
                             "workload, device and route) and weights_as_old (equal, different, or null).";
@@ -276,7 +276,7 @@ int command_bench(int argc, char **argv) {
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 0)
-        return command_misused(COMMAND, "'%s' is too much: there are only options", argv[0]);
+        return command_misused(COMMAND, "unexpected argument '%s': the command takes only options", argv[0]);
     if (strcmp(a.workload, "all") != 0 && workload_find(a.workload) == NULL)
         return unknown_workload(a.workload);
     if (a.sweep && strcmp(a.workload, "all") != 0 && strcmp(a.workload, "count") != 0)

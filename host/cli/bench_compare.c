@@ -32,7 +32,7 @@ static const char *find_fault(const json_t *entry) {
 static int check_measurements(const char *path, const json_t *old) {
     if (!json_is_array(old))
         return command_fail(TALLY_DATA,
-                            "--compare %s: it is no list of measurements, which 'tally bench --format json' "
+                            "--compare %s: it is not a list of measurements as written by 'tally bench --format json'"
                             "writes",
                             path);
     for (size_t i = 0; i < json_array_size(old); i++) {
@@ -41,7 +41,7 @@ static int check_measurements(const char *path, const json_t *old) {
         if (fault != NULL && !json_is_object(entry))
             return command_fail(TALLY_DATA, "--compare %s: measurement %zu %s", path, i + 1, fault);
         if (fault != NULL)
-            return command_fail(TALLY_DATA, "--compare %s: measurement %zu has no %s, or a wrong one", path, i + 1,
+            return command_fail(TALLY_DATA, "--compare %s: measurement %zu has a missing or invalid %s", path, i + 1,
                                 fault);
     }
     return TALLY_OK;

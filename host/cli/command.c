@@ -78,7 +78,7 @@ int command_open_device(const command_device *wanted, tally_device **device) {
         fprintf(stderr, "route %s%s%s%s, arithmetic %s%s\n", command_routes[tally_device_route(*device)],
                 reason[0] != '\0' ? " (" : "", reason, reason[0] != '\0' ? ")" : "",
                 inexact[0] != '\0' ? "within tolerance: " : "exact", inexact);
-        fprintf(stderr, "threads %u, slices of %zu sequences\n", tally_device_workers(*device),
+        fprintf(stderr, "threads %u, chunks of %zu sequences\n", tally_device_workers(*device),
                 tally_device_chunk_columns(*device));
     }
     return TALLY_OK;

@@ -18,10 +18,10 @@ int compare_check(const tally_setting *options, int argc, char **argv, const cha
     };
     bool compared = options_value(options, argc, argv, "compare") != NULL;
     if (!compared && options_value(options, argc, argv, "curves") != NULL)
-        return command_misused(command, "option --curves: it is of --compare, which is not given");
+        return command_misused(command, "option --curves: it needs --compare");
     for (size_t i = 0; compared && i < sizeof alone / sizeof *alone; i++)
         if (options_value(options, argc, argv, alone[i].name) != NULL)
-            return command_misused(command, "option --%s: not together with --compare: %s", alone[i].name,
+            return command_misused(command, "option --%s: cannot be combined with --compare: %s", alone[i].name,
                                    alone[i].why);
     return TALLY_OK;
 }
@@ -33,7 +33,7 @@ static int add_cell_by_name(compare *c, const char *name, size_t length, const c
             continue;
         for (size_t i = 0; i < c->count; i++)
             if (c->cells[i] == (tally_cell)cell)
-                return command_misused(command, "option --compare: %s is there twice", known);
+                return command_misused(command, "option --compare: %s is listed twice", known);
         c->cells[c->count++] = (tally_cell)cell;
         return TALLY_OK;
     }

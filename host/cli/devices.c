@@ -123,7 +123,7 @@ static void find_auto(bool quiet, char *selector, size_t size) {
     const tally_device_options options = {.route = TALLY_ROUTE_EXACT, .notice = quiet ? NULL : command_notice};
     tally_status status = tally_device_open("auto", &options, &device);
     if (status != TALLY_OK) {
-        command_fail((int)status, "--device auto opens none: %s", tally_error_text());
+        command_fail((int)status, "--device auto cannot open a device: %s", tally_error_text());
         return;
     }
     snprintf(selector, size, "%s", tally_device_get_info(device)->selector);
@@ -148,7 +148,7 @@ int command_devices(int argc, char **argv) {
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 0)
-        return command_misused(help.command, "'%s' is too much: there are only options", argv[0]);
+        return command_misused(help.command, "unexpected argument '%s': the command takes only options", argv[0]);
 
     tally_device_list list;
     tally_status status = tally_device_list_new(&list);

@@ -117,7 +117,7 @@ int command_eval(int argc, char **argv) {
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands != 1)
-        return command_misused(help.command, operands == 0 ? "which FILE?" : "one FILE at a time");
+        return command_misused(help.command, operands == 0 ? "no FILE given" : "one FILE at a time");
     a.file = argv[0];
 
     tally_device *device;

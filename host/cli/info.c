@@ -127,7 +127,7 @@ static void print_parameters(const info *i) {
 static int print_info(const info *i) {
     print_model(i);
     if (!RECIPE_KNOWS(i->recipe, task)) {
-        printf("Training     nothing is known of it: the file has no notes of tally train\n");
+        printf("Training     unknown: the file has no notes from tally train\n");
     } else {
         print_task(i->recipe);
         report_print_training(&(report){.recipe = i->recipe, .model = i->model});
@@ -192,7 +192,7 @@ static int describe_model(const tally_model *model, const char *file, bool json)
               .elements = report_elements(model),
               .resumable = tally_model_resumable(model) == TALLY_OK};
     snprintf(i.why_not, sizeof i.why_not, "no: %s",
-             tally_model_note(model, TALLY_TRAINING_NOTE) == NULL ? "it has no state of training" : tally_error_text());
+             tally_model_note(model, TALLY_TRAINING_NOTE) == NULL ? "it has no training state" : tally_error_text());
     tally_status status = tally_model_digest(model, i.digest);
     if (status != TALLY_OK)
         return command_fail_library(status);
@@ -209,7 +209,7 @@ int command_info(int argc, char **argv) {
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands != 1)
-        return command_misused(help.command, operands == 0 ? "which FILE?" : "one FILE at a time");
+        return command_misused(help.command, operands == 0 ? "no FILE given" : "one FILE at a time");
     const command_device wanted = {.selector = "cpu", .threads = 1, .quiet = true};
     tally_device *device;
     tally_model *model;

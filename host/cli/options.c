@@ -11,11 +11,11 @@ enum { HELP_WIDTH = 79, HELP_INDENT = 22 };
 
 void options_print_exit_codes(void) {
     printf("\nExit codes:\n"
-           "  0  done                       5  device: not there, or it failed\n"
-           "  1  out of memory              6  numbers: a NaN or an infinity in training\n"
-           "  2  usage: a wrong option      7  reading or writing failed\n"
-           "  3  data: a wrong one          8  parity: a check failed\n"
-           "  4  model file: a wrong one    130  stopped by Ctrl-C (128 + the signal)\n");
+           "  0  done                       5  device: not found, or it failed\n"
+           "  1  out of memory              6  numbers: a NaN or infinity in training\n"
+           "  2  usage: invalid option      7  reading or writing failed\n"
+           "  3  data: invalid input        8  parity: a check failed\n"
+           "  4  model file: invalid        130  stopped by Ctrl-C (128 + the signal)\n");
 }
 
 bool options_flag(const tally_setting *o, const void *base) {

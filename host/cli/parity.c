@@ -40,9 +40,9 @@ static const command_help help = {
              "verdict, error (what it failed with, or null), repeat (the command that runs\n"
              "what it failed in again, or null), seconds and checks. Each check has\n"
              "operation, verdict, cases, left_out (cases too large for a device this slow),\n"
-             "fallbacks (operations the C path did for the device), worst_ulp, worst_share,\n"
-             "worst_case, worst (that case in words), failure (the first, or null), note (or\n"
-             "null) and repeat (the command that runs one case alone).",
+             "fallbacks (operations the C path executed for the device), worst_ulp,\n"
+             "worst_share, worst_case, worst (that case in words), failure (the first, or\n"
+             "null), note (or null) and repeat (the command that runs one case alone).",
     .examples = "  tally parity\n"
                 "  tally parity --device all --json\n"
                 "  tally parity --device 0:0 --route exact --op gemm/37 --verbose",
@@ -280,7 +280,7 @@ int command_parity(int argc, char **argv) {
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 0)
-        return command_misused(help.command, "'%s' is too much: there are only options", argv[0]);
+        return command_misused(help.command, "unexpected argument '%s': the command takes only options", argv[0]);
     if (a.options.operation != NULL && check_name(a.options.operation) != TALLY_OK)
         return TALLY_USAGE;
     a.device.quiet = a.json;

@@ -179,8 +179,7 @@ static void print_table(const parity_report *r, const parity_run *run) {
             printf("%*s  left out, too large for a device this slow: %s\n", width, "",
                    format_whole(line->left_out).text);
         if (line->fallbacks > 0)
-            printf("%*s  done by the C path in the device's place: %s\n", width, "",
-                   format_whole(line->fallbacks).text);
+            printf("%*s  executed by the C path for the device: %s\n", width, "", format_whole(line->fallbacks).text);
     }
 }
 

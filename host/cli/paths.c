@@ -52,7 +52,7 @@ int paths_check_apart(const path_option *options, size_t count, const char *comm
             if (result != TALLY_OK)
                 return result;
             if (same)
-                return command_misused(command, "options --%s and --%s name one file, %s", options[i].name,
+                return command_misused(command, "options --%s and --%s name the same file, %s", options[i].name,
                                        options[j].name, options[j].path);
         }
     return TALLY_OK;
@@ -67,7 +67,7 @@ int paths_check_out(const char *path) {
         return command_fail(TALLY_IO, "--out %s: %s", path, strerror(errno));
     if (there && !S_ISREG(at.st_mode))
         return command_fail(TALLY_IO, "--out %s: %s", path,
-                            S_ISDIR(at.st_mode) ? "it is a directory" : "it is there and is not a regular file");
+                            S_ISDIR(at.st_mode) ? "it is a directory" : "it exists and is not a regular file");
     if (there && access(path, W_OK) != 0)
         return command_fail(TALLY_IO, "--out %s: %s", path, strerror(errno));
     if (*base_of(path) == '\0')

@@ -228,9 +228,9 @@ static int predict_with(predictor *p, const char *path, const predicted_file *fi
     if (result != TALLY_OK)
         return result;
     if (r.task == RECIPE_COUNT && from_file)
-        return command_misused(help.command, "%s counts ones in strings: it takes no --idx or --npy", path);
+        return command_misused(help.command, "%s counts ones in strings: it does not take --idx or --npy", path);
     if (r.task != RECIPE_COUNT && !from_file)
-        return command_misused(help.command, "%s is of the task %s: it needs --idx IMAGES or --npy X.npy", path,
+        return command_misused(help.command, "%s is a model of the task %s: it needs --idx IMAGES or --npy X.npy", path,
                                settings_tasks[r.task]);
     return from_file ? predict_file(p->model, &r, file) : predict_strings(p, &r, file->json, strings, count);
 }
@@ -274,17 +274,17 @@ int command_predict(int argc, char **argv) {
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands == 0)
-        return command_misused(help.command, "which FILE?");
+        return command_misused(help.command, "no FILE given");
     for (int i = 1; i < operands; i++)
         if (strcmp(argv[i], "-") == 0 && operands > 2)
             return command_misused(help.command, "strings come from arguments or, with -, from stdin: not both");
 
     if (file->idx != NULL && file->npy != NULL)
-        return command_misused(help.command, "one of --idx and --npy at a time");
+        return command_misused(help.command, "give either --idx or --npy");
     if (file->lengths != NULL && file->npy == NULL)
         return command_misused(help.command, "--lengths needs --npy");
     if (operands > 1 && (file->idx != NULL || file->npy != NULL))
-        return command_misused(help.command, "strings, or a file's sequences: not both");
+        return command_misused(help.command, "give strings or a file of sequences, not both");
 
     tally_device *device;
     tally_model *model;

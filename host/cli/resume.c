@@ -8,7 +8,7 @@
 static int read_recipe(recipe *r, const tally_model *model, const char *path) {
     if (tally_model_note(model, TALLY_TRAINING_NOTE) == NULL)
         return command_fail(TALLY_MODEL,
-                            "%s: it has no state of training to go on from: it was saved with --weights-only, or not "
+                            "%s: it has no training state to resume from: it was saved with --weights-only, or not "
                             "by tally train",
                             path);
     tally_status status = tally_model_resumable(model);
@@ -45,8 +45,8 @@ int resume_check_options(const train_arguments *before, const train_arguments *n
         if (o->metavar == NULL && options_flag(o, now) == o->off) /* the opposite was given */
             continue;
         if (o->metavar == NULL)
-            return command_misused(command, "option --%s: the run in %s was begun without it", o->option, path);
-        return command_misused(command, "option --%s: %s, but the run in %s was begun with %s", o->option, is, path,
+            return command_misused(command, "option --%s: the run in %s was started without it", o->option, path);
+        return command_misused(command, "option --%s: %s, but the run in %s was started with %s", o->option, is, path,
                                was);
     }
     return TALLY_OK;
@@ -62,8 +62,8 @@ int resume_check_data(const recipe *before, const recipe *now, const char *path)
             continue;
         const char *was = tally_setting_format(s, before, was_buffer), *is = tally_setting_format(s, now, is_buffer);
         if (strcmp(was, is) != 0)
-            return command_fail(TALLY_DATA, "%s: its run was begun on other data: their %s is %s there, %s here", path,
-                                s->name, was, is);
+            return command_fail(TALLY_DATA, "%s: its run was started on other data: their %s was %s and is now %s",
+                                path, s->name, was, is);
     }
     return TALLY_OK;
 }

@@ -36,13 +36,14 @@ void task_print_fields(const void *arguments) {
     for (size_t i = 0; i < count; i++)
         if (recipe_has(r, &all[i]))
             used += (size_t)snprintf(text + used, sizeof text - used, "%s, ", settings_key(&all[i]));
-    snprintf(text + used, sizeof text - used,
-             "selector, fallbacks (operations the C path did for the device), ms_per_step, sequences_per_second, "
-             "mistakes, tested, error (mistakes / tested), test_seconds, mistakes_by_%s, tested_by_%s, out (where the "
-             "model is)%s and stopped (why before its time). What is not known, or not there, is null. seed is a "
-             "string, for it may need 64 bits; epochs are those done; loss is the mean cross-entropy of %s %s in the "
-             "kept epoch; valid_loss and valid_mistakes are that epoch's on the valid_size %s held out.",
-             by, by, r->task == RECIPE_COUNT ? ", example" : "", words->article, words->one, words->many);
+    snprintf(
+        text + used, sizeof text - used,
+        "selector, fallbacks (operations the C path executed for the device), ms_per_step, sequences_per_second, "
+        "mistakes, tested, error (mistakes / tested), test_seconds, mistakes_by_%s, tested_by_%s, out (where the "
+        "model is)%s and stopped (why it ended early). What is unknown or absent is null. seed is a "
+        "string, since it may need 64 bits; epochs are those completed; loss is the mean cross-entropy of %s %s in the "
+        "kept epoch; valid_loss and valid_mistakes are that epoch's on the valid_size %s held out.",
+        by, by, r->task == RECIPE_COUNT ? ", example" : "", words->article, words->one, words->many);
     format_print_wrapped(text, 0, 79);
     putchar('\n');
 }

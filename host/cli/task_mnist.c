@@ -6,7 +6,7 @@
 static int check_mnist(recipe *r, const task_files *files) {
     (void)r;
     if (files->folder == NULL)
-        return command_misused(task_mnist.help.command, "where are the images? Give --data DIR");
+        return command_misused(task_mnist.help.command, "no images given: use --data DIR");
     return TALLY_OK;
 }
 

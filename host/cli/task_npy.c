@@ -6,13 +6,13 @@
 static int check_npy(recipe *r, const task_files *files) {
     const char *command = task_npy.help.command;
     if (files->x == NULL || files->y == NULL)
-        return command_misused(command, "where are the sequences and their labels? Give --x FILE and --y FILE");
+        return command_misused(command, "no sequences and labels given: use --x FILE and --y FILE");
     if ((files->test_x == NULL) != (files->test_y == NULL))
         return command_misused(command, "--test-x and --test-y go together");
     if (files->test_x == NULL && files->test_lengths != NULL)
         return command_misused(command, "--test-lengths needs --test-x and --test-y");
     if (files->test_x != NULL && !isnan(r->hold_out))
-        return command_misused(command, "--hold-out makes a test of --x, but there is --test-x");
+        return command_misused(command, "--hold-out takes the test set from --x, but --test-x is given");
     if (files->test_x == NULL && isnan(r->hold_out))
         tally_setting_parse(settings_find("hold_out"), r, SETTINGS_HOLD_OUT);
     return TALLY_OK;

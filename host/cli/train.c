@@ -32,8 +32,8 @@ static void set_defaults(train_arguments *a, recipe_task chosen) {
 
 static int refuse_task(const char *name) {
     const char *command = task_get(RECIPE_COUNT)->help.command;
-    return name == NULL ? command_misused(command, "which task? There is count, mnist and npy")
-                        : command_misused(command, "unknown task '%s'; there is count, mnist and npy", name);
+    return name == NULL ? command_misused(command, "which task? The tasks are count, mnist and npy")
+                        : command_misused(command, "unknown task '%s'; the tasks are count, mnist and npy", name);
 }
 
 /* Sets the task named on the command line, or that of the file to resume. NULL if there is none and help is
@@ -145,8 +145,8 @@ static int check_optimizer(const train_arguments *a) {
         char is[TALLY_SETTING_TEXT_SIZE], other[TALLY_SETTING_TEXT_SIZE];
         if (is_optimizer_setting(s) && !tally_optimizer_takes(kind, s->name) &&
             strcmp(tally_setting_format(s, now, is), tally_setting_format(s, &without, other)) != 0)
-            return command_misused(a->task->help.command, "option --%s: the optimizer %s does not take it", s->option,
-                                   tally_optimizer_name(kind));
+            return command_misused(a->task->help.command, "option --%s: the optimizer %s has no such setting",
+                                   s->option, tally_optimizer_name(kind));
     }
     return tally_optimizer_check(&now->optimizer) == TALLY_OK
                ? TALLY_OK
@@ -161,14 +161,15 @@ int command_train(int argc, char **argv) {
     if (parsed != TALLY_OK)
         return parsed < 0 ? TALLY_OK : parsed;
     if (operands > 1)
-        return command_misused(a.task->help.command, "'%s' is too much behind the task", argv[1]);
+        return command_misused(a.task->help.command, "unexpected argument '%s' after the task", argv[1]);
     const char *saves = a.save_every > 0 ? "save-every" : a.weights_only ? "weights-only" : NULL;
     if (saves != NULL && a.out == NULL)
         return command_misused(a.task->help.command, "option --%s: %s", saves,
-                               a.compare.list != NULL ? "not together with --compare: no model is saved"
-                                                      : "where to? Give --out FILE");
+                               a.compare.list != NULL ? "cannot be combined with --compare: no model is saved"
+                                                      : "it needs --out FILE");
     if (a.recipe.train.dropout > 0 && a.recipe.model.layers == 1)
-        return command_misused(a.task->help.command, "option --dropout: it is between layers, and there is one");
+        return command_misused(a.task->help.command,
+                               "option --dropout: it applies between layers, but there is only one");
     int checked = check_optimizer(&a);
     if (checked != TALLY_OK)
         return checked;

@@ -85,7 +85,7 @@ static tally_status save_file(training *t, bool *weights_only) {
     if (status != TALLY_NUMBERS || *weights_only)
         return status;
     progress_end();
-    fprintf(stderr, "%s: without the state of training\n", tally_error_text());
+    fprintf(stderr, "%s: saved without the training state\n", tally_error_text());
     *weights_only = true;
     return tally_training_save(t->run, path, true);
 }
@@ -97,7 +97,7 @@ static void save_model(training *t, bool faulty) {
     if (path == NULL)
         return;
     if (t->recipe->kept_epoch == 0 && weights_only) {
-        fprintf(stderr, "no model saved: not one epoch was whole\n");
+        fprintf(stderr, "no model saved: no epoch was completed\n");
         return;
     }
     tally_status status = save_file(t, &weights_only);
@@ -111,10 +111,10 @@ static void save_model(training *t, bool faulty) {
     if (t->report.stopped == NULL)
         return;
     if (t->recipe->kept_epoch == 0)
-        fprintf(stderr, "not one epoch was whole: the first weights are in %s", path);
+        fprintf(stderr, "no epoch was completed: the initial weights are in %s", path);
     else
         fprintf(stderr, "the model of epoch %llu is in %s", (unsigned long long)t->recipe->kept_epoch, path);
-    fprintf(stderr, weights_only ? "\n" : "; 'tally train --resume' goes on from it\n");
+    fprintf(stderr, weights_only ? "\n" : "; 'tally train --resume' continues from it\n");
 }
 
 /* Saves the model during training. A failure does not end training: a later save may succeed, and until then the

@@ -139,7 +139,7 @@ static tally_status replace(const char *path, int folder, const char *name, cons
             return fail_io(path, failed, error);
         int remove_error = errno;
         fail_io(path, failed, error);
-        return tl_fail(TALLY_IO, "%s; and %s is left there: %s", tally_error_text(), temporary, strerror(remove_error));
+        return tl_fail(TALLY_IO, "%s; %s was left behind: %s", tally_error_text(), temporary, strerror(remove_error));
     }
     /* A folder that has no sync to offer says EINVAL. */
     if (fsync(folder) != 0 && errno != EINVAL)

@@ -122,7 +122,7 @@ static tally_status draw_even(tally_count *count, tally_draw draw, uint32_t tota
 
 tally_status tally_count_new(const tally_count_options *options, tally_count **out) {
     if (!options || !out)
-        return tl_fail(TALLY_USAGE, "tally_count_new: no options or no place for the result given");
+        return tl_fail(TALLY_USAGE, "tally_count_new: no options or no pointer for the result");
     *out = NULL;
     if (options->length < 1 || options->length > MAX_LENGTH)
         return tl_fail(TALLY_USAGE, "a length of %u bits: it must be 1 to %d", options->length, MAX_LENGTH);

@@ -14,8 +14,8 @@ static tally_status check_magic(const char *path, const unsigned char magic[MAGI
         return tl_fail(TALLY_DATA, "%s: it is not an IDX file: it begins with the bytes %02x %02x, not 00 00", path,
                        magic[0], magic[1]);
     if (magic[2] != UNSIGNED_BYTES)
-        return tl_fail(TALLY_DATA, "%s: its values are of the IDX type 0x%02x, they must be unsigned bytes, 0x%02x",
-                       path, magic[2], UNSIGNED_BYTES);
+        return tl_fail(TALLY_DATA, "%s: its values have the IDX type 0x%02x, but must be unsigned bytes, 0x%02x", path,
+                       magic[2], UNSIGNED_BYTES);
     if (magic[3] != ndim)
         return tl_fail(TALLY_DATA, "%s: it has %d dimensions, %s", path, magic[3],
                        use == TL_SEQUENCES ? "images have 3: images, rows, columns" : "labels have 1");

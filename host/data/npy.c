@@ -87,7 +87,7 @@ static tally_status take_size(cursor *c, size_t *size) {
     *size = 0;
     for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++)
         if (!tl_size_mul(*size, 10, size) || !tl_size_add(*size, (size_t)(*c->at - '0'), size))
-            return tl_fail(TALLY_DATA, "%s: its npy header has a size that no file has", c->path);
+            return tl_fail(TALLY_DATA, "%s: its npy header has a size beyond that of any file", c->path);
     return c->at > first ? TALLY_OK : malformed(c, "size");
 }
 
@@ -123,7 +123,7 @@ static tally_status take_shape(cursor *c, header *h) {
 static tally_status take_descr(cursor *c, header *h) {
     skip_space(c);
     if (c->at < c->end && *c->at == '[')
-        return tl_fail(TALLY_DATA, "%s: its elements are records with named fields, they must be single numbers",
+        return tl_fail(TALLY_DATA, "%s: its elements are records with named fields, but must be single numbers",
                        c->path);
     return take_string(c, h->descr);
 }
@@ -189,13 +189,13 @@ static tally_status check(const char *path, const header *h, tl_array_use use, t
     *element = find_element(h->descr, use);
     const char *wanted = use == TL_SEQUENCES ? "float32, float64 or uint8" : "whole numbers, signed or unsigned";
     if (*element == ELEMENTS)
-        return tl_fail(TALLY_DATA, "%s: its elements are %s'%s', they must be %s", path,
+        return tl_fail(TALLY_DATA, "%s: its elements are %s'%s', but must be %s", path,
                        strchr(h->descr, 'O') ? "Python objects, " : "", h->descr, wanted);
     if (h->fortran)
         return tl_fail(TALLY_DATA, "%s: it is in Fortran order; save numpy.ascontiguousarray() of it", path);
     size_t ndim = use == TL_SEQUENCES ? 3 : 1;
     if (h->ndim != ndim)
-        return tl_fail(TALLY_DATA, "%s: its shape is %s, it must be %s", path, h->shape_text,
+        return tl_fail(TALLY_DATA, "%s: its shape is %s, but must be %s", path, h->shape_text,
                        use == TL_SEQUENCES ? "(sequences, time steps, inputs)" : "(sequences,)");
     *array = (tl_array){.element = elements[*element].element, .shape = {1, 1, 1}};
     *count = 1;
@@ -221,7 +221,7 @@ static tally_status read_header_size(tl_source *source, size_t *size) {
         return tl_fail(TALLY_DATA, "%s: it is not an npy file: it does not begin with \\x93NUMPY and a version", path);
     unsigned major = start[MAGIC], minor = start[MAGIC + 1];
     if (major < 1 || major > 3 || minor != 0)
-        return tl_fail(TALLY_DATA, "%s: it is of the npy version %u.%u; 1.0, 2.0 and 3.0 are read", path, major, minor);
+        return tl_fail(TALLY_DATA, "%s: it has npy version %u.%u; supported are 1.0, 2.0 and 3.0", path, major, minor);
     size_t bytes = major == 1 ? 2 : 4;
     status = tl_source_read(source, length, bytes, &got);
     if (status)
@@ -230,8 +230,8 @@ static tally_status read_header_size(tl_source *source, size_t *size) {
     if (got < bytes)
         return tl_fail(TALLY_DATA, "%s: it ends within its header", path);
     if (*size > MAX_HEADER)
-        return tl_fail(TALLY_DATA, "%s: its npy header has %zu bytes; one of such an array has less than %d", path,
-                       *size, MAX_HEADER + 1);
+        return tl_fail(TALLY_DATA, "%s: its npy header has %zu bytes; such an array's has less than %d", path, *size,
+                       MAX_HEADER + 1);
     return TALLY_OK;
 }
 

@@ -133,7 +133,7 @@ static tally_status take_numbers(const tl_array *a, const char *path, const char
         char text[24];
         int64_t number = whole_number(a, i, text);
         if (number < wanted->low || number > wanted->high)
-            return tl_fail(TALLY_DATA, "%s: the %s of sequence %zu is %s, it must be %lld to %lld", path, wanted->what,
+            return tl_fail(TALLY_DATA, "%s: the %s of sequence %zu is %s, but must be %lld to %lld", path, wanted->what,
                            i, text, (long long)wanted->low, (long long)wanted->high);
         (*numbers)[i] = (int32_t)number;
     }
@@ -162,7 +162,7 @@ static tally_status check_finite(const tally_sequences *s, const char *path) {
             double value =
                 s->x.element == TL_F32 ? (double)((const float *)s->x.values)[at] : ((const double *)s->x.values)[at];
             if (!isfinite((float)value))
-                return tl_fail(TALLY_DATA, "%s: value [%zu, %zu, %zu] is %g, which is no finite float32", path, n,
+                return tl_fail(TALLY_DATA, "%s: value [%zu, %zu, %zu] is %g, which is not finite as float32", path, n,
                                v / inputs, v % inputs, value);
         }
     return TALLY_OK;
@@ -215,7 +215,7 @@ static tally_status read_files(read_file *read, const char *x, const char *label
 static tally_status read_sequences(read_file *read, const char *x, const char *labels, const char *lengths,
                                    tally_sequences **out) {
     if (!x || !out)
-        return tl_fail(TALLY_USAGE, "tally_sequences_read: no file or no place for the result given");
+        return tl_fail(TALLY_USAGE, "tally_sequences_read: no file or no pointer for the result");
     *out = NULL;
     tally_sequences *s = calloc(1, sizeof *s);
     if (!s)
@@ -268,9 +268,9 @@ tally_status tally_sequences_hold_out(tally_sequences *s, double share, uint64_t
     if (share >= 0 && share < 1)
         held_out = (size_t)(share * (double)count + 0.5);
     else
-        return tl_fail(TALLY_USAGE, "a share of %g to hold out: it must be 0 to below 1", share);
+        return tl_fail(TALLY_USAGE, "holding out a share of %g: it must be at least 0 and below 1", share);
     if (held_out >= count)
-        return tl_fail(TALLY_USAGE, "a share of %g of %zu sequences to hold out leaves none", share, count);
+        return tl_fail(TALLY_USAGE, "holding out a share of %g of %zu sequences leaves none", share, count);
     uint32_t *order = s->order ? s->order : calloc(count, sizeof *order);
     if (!order)
         return tl_fail(TALLY_MEMORY, "no memory left for the order of %zu sequences", count);
@@ -284,7 +284,7 @@ tally_status tally_sequences_hold_out(tally_sequences *s, double share, uint64_t
 
 tally_status tally_sequences_set_classes(tally_sequences *s, size_t classes) {
     if (classes < 2)
-        return tl_fail(TALLY_USAGE, "tally_sequences_set_classes: %zu classes, there must be 2 at least", classes);
+        return tl_fail(TALLY_USAGE, "tally_sequences_set_classes: %zu classes, but there must be at least 2", classes);
     for (size_t n = 0; s->labels && n < s->x.shape[0]; n++)
         if ((size_t)s->labels[n] >= classes)
             return tl_fail(TALLY_DATA, "%s: the label of sequence %zu is %d, but there are only the classes 0 to %zu",

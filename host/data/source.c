@@ -28,7 +28,7 @@ static tally_status read_file(tl_source *source, void *to, size_t bytes, size_t 
         if (here < 0)
             return tl_fail(TALLY_IO, "cannot read %s: %s", source->path, strerror(errno));
         if (here == 0)
-            return tl_fail(TALLY_IO, "cannot read %s: it became shorter while it was read", source->path);
+            return tl_fail(TALLY_IO, "cannot read %s: it was truncated while being read", source->path);
         *got += (size_t)here;
         source->left -= (size_t)here;
     }
@@ -50,7 +50,7 @@ static tally_status start(tl_source *source) {
     source->packed = got == 2 && first[0] == 0x1f && first[1] == 0x8b;
     if (!source->packed)
         return ends_with(source->path, ".gz")
-                   ? tl_fail(TALLY_DATA, "%s: its name ends with .gz, but it is not packed by gzip", source->path)
+                   ? tl_fail(TALLY_DATA, "%s: its name ends with .gz, but it is not a gzip file", source->path)
                    : TALLY_OK;
     source->input = malloc(CHUNK);
     if (!source->input)
@@ -94,7 +94,7 @@ static tally_status fill_input(tl_source *source) {
 /* Between two members there is nothing, or the next one begins. */
 static tally_status next_member(tl_source *source) {
     if (source->stream.next_in[0] != 0x1f)
-        return tl_fail(TALLY_DATA, "%s: there are bytes behind the end of what gzip packed", source->path);
+        return tl_fail(TALLY_DATA, "%s: there are bytes after the end of its gzip data", source->path);
     source->between = false;
     return inflateReset(&source->stream) == Z_OK ? TALLY_OK : no_memory(source, sizeof source->stream);
 }
@@ -108,11 +108,11 @@ static tally_status unpack(tl_source *source) {
         source->between = true;
         return TALLY_OK;
     case Z_BUF_ERROR:
-        return tl_fail(TALLY_DATA, "%s: it is cut off within what gzip packed", path);
+        return tl_fail(TALLY_DATA, "%s: it is truncated within its gzip data", path);
     case Z_MEM_ERROR:
         return no_memory(source, CHUNK);
     default:
-        return tl_fail(TALLY_DATA, "%s: what gzip packed is damaged: %s", path,
+        return tl_fail(TALLY_DATA, "%s: its gzip data is damaged: %s", path,
                        source->stream.msg ? source->stream.msg : "it does not unpack");
     }
 }
@@ -177,7 +177,7 @@ static tally_status check_end(tl_source *source) {
     unsigned char byte;
     size_t got;
     tally_status status = tl_source_read(source, &byte, 1, &got);
-    return !status && got > 0 ? tl_fail(TALLY_DATA, "%s: there are bytes behind its last value", source->path) : status;
+    return !status && got > 0 ? tl_fail(TALLY_DATA, "%s: there are bytes after its last value", source->path) : status;
 }
 
 tally_status tl_source_read_rest(tl_source *source, size_t count, size_t width, void **values) {

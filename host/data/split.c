@@ -55,13 +55,13 @@ static void make_part(part *p, const tally_dataset *whole, const uint32_t *numbe
 
 tally_status tally_split_new(const tally_dataset *whole, double share, uint64_t seed, tally_split **out) {
     if (!whole || !whole->read || !out || whole->size > UINT32_MAX)
-        return tl_fail(TALLY_USAGE, "tally_split_new: no data, too much of it or no place for its parts given");
+        return tl_fail(TALLY_USAGE, "tally_split_new: no data, too much of it or no pointer for the result");
     *out = NULL;
     if (!(share > 0 && share < 1))
-        return tl_fail(TALLY_USAGE, "a share of %g to validate on: it must be above 0 and below 1", share);
+        return tl_fail(TALLY_USAGE, "a share of %g for validation: it must be above 0 and below 1", share);
     size_t valid = (size_t)(share * (double)whole->size + 0.5);
     if (valid < 1 || valid >= whole->size)
-        return tl_fail(TALLY_USAGE, "a share of %g of %zu sequences to validate on leaves none to %s", share,
+        return tl_fail(TALLY_USAGE, "a share of %g of %zu sequences for validation leaves none to %s", share,
                        whole->size, valid < 1 ? "validate on" : "train on");
     tally_split *s = calloc(1, sizeof *s);
     uint32_t *numbers = calloc(whole->size, sizeof *numbers);

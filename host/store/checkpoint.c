@@ -115,7 +115,7 @@ tally_status tally_training_save(const tally_training *t, const char *path, bool
     if (weights_only)
         return tl_model_file_write(t->model, kept, NULL, path);
     if (t->failed)
-        return tl_fail(t->failed, "cannot write %s: the run has failed and has no state to go on from", path);
+        return tl_fail(t->failed, "cannot write %s: the run has failed and has no state to resume from", path);
     const record now = describe(t);
     json_t *object = pack(&now);
     char *note = object ? json_dumps(object, JSON_COMPACT) : NULL;
@@ -151,7 +151,7 @@ static tally_status unpack(const char *path, const json_t *object, record *r) {
 static tally_status check_extra(const char *path, const tl_model_file *file, size_t extra, bool needed) {
     for (size_t part = 0; part < file->count; part++)
         if ((file->extra[extra][part] != NULL) != needed)
-            return tl_fail(TALLY_MODEL, "%s: there is %s tensor %s%s, which its state of training %s", path,
+            return tl_fail(TALLY_MODEL, "%s: there is %s tensor %s%s, which its training state %s", path,
                            needed ? "no" : "a", tl_extra_prefix_of(extra).text, file->parameters[part].name,
                            needed ? "needs" : "does not have");
     return TALLY_OK;
@@ -200,8 +200,8 @@ static tally_status check_same(const char *path, const record *theirs, const tal
         const char *before_text = tally_setting_format(&field, theirs, before);
         const char *now_text = tally_setting_format(&field, &ours, now);
         if (!field.may_change && strcmp(before_text, now_text) != 0)
-            return tl_fail(TALLY_USAGE, "%s: its run of training has %s %s and cannot go on with %s", path, field.name,
-                           before_text, now_text);
+            return tl_fail(TALLY_USAGE, "%s: its training run has %s %s and cannot be resumed with %s", path,
+                           field.name, before_text, now_text);
     }
     return TALLY_OK;
 }
@@ -228,9 +228,9 @@ static tally_status check_model(const char *path, const tl_model_file *file, con
     const tally_model_config *theirs = &file->config, *ours = &model->config;
     if (theirs->inputs != ours->inputs || theirs->hidden != ours->hidden || theirs->classes != ours->classes ||
         theirs->layers != ours->layers)
-        return tl_fail(TALLY_USAGE, "%s: it has another model's sizes than the run that is to go on", path);
+        return tl_fail(TALLY_USAGE, "%s: its model's sizes differ from those of the run to be resumed", path);
     if (theirs->cell != ours->cell)
-        return tl_fail(TALLY_USAGE, "%s: its run of training has cell %s and cannot go on with %s", path,
+        return tl_fail(TALLY_USAGE, "%s: its training run has cell %s and cannot be resumed with %s", path,
                        tally_cell_name(theirs->cell), tally_cell_name(ours->cell));
     return TALLY_OK;
 }
@@ -240,7 +240,7 @@ static tally_status check_model(const char *path, const tl_model_file *file, con
 static tally_status read_note(const char *note, json_t **object) {
     *object = NULL;
     if (!note)
-        return tl_fail(TALLY_MODEL, "it has no state of training to go on from: only weights were saved, or another "
+        return tl_fail(TALLY_MODEL, "it has no training state to resume from: only weights were saved, or another "
                                     "program wrote it");
     *object = json_loads(note, JSON_REJECT_DUPLICATES, NULL);
     if (!*object)
@@ -251,12 +251,11 @@ static tally_status read_note(const char *note, json_t **object) {
     if (json_integer_value(version) == 1)
         return tl_fail(
             TALLY_MODEL,
-            "its run of training was saved by an earlier tally, which added gradients in another order: it would not "
-            "end "
-            "with the weights of a run that was never stopped. Train from the beginning, or go on with the tally that "
-            "saved it; the model itself is used as before");
+            "its training run was saved by an earlier tally, which added gradients in another order: it would not end "
+            "with the weights of a run that was never stopped. Train from the beginning, or resume it with the tally "
+            "that saved it; the model itself is used as before");
     if (json_integer_value(version) != VERSION)
-        return tl_fail(TALLY_MODEL, "its state of training has version %lld, expected %d",
+        return tl_fail(TALLY_MODEL, "its training state has version %lld, expected %d",
                        (long long)json_integer_value(version), VERSION);
     return TALLY_OK;
 }
@@ -275,7 +274,7 @@ static tally_status read_state(const char *path, const tl_model_file *file, json
         return tl_fail_within(status, "%s: ", path);
     tl_state_digest found = tl_model_file_state_digest(file);
     if (!digest || strcmp(digest, found.hex) != 0)
-        return tl_fail(TALLY_MODEL, "%s: its state of training is damaged: it has SHA-256 %s, but its note %s says %s",
+        return tl_fail(TALLY_MODEL, "%s: its training state is damaged: it has SHA-256 %s, but its note %s says %s",
                        path, found.hex, TL_TRAINING_DIGEST, digest ? tl_printable(digest).text : "nothing");
     return TALLY_OK;
 }
@@ -297,7 +296,7 @@ static tally_status resume(tally_model *model, const tally_dataset *data, const 
 tally_status tally_training_resume(tally_model *model, const tally_dataset *data, const tally_dataset *valid,
                                    const tally_train_options *options, const char *path, tally_training **training) {
     if (!model || !path || !training)
-        return tl_fail(TALLY_USAGE, "tally_training_resume: no model, no path or no place for the run given");
+        return tl_fail(TALLY_USAGE, "tally_training_resume: no model, no path or no pointer for the run");
     *training = NULL;
     tl_model_file file;
     tally_status status = tl_model_file_read(path, &file);

@@ -190,7 +190,7 @@ static tally_status count_layers(const char *path, const tl_safetensors *file, s
         if (strncmp(name, "rnn.", strlen("rnn.")) != 0 || !layer_of(name, &layer))
             continue;
         if (layer >= TALLY_MAX_LAYERS)
-            return tl_fail(TALLY_MODEL, "%s: tensor %s is of a layer beyond the %d that a model may have", path,
+            return tl_fail(TALLY_MODEL, "%s: tensor %s belongs to a layer beyond the %d that a model may have", path,
                            tl_printable(name).text, TALLY_MAX_LAYERS);
         if (layer >= *layers)
             *layers = layer + 1;
@@ -340,9 +340,9 @@ static tally_status check_shapes(const char *path, tl_model_file *p) {
     for (size_t layer = 1; layer < layers; layer++) {
         const tl_saved_tensor *other = tensor_of(p, TL_WEIGHT_HH, layer);
         if (other->shape[1] != hidden)
-            return tl_fail(TALLY_MODEL, "%s: tensor %s has shape %s, but %s %s: layers must have as many units", path,
-                           other->name, show_shape(other->shape, 2).text, first->name,
-                           show_shape(first->shape, 2).text);
+            return tl_fail(
+                TALLY_MODEL, "%s: tensor %s has shape %s, but %s %s: all layers must have the same number of units",
+                path, other->name, show_shape(other->shape, 2).text, first->name, show_shape(first->shape, 2).text);
     }
     p->config = (tally_model_config){inputs, hidden, classes, layers, cell};
     tl_model_list(&p->config, p->parameters);
@@ -488,7 +488,7 @@ static tally_status build_model(tally_device *device, const char *path, const tl
 
 tally_status tally_model_load(tally_device *device, const char *path, tally_model **model) {
     if (!device || !path || !model)
-        return tl_fail(TALLY_USAGE, "tally_model_load: no device, no path or no place for the model given");
+        return tl_fail(TALLY_USAGE, "tally_model_load: no device, no path or no pointer for the model");
     *model = NULL;
     tl_model_file file;
     tally_status status = tl_model_file_read(path, &file);

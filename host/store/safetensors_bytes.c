@@ -34,7 +34,7 @@ tally_status tl_safetensors_bytes(const char *dtype, const size_t *shape, size_t
     if (!fits || !tl_size_mul(size, bits, &size))
         return tl_fail(TALLY_USAGE, "has a shape whose size overflows");
     if (size % 8 != 0)
-        return tl_fail(TALLY_USAGE, "has %zu bits, which are no whole bytes", size);
+        return tl_fail(TALLY_USAGE, "has %zu bits, which are not whole bytes", size);
     *bytes = size / 8;
     return TALLY_OK;
 }

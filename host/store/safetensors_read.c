@@ -21,7 +21,7 @@ static tally_status read_exactly(const char *path, int fd, unsigned char *data, 
         if (got < 0)
             return tl_fail(TALLY_IO, "cannot read %s: %s", path, strerror(errno));
         if (got == 0)
-            return tl_fail(TALLY_IO, "cannot read %s: it became shorter while it was read", path);
+            return tl_fail(TALLY_IO, "cannot read %s: it was truncated while being read", path);
         data += got;
         bytes -= (size_t)got;
     }
