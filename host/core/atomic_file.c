@@ -13,18 +13,18 @@
 
 enum { MAX_LINKS = 40, MAX_NAMES = 10000 };
 
-/* Where the file is once links are followed: its folder ("" or ending in a slash) and its name there. */
-typedef struct place {
+/* The file after following links: its folder ("" or with a trailing slash) and its name in that folder. */
+typedef struct resolved {
     char folder[PATH_MAX];
     char name[NAME_MAX + 1];
-} place;
+} resolved;
 
 static tally_status fail_io(const char *path, const char *what, int error) {
     return tl_fail(TALLY_IO, "cannot write %s: %s: %s", path, what, strerror(error));
 }
 
-/* False with errno set if a part is too long or there is no name. */
-static bool split(const char *path, place *to) {
+/* Returns false, with errno set, if a component is too long or there is no name. */
+static bool split_path(const char *path, resolved *to) {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
     size_t length = (size_t)(name - path);
@@ -37,9 +37,9 @@ static bool split(const char *path, place *to) {
     return true;
 }
 
-/* Follows links, also one whose target is not there yet. */
-static tally_status resolve(const char *path, place *to) {
-    if (!split(path, to))
+/* Follows links, including one whose target does not exist yet. */
+static tally_status resolve_links(const char *path, resolved *to) {
+    if (!split_path(path, to))
         return tl_fail(TALLY_IO, "cannot write %s: %s", path, strerror(errno));
     for (int links = 0;; links++) {
         char at[sizeof to->folder + sizeof to->name], target[PATH_MAX];
@@ -57,13 +57,13 @@ static tally_status resolve(const char *path, place *to) {
             (size_t)length == sizeof target ? -1 : snprintf(next, sizeof next, "%s%.*s", folder, (int)length, target);
         if (used < 0 || (size_t)used >= sizeof next)
             return fail_io(path, "following the link", ENAMETOOLONG);
-        if (!split(next, to))
+        if (!split_path(next, to))
             return fail_io(path, "following the link", errno);
     }
 }
 
-/* What may be replaced, and the permissions to keep; *exists is false if nothing is there. */
-static tally_status check_old(const char *path, int folder, const char *name, bool *exists, mode_t *mode) {
+/* Checks that an existing file may be replaced and gets its permissions; *exists is false if there is none. */
+static tally_status check_existing(const char *path, int folder, const char *name, bool *exists, mode_t *mode) {
     struct stat old;
     *exists = fstatat(folder, name, &old, AT_SYMLINK_NOFOLLOW) == 0;
     if (!*exists)
@@ -78,7 +78,7 @@ static tally_status check_old(const char *path, int folder, const char *name, bo
     return TALLY_OK;
 }
 
-/* As any new file: open applies the umask. */
+/* Creates the file like any new file; open applies the umask. */
 static int open_temporary(int folder, char name[NAME_MAX + 1]) {
     int fd = -1;
     errno = EEXIST;
@@ -104,8 +104,8 @@ static bool write_all(int fd, const unsigned char *data, size_t bytes) {
     return true;
 }
 
-/* What failed, with errno set, or NULL. Closes fd either way. */
-static const char *fill(int fd, const void *data, size_t bytes, const mode_t *mode) {
+/* Returns what failed, with errno set, or NULL. Closes fd in any case. */
+static const char *write_temporary(int fd, const void *data, size_t bytes, const mode_t *mode) {
     const char *failed = NULL;
     if (mode && fchmod(fd, *mode) != 0)
         failed = "setting the permissions of the temporary file";
@@ -120,17 +120,17 @@ static const char *fill(int fd, const void *data, size_t bytes, const mode_t *mo
     return failed;
 }
 
-static tally_status replace(const char *path, int folder, const char *name, const void *data, size_t bytes) {
+static tally_status replace_file(const char *path, int folder, const char *name, const void *data, size_t bytes) {
     bool exists;
     mode_t mode;
-    tally_status status = check_old(path, folder, name, &exists, &mode);
+    tally_status status = check_existing(path, folder, name, &exists, &mode);
     if (status)
         return status;
     char temporary[NAME_MAX + 1];
     int fd = open_temporary(folder, temporary);
     if (fd < 0)
         return fail_io(path, "making a temporary file in its folder", errno);
-    const char *failed = fill(fd, data, bytes, exists ? &mode : NULL);
+    const char *failed = write_temporary(fd, data, bytes, exists ? &mode : NULL);
     if (!failed && renameat(folder, temporary, folder, name) != 0)
         failed = "renaming the temporary file";
     if (failed) {
@@ -141,22 +141,22 @@ static tally_status replace(const char *path, int folder, const char *name, cons
         fail_io(path, failed, error);
         return tl_fail(TALLY_IO, "%s; %s was left behind: %s", tally_error_text(), temporary, strerror(remove_error));
     }
-    /* A folder that has no sync to offer says EINVAL. */
+    /* File systems that cannot sync a folder return EINVAL. */
     if (fsync(folder) != 0 && errno != EINVAL)
         return tl_fail(TALLY_IO, "wrote %s, but syncing its folder failed: %s", path, strerror(errno));
     return TALLY_OK;
 }
 
 tally_status tl_atomic_write(const char *path, const void *data, size_t bytes) {
-    place to;
-    tally_status status = resolve(path, &to);
+    resolved to;
+    tally_status status = resolve_links(path, &to);
     if (status)
         return status;
     const char *name = to.folder[0] ? to.folder : ".";
     int folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return tl_fail(TALLY_IO, "cannot write %s: its folder %s: %s", path, name, strerror(errno));
-    status = replace(path, folder, to.name, data, bytes);
+    status = replace_file(path, folder, to.name, data, bytes);
     if (close(folder) != 0 && !status)
         status = tl_fail(TALLY_IO, "wrote %s, but closing its folder failed: %s", path, strerror(errno));
     return status;

@@ -16,7 +16,8 @@
 
 enum { HEADER = 96, LARGEST = 1 << 28 };
 
-/* "tally cache 1 DIGEST BYTES\n": the same name and bytes have the same header, so that reading one is comparing. */
+/* "tally cache 1 DIGEST BYTES\n". Equal names and contents have equal headers, so an entry is verified by comparing
+ * them. */
 static void make_header(char header[HEADER + 1], const char *name, const void *data, size_t bytes) {
     SHA2_CTX context;
     char hex[SHA256_DIGEST_STRING_LENGTH];
@@ -31,18 +32,18 @@ void tl_cache_name(char name[TL_CACHE_NAME], const char *ending, const char *con
     SHA2_CTX context;
     char hex[SHA256_DIGEST_STRING_LENGTH];
     SHA256Init(&context);
-    for (; *texts; texts++) /* each with its zero, so that none runs into the next */
+    for (; *texts; texts++) /* including the final NUL, which separates the texts */
         SHA256Update(&context, (const uint8_t *)*texts, strlen(*texts) + 1);
     SHA256End(&context, hex);
     snprintf(name, TL_CACHE_NAME, "%s.%s", hex, ending);
 }
 
-/* Where caches are, and tally's there. False without one. */
+/* The user's cache folder and tally's folder in it. False if there is none. */
 static bool find_folders(char base[PATH_MAX], char folder[PATH_MAX]) {
     const char *off = getenv("TALLY_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (off && strcmp(off, "off") == 0)
         return false;
-    bool named = xdg && xdg[0] == '/'; /* the XDG specification ignores relative ones */
+    bool named = xdg && xdg[0] == '/'; /* the XDG specification requires relative paths to be ignored */
     if (!named && (!home || home[0] != '/'))
         return false;
     int base_length = snprintf(base, PATH_MAX, "%s%s", named ? xdg : home, named ? "" : "/.cache");
@@ -50,8 +51,8 @@ static bool find_folders(char base[PATH_MAX], char folder[PATH_MAX]) {
     return base_length > 0 && length > 0 && length < PATH_MAX;
 }
 
-/* What is in it is run: nobody else may be able to put it there. */
-static bool is_own(const char *folder) {
+/* The contents are executed, so no other user may have write access. */
+static bool is_private(const char *folder) {
     struct stat at;
     return stat(folder, &at) == 0 && S_ISDIR(at.st_mode) && at.st_uid == geteuid() &&
            (at.st_mode & (S_IWGRP | S_IWOTH)) == 0;
@@ -61,20 +62,20 @@ bool tl_cache_ready(void) {
     char base[PATH_MAX], folder[PATH_MAX];
     if (!find_folders(base, folder))
         return false;
-    mkdir(base, 0700); /* is_own says whether it went well */
+    mkdir(base, 0700); /* is_private checks the result */
     mkdir(folder, 0700);
-    return is_own(folder) && access(folder, W_OK | X_OK) == 0;
+    return is_private(folder) && access(folder, W_OK | X_OK) == 0;
 }
 
-static bool path_of(const char *name, char path[PATH_MAX]) {
+static bool entry_path(const char *name, char path[PATH_MAX]) {
     char base[PATH_MAX], folder[PATH_MAX];
-    if (!find_folders(base, folder) || !is_own(folder))
+    if (!find_folders(base, folder) || !is_private(folder))
         return false;
     int length = snprintf(path, PATH_MAX, "%s/%s", folder, name);
     return length > 0 && length < PATH_MAX;
 }
 
-/* The whole file with a zero behind it, or NULL. */
+/* The whole file and a final NUL, or NULL. */
 static unsigned char *read_file(const char *path, size_t *size) {
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
@@ -99,7 +100,7 @@ bool tl_cache_read(const char *name, unsigned char **data, size_t *bytes) {
     char path[PATH_MAX], header[HEADER + 1];
     *data = NULL;
     size_t size;
-    unsigned char *file = path_of(name, path) ? read_file(path, &size) : NULL;
+    unsigned char *file = entry_path(name, path) ? read_file(path, &size) : NULL;
     if (!file)
         return false;
     bool whole = size >= HEADER;
@@ -120,14 +121,14 @@ bool tl_cache_read(const char *name, unsigned char **data, size_t *bytes) {
 
 void tl_cache_write(const char *name, const void *data, size_t bytes) {
     char path[PATH_MAX];
-    if (bytes > LARGEST - HEADER || !tl_cache_ready() || !path_of(name, path))
+    if (bytes > LARGEST - HEADER || !tl_cache_ready() || !entry_path(name, path))
         return;
     char *file = malloc(HEADER + 1 + bytes), *text = strdup(tally_error_text());
     if (file && text) {
         make_header(file, name, data, bytes);
         memcpy(file + HEADER, data, bytes);
         if (tl_atomic_write(path, file, HEADER + bytes))
-            tl_fail(TALLY_IO, "%s", text); /* not the caller's failure */
+            tl_fail(TALLY_IO, "%s", text); /* not an error of the calling function */
     }
     free(text);
     free(file);
@@ -135,6 +136,6 @@ void tl_cache_write(const char *name, const void *data, size_t bytes) {
 
 void tl_cache_remove(const char *name) {
     char path[PATH_MAX];
-    if (path_of(name, path))
+    if (entry_path(name, path))
         unlink(path);
 }

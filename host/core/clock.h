@@ -1,4 +1,4 @@
-/* clock.h: time for reports; no result depends on it. */
+/* clock.h: time measurements for reports; no result depends on them. */
 #ifndef TALLY_CORE_CLOCK_H
 #define TALLY_CORE_CLOCK_H
 
@@ -10,7 +10,7 @@ static inline double tl_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Spent on a processor by the calling thread. */
+/* The processor time used by the calling thread. */
 static inline double tl_thread_seconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);

@@ -8,7 +8,7 @@
 #error "the build defines TALLY_VERSION"
 #endif
 
-/* Long enough for the start of a driver's build log. */
+/* Long enough for the beginning of a driver's build log. */
 enum { TEXT_SIZE = 4096 };
 static _Thread_local char text[TEXT_SIZE];
 static _Thread_local unsigned failures;
@@ -22,7 +22,7 @@ const char *tally_version(void) {
 }
 
 tally_status tl_fail(tally_status status, const char *format, ...) {
-    char next[TEXT_SIZE]; /* an argument may be the kept text itself */
+    char next[TEXT_SIZE]; /* an argument may be the stored text itself */
     va_list args;
     va_start(args, format);
     vsnprintf(next, sizeof next, format, args);

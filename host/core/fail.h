@@ -1,16 +1,17 @@
-/* fail.h: keeping the text of an error. */
+/* fail.h: stores error texts. */
 #ifndef TALLY_CORE_FAIL_H
 #define TALLY_CORE_FAIL_H
 
 #include <tally/core.h>
 
-/* Keeps the text for this thread and returns status, so that callers write: return tl_fail(TALLY_DATA, "...", ...). */
+/* Stores the calling thread's error text and returns status: return tl_fail(TALLY_DATA, "...", ...). */
 __attribute__((format(printf, 2, 3))) tally_status tl_fail(tally_status status, const char *format, ...);
 
-/* How many texts this thread has kept: whether a function that is not the library's has left one. */
+/* How often this thread has stored a text, to find out whether a function outside the library has caused one. */
 unsigned tl_failures(void);
 
-/* Puts text in front of what is kept: for a caller that knows more (the file, the operation). Returns status. */
+/* Prepends text to the stored one, for callers that know more, such as the name of a file or operation. Returns
+ * status. */
 __attribute__((format(printf, 2, 3))) tally_status tl_fail_within(tally_status status, const char *format, ...);
 
 #endif

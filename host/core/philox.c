@@ -1,6 +1,6 @@
 #include "core/philox.h"
 
-/* The C path's exp of one number, so that acceptance does not depend on a C library. */
+/* The C path's exp of a single number, so that acceptance does not depend on a C library. */
 #include "core/scalar_arith.h"
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* philox.h: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw 2011): random numbers as a function of key and counter, so that
- * a seed means the same numbers on every machine and in any order of drawing. */
+/* philox.h: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw 2011): random numbers as a function of a key and a counter,
+ * so that a seed gives the same numbers on every machine and in any order of drawing. */
 #ifndef TALLY_CORE_PHILOX_H
 #define TALLY_CORE_PHILOX_H
 
@@ -11,7 +11,7 @@
 /* Ten rounds of counter under key. */
 void tl_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/* What a stream of numbers is for: streams of one seed do not overlap. */
+/* The uses of random numbers. The streams of one seed do not overlap. */
 enum {
     TL_STREAM_SHUFFLE = 1,
     TL_STREAM_INIT = 2,
@@ -27,17 +27,17 @@ typedef struct tl_random {
     unsigned used; /* of block */
 } tl_random;
 
-/* substream: the epoch, the parameter, ...; 0 if there is one only. */
+/* substream: the number of the epoch, parameter etc.; 0 if there is only one. */
 void tl_random_start(tl_random *random, uint64_t seed, uint32_t stream, uint32_t substream);
 uint32_t tl_random_u32(tl_random *random);
-/* Uniform over 0 to bound - 1 without bias (Lemire 2019); bound at least 1. */
+/* Uniform over 0 to bound - 1, without bias (Lemire 2019); bound is at least 1. */
 uint32_t tl_random_below(tl_random *random, uint32_t bound);
-/* The numbers below count: a part of so many, each drawn with the same probability, at the end, the others before it, both ascending
- * (Knuth's algorithm S: with the probability of those still wanted among those still left). count at most UINT32_MAX. */
+/* Orders the numbers below count so that a random part of the given size, each number having the same probability,
+ * is at the end and the others precede it, both ascending (Knuth's algorithm S). count is at most UINT32_MAX. */
 void tl_random_part(tl_random *random, uint32_t *numbers, size_t count, size_t part);
 /* Uniform in [0, 1), a multiple of 2^-24. */
 float tl_random_unit(tl_random *random);
-/* Normal(0, 1) cut off at two standard deviations, by rejection under exp(-x^2/2) with the shared exp. */
+/* Normal(0, 1) truncated at two standard deviations, by rejection under exp(-x^2/2) with the shared exp. */
 float tl_random_truncated_normal(tl_random *random);
 
 #endif

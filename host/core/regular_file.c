@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* O_NONBLOCK: a pipe without a writer must not hang. */
+/* O_NONBLOCK: opening a pipe without a writer must not block. */
 tally_status tl_open_regular(const char *path, int *fd, size_t *size) {
     *fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (*fd < 0)

@@ -1,11 +1,11 @@
-/* regular_file.h: opening a file that is read as a whole. */
+/* regular_file.h: opens a file to be read as a whole. */
 #ifndef TALLY_CORE_REGULAR_FILE_H
 #define TALLY_CORE_REGULAR_FILE_H
 
 #include <tally/core.h>
 
-/* Opens for reading and says how many bytes there are. TALLY_IO if it cannot be, or is no regular file: a pipe without a
- * writer must not hang, and has no size. The caller closes fd. */
+/* Opens a file for reading and gets its size. TALLY_IO: it cannot be opened or is not a regular file; a pipe, which
+ * has no size, is refused without blocking. The caller closes fd. */
 tally_status tl_open_regular(const char *path, int *fd, size_t *size);
 
 #endif

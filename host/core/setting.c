@@ -8,22 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *at(const tally_setting *s, void *base) {
+static void *value_at(const tally_setting *s, void *base) {
     return (char *)base + s->offset;
 }
 
-static const void *at_const(const tally_setting *s, const void *base) {
+static const void *const_value_at(const tally_setting *s, const void *base) {
     return (const char *)base + s->offset;
 }
 
-/* Numbers are written with a point whatever the program's locale; the thread's returns with leave_c_locale. */
+/* Numbers are written with a decimal point in any locale. leave_c_locale restores the thread's locale. */
 typedef struct locale_pair {
     locale_t c, before;
 } locale_pair;
 
 static locale_pair enter_c_locale(void) {
     locale_pair pair = {.c = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0)};
-    pair.before = uselocale(pair.c); /* without memory for one, the program's own stays */
+    pair.before = uselocale(pair.c); /* keeps the program's locale if out of memory */
     return pair;
 }
 
@@ -33,7 +33,7 @@ static void leave_c_locale(locale_pair pair) {
         freelocale(pair.c);
 }
 
-/* strtoull takes signs, spaces and other bases: digits only here. */
+/* Digits only; strtoull would also accept signs, spaces and other bases. */
 static bool parse_whole(const char *text, uint64_t *number) {
     uint64_t n = 0;
     if (!*text)
@@ -75,7 +75,7 @@ static bool parse_real(const tally_setting *s, const char *text, double *real) {
     locale_pair locale = enter_c_locale();
     errno = 0;
     double number = strtod(text, &end);
-    bool tiny = number == 0 && errno == ERANGE; /* 1e-400 is not meant as 0 */
+    bool tiny = number == 0 && errno == ERANGE; /* refuses 1e-400 instead of rounding it to 0 */
     leave_c_locale(locale);
     if (*end || tiny || !(number >= s->low && (s->below_high ? number < s->high : number <= s->high)))
         return false;
@@ -93,7 +93,7 @@ static bool parse_choice(const tally_setting *s, const char *text, unsigned *cho
 }
 
 bool tally_setting_parse(const tally_setting *s, void *base, const char *text) {
-    void *to = at(s, base);
+    void *to = value_at(s, base);
     uint64_t number;
     switch (s->type) {
     case TALLY_SETTING_FLAG:
@@ -124,7 +124,8 @@ bool tally_setting_parse(const tally_setting *s, void *base, const char *text) {
     return false;
 }
 
-/* 15 digits give back what was typed with as many; 17 always read back exactly. Zeros at the end are not written. */
+/* 15 digits reproduce what was typed with at most that many; 17 always read back exactly. Trailing zeros are
+ * omitted. */
 static void format_real(double number, char *text, size_t size) {
     locale_pair locale = enter_c_locale();
     for (int digits = 15; digits <= 17; digits++) {
@@ -142,7 +143,7 @@ static unsigned choice_at(const void *from) {
 }
 
 const char *tally_setting_format(const tally_setting *s, const void *base, char buffer[TALLY_SETTING_TEXT_SIZE]) {
-    const void *from = at_const(s, base);
+    const void *from = const_value_at(s, base);
     const size_t size = TALLY_SETTING_TEXT_SIZE;
     const uint64_t *whole = from;
     switch (s->type) {
@@ -203,7 +204,7 @@ void tally_setting_describe_range(const tally_setting *s, char buffer[TALLY_SETT
     }
 }
 
-static void forget(const tally_setting *s, void *to) {
+static void clear_value(const tally_setting *s, void *to) {
     switch (s->type) {
     case TALLY_SETTING_FLAG:
         *(bool *)to = false;
@@ -233,6 +234,6 @@ void tally_settings_reset(const tally_setting *settings, size_t count, void *bas
     for (size_t i = 0; i < count; i++) {
         const tally_setting *s = &settings[i];
         if (!s->initial || !tally_setting_parse(s, base, s->initial))
-            forget(s, at(s, base));
+            clear_value(s, value_at(s, base));
     }
 }

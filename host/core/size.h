@@ -1,4 +1,4 @@
-/* size.h: sizes that are checked before they are multiplied. */
+/* size.h: checked arithmetic on sizes. */
 #ifndef TALLY_CORE_SIZE_H
 #define TALLY_CORE_SIZE_H
 
@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* *out = a * b or a + b; false if it does not fit. */
+/* *out = a * b or a + b; false if it overflows. */
 static inline bool tl_size_mul(size_t a, size_t b, size_t *out) {
     return !__builtin_mul_overflow(a, b, out);
 }

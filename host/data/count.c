@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <tally/data.h>
 
-/* A group for each count and each number of places where a run ends and another begins. */
+/* One group per count of ones and per number of boundaries between runs. */
 enum { MAX_LENGTH = 24, GROUPS = (MAX_LENGTH + 1) * MAX_LENGTH };
 
-/* A string is kept as a number: a one, then its bits. Strings of several lengths follow one another that way. */
+/* A string is stored as a number: a leading one, then its bits. The numbers of all strings of some consecutive
+ * lengths are therefore consecutive. */
 struct tally_count {
     uint32_t *strings; /* the training part, then the test part */
     tally_dataset train, test;
@@ -51,7 +52,7 @@ static tally_status read_lengths(const tally_dataset *dataset, const size_t *num
     return TALLY_OK;
 }
 
-static void shuffle(uint32_t first, uint32_t *strings, uint32_t count, uint64_t seed) {
+static void shuffle_strings(uint32_t first, uint32_t *strings, uint32_t count, uint64_t seed) {
     tl_random random;
     tl_random_start(&random, seed, TL_STREAM_SHUFFLE, 0);
     for (uint32_t i = 0; i < count; i++)
@@ -64,11 +65,12 @@ static void shuffle(uint32_t first, uint32_t *strings, uint32_t count, uint64_t 
     }
 }
 
-/* What a draw is even over: strings of one count of ones, or of one count and one number of runs. */
+/* The group that a draw is balanced over: strings with the same number of ones and, for runs, the same number of
+ * runs. */
 static unsigned group_of(tally_draw draw, uint32_t string) {
     if (draw == TALLY_DRAW_EVEN)
         return ones_of(string);
-    uint32_t neighbours = (1u << (length_of(string) - 1)) - 1; /* pairs of bits next to each other */
+    uint32_t neighbours = (1u << (length_of(string) - 1)) - 1; /* a bit for each pair of adjacent bits */
     return ones_of(string) * MAX_LENGTH + (unsigned)__builtin_popcount((string ^ string >> 1) & neighbours);
 }
 
@@ -77,14 +79,15 @@ typedef struct group {
     size_t strings;
 } group;
 
-static int by_scarcity(const void *a, const void *b) {
+static int compare_scarcity(const void *a, const void *b) {
     const group *x = a, *y = b;
     if (x->strings != y->strings)
         return x->strings < y->strings ? -1 : 1;
     return x->number < y->number ? -1 : 1;
 }
 
-/* How many strings each group gives: the scarce groups first, what they lack is shared by the others. */
+/* Determines how many strings each group contributes, beginning with the smallest groups; the others make up for
+ * what those lack. */
 static void even_quota(tally_draw draw, const uint32_t *strings, uint32_t total, size_t train_size,
                        size_t quota[GROUPS]) {
     group groups[GROUPS];
@@ -92,7 +95,7 @@ static void even_quota(tally_draw draw, const uint32_t *strings, uint32_t total,
         groups[g] = (group){g, 0};
     for (uint32_t i = 0; i < total; i++)
         groups[group_of(draw, strings[i])].strings++;
-    qsort(groups, GROUPS, sizeof *groups, by_scarcity);
+    qsort(groups, GROUPS, sizeof *groups, compare_scarcity);
     for (unsigned rank = 0; rank < GROUPS; rank++) {
         size_t share = train_size / (GROUPS - rank), all = groups[rank].strings;
         size_t given = all < share ? all : share;
@@ -101,7 +104,7 @@ static void even_quota(tally_draw draw, const uint32_t *strings, uint32_t total,
     }
 }
 
-/* Moves the first strings of each group up to its quota to the front; both parts keep their order. */
+/* Moves the first strings of each group, up to its quota, to the front. Both parts keep their order. */
 static tally_status draw_even(tally_count *count, tally_draw draw, uint32_t total, size_t train_size) {
     size_t quota[GROUPS];
     even_quota(draw, count->strings, total, train_size, quota);
@@ -144,7 +147,7 @@ tally_status tally_count_new(const tally_count_options *options, tally_count **o
         return tl_fail(TALLY_MEMORY, "no memory left for %u strings", total);
     }
     count->strings = strings;
-    shuffle(first, strings, total, options->seed);
+    shuffle_strings(first, strings, total, options->seed);
     if (options->draw != TALLY_DRAW_RANDOM) {
         tally_status status = draw_even(count, options->draw, total, options->train_size);
         if (status) {

@@ -1,5 +1,5 @@
-/* IDX, the format of MNIST (http://yann.lecun.com/exdb/mnist, FILE FORMATS): two zero bytes, the type, how many dimensions there
- * are, each one's size in four bytes, big-endian, and the values. */
+/* IDX, the format of MNIST (http://yann.lecun.com/exdb/mnist, FILE FORMATS): two zero bytes, the type, the number of
+ * dimensions, the size of each dimension in four bytes, big-endian, and the values. */
 #include "data/array.h"
 
 #include "core/fail.h"

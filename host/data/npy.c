@@ -1,6 +1,6 @@
-/* NumPy's .npy (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html): six bytes of magic, the version, the
- * header's size in two bytes (1.0) or four (2.0, 3.0), little-endian, the header, which is a dictionary as Python writes it, with
- * descr, fortran_order and shape, and the values. */
+/* NumPy's .npy format (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html): six bytes of magic;
+ * the version; the header's size in two bytes (1.0) or four (2.0, 3.0), little-endian; the header, a Python
+ * dictionary with descr, fortran_order and shape; the values. */
 #include "data/array.h"
 
 #include "core/fail.h"
@@ -13,10 +13,10 @@
 enum { MAGIC = 6, DIMENSIONS = 3, WORD = 64, MAX_HEADER = 0xffff };
 
 static const struct {
-    char descr[3]; /* behind the byte order */
+    char descr[3]; /* without the byte order */
     unsigned char width;
     tl_element element;
-    bool sequences, numbers; /* what may have it */
+    bool sequences, numbers; /* what the type may be used for */
 } elements[] = {
     {"u1", 1, TL_U8, true, true},   {"u2", 2, TL_U16, false, true}, {"u4", 4, TL_U32, false, true},
     {"u8", 8, TL_U64, false, true}, {"i1", 1, TL_I8, false, true},  {"i2", 2, TL_I16, false, true},
@@ -25,12 +25,12 @@ static const struct {
 };
 enum { ELEMENTS = sizeof elements / sizeof elements[0] };
 
-/* What a header says. */
+/* The contents of a header. */
 typedef struct header {
     bool has_descr, has_order, has_shape;
-    char descr[WORD]; /* "" for records */
+    char descr[WORD]; /* "" for record types */
     bool fortran;
-    size_t ndim; /* there may be more than sizes has */
+    size_t ndim; /* may exceed the number of elements of shape */
     size_t shape[DIMENSIONS];
     char shape_text[WORD];
 } header;
@@ -39,7 +39,7 @@ typedef struct cursor {
     const char *path, *start, *at, *end;
 } cursor;
 
-static tally_status malformed(const cursor *c, const char *expected) {
+static tally_status fail_malformed(const cursor *c, const char *expected) {
     return tl_fail(TALLY_DATA, "%s: its npy header is malformed: there is no %s at its byte %zu", c->path, expected,
                    (size_t)(c->at - c->start));
 }
@@ -49,7 +49,7 @@ static void skip_space(cursor *c) {
         c->at++;
 }
 
-static bool take(cursor *c, char wanted) {
+static bool accept_char(cursor *c, char wanted) {
     skip_space(c);
     if (c->at == c->end || *c->at != wanted)
         return false;
@@ -57,7 +57,7 @@ static bool take(cursor *c, char wanted) {
     return true;
 }
 
-static bool take_word(cursor *c, const char *word) {
+static bool accept_word(cursor *c, const char *word) {
     size_t length = strlen(word);
     skip_space(c);
     if ((size_t)(c->end - c->at) < length || memcmp(c->at, word, length) != 0)
@@ -66,79 +66,79 @@ static bool take_word(cursor *c, const char *word) {
     return true;
 }
 
-/* A string of printable ASCII without escapes; all that NumPy writes for arrays without named fields. */
-static tally_status take_string(cursor *c, char text[WORD]) {
-    char quote = take(c, '\'') ? '\'' : take(c, '"') ? '"' : '\0';
+/* Parses a string of printable ASCII without escapes. NumPy writes no others for arrays without named fields. */
+static tally_status parse_string(cursor *c, char text[WORD]) {
+    char quote = accept_char(c, '\'') ? '\'' : accept_char(c, '"') ? '"' : '\0';
     if (quote == '\0')
-        return malformed(c, "string");
+        return fail_malformed(c, "string");
     size_t length = 0;
     for (; c->at < c->end && *c->at != quote; c->at++) {
         if (*c->at < ' ' || *c->at > '~' || *c->at == '\\' || length + 1 == WORD)
-            return malformed(c, "plain character");
+            return fail_malformed(c, "plain character");
         text[length++] = *c->at;
     }
     text[length] = '\0';
-    return take(c, quote) ? TALLY_OK : malformed(c, "end of the string");
+    return accept_char(c, quote) ? TALLY_OK : fail_malformed(c, "end of the string");
 }
 
-static tally_status take_size(cursor *c, size_t *size) {
+static tally_status parse_size(cursor *c, size_t *size) {
     skip_space(c);
     const char *first = c->at;
     *size = 0;
     for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++)
         if (!tl_size_mul(*size, 10, size) || !tl_size_add(*size, (size_t)(*c->at - '0'), size))
             return tl_fail(TALLY_DATA, "%s: its npy header has a size beyond that of any file", c->path);
-    return c->at > first ? TALLY_OK : malformed(c, "size");
+    return c->at > first ? TALLY_OK : fail_malformed(c, "size");
 }
 
 /* (), (1,), (1, 2), (1, 2,) */
-static tally_status take_shape(cursor *c, header *h) {
+static tally_status parse_shape(cursor *c, header *h) {
     skip_space(c);
     const char *first = c->at;
-    if (!take(c, '('))
-        return malformed(c, "shape");
+    if (!accept_char(c, '('))
+        return fail_malformed(c, "shape");
     bool comma = true;
-    while (!take(c, ')')) {
+    while (!accept_char(c, ')')) {
         size_t size;
         if (!comma)
-            return malformed(c, "comma");
-        tally_status status = take_size(c, &size);
+            return fail_malformed(c, "comma");
+        tally_status status = parse_size(c, &size);
         if (status)
             return status;
         if (h->ndim < DIMENSIONS)
             h->shape[h->ndim] = size;
         h->ndim++;
-        comma = take(c, ',');
+        comma = accept_char(c, ',');
     }
     if (h->ndim == 1 && !comma)
-        return malformed(c, "comma");
+        return fail_malformed(c, "comma");
     size_t length = (size_t)(c->at - first);
     if (length >= WORD)
         memcpy(h->shape_text, "(...)", sizeof "(...)");
-    for (size_t i = 0; i < length && length < WORD; i++) /* any space there may be is a blank to see */
+    for (size_t i = 0; i < length && length < WORD; i++) /* any white space is shown as a blank */
         h->shape_text[i] = first[i] < ' ' ? ' ' : first[i];
     return TALLY_OK;
 }
 
-static tally_status take_descr(cursor *c, header *h) {
+static tally_status parse_descr(cursor *c, header *h) {
     skip_space(c);
     if (c->at < c->end && *c->at == '[')
         return tl_fail(TALLY_DATA, "%s: its elements are records with named fields, but must be single numbers",
                        c->path);
-    return take_string(c, h->descr);
+    return parse_string(c, h->descr);
 }
 
-static tally_status take_order(cursor *c, header *h) {
-    h->fortran = take_word(c, "True");
-    return h->fortran || take_word(c, "False") ? TALLY_OK : malformed(c, "True or False");
+static tally_status parse_order(cursor *c, header *h) {
+    h->fortran = accept_word(c, "True");
+    return h->fortran || accept_word(c, "False") ? TALLY_OK : fail_malformed(c, "True or False");
 }
 
-static tally_status take_entry(cursor *c, header *h) {
+static tally_status parse_entry(cursor *c, header *h) {
     static const char *const keys[] = {"descr", "fortran_order", "shape"};
-    static tally_status (*const take_value[])(cursor *, header *) = {take_descr, take_order, take_shape};
+    static tally_status (*const parse_value[])(cursor *, header *) = {parse_descr, parse_order, parse_shape};
     bool *const seen[] = {&h->has_descr, &h->has_order, &h->has_shape};
     char key[WORD];
-    tally_status status = take_string(c, key);
+    tally_status status = parse_string(c, key);
     if (status)
         return status;
     size_t i = 0;
@@ -149,22 +149,22 @@ static tally_status take_entry(cursor *c, header *h) {
     if (*seen[i])
         return tl_fail(TALLY_DATA, "%s: its npy header has the key %s twice", c->path, key);
     *seen[i] = true;
-    return take(c, ':') ? take_value[i](c, h) : malformed(c, "colon");
+    return accept_char(c, ':') ? parse_value[i](c, h) : fail_malformed(c, "colon");
 }
 
-static tally_status parse(cursor *c, header *h) {
-    if (!take(c, '{'))
-        return malformed(c, "dictionary");
+static tally_status parse_dictionary(cursor *c, header *h) {
+    if (!accept_char(c, '{'))
+        return fail_malformed(c, "dictionary");
     bool comma = true;
-    while (!take(c, '}')) {
-        tally_status status = comma ? take_entry(c, h) : malformed(c, "comma");
+    while (!accept_char(c, '}')) {
+        tally_status status = comma ? parse_entry(c, h) : fail_malformed(c, "comma");
         if (status)
             return status;
-        comma = take(c, ',');
+        comma = accept_char(c, ',');
     }
     skip_space(c);
     if (c->at != c->end)
-        return malformed(c, "end");
+        return fail_malformed(c, "end");
     if (!h->has_descr || !h->has_order || !h->has_shape)
         return tl_fail(TALLY_DATA, "%s: its npy header has no %s", c->path,
                        !h->has_descr   ? "descr"
@@ -173,7 +173,7 @@ static tally_status parse(cursor *c, header *h) {
     return TALLY_OK;
 }
 
-/* Its number in elements, ELEMENTS if it may not be used so. */
+/* The index in elements; ELEMENTS if the type cannot be used in this way. */
 static size_t find_element(const char *descr, tl_array_use use) {
     for (size_t i = 0; i < ELEMENTS && descr[0] != '\0'; i++) {
         bool order = descr[0] == '<' || descr[0] == '>' || (descr[0] == '|' && elements[i].width == 1);
@@ -184,8 +184,8 @@ static size_t find_element(const char *descr, tl_array_use use) {
     return ELEMENTS;
 }
 
-static tally_status check(const char *path, const header *h, tl_array_use use, tl_array *array, size_t *element,
-                          size_t *count) {
+static tally_status check_header(const char *path, const header *h, tl_array_use use, tl_array *array, size_t *element,
+                                 size_t *count) {
     *element = find_element(h->descr, use);
     const char *wanted = use == TL_SEQUENCES ? "float32, float64 or uint8" : "whole numbers, signed or unsigned";
     if (*element == ELEMENTS)
@@ -209,7 +209,7 @@ static tally_status check(const char *path, const header *h, tl_array_use use, t
     return TALLY_OK;
 }
 
-/* The header's size, from the bytes in front of it. */
+/* Reads the header's size. */
 static tally_status read_header_size(tl_source *source, size_t *size) {
     const char *path = source->path;
     unsigned char start[MAGIC + 2], length[4] = {0};
@@ -248,7 +248,7 @@ static tally_status read_header(tl_source *source, header *h) {
         status = tl_fail(TALLY_DATA, "%s: it ends within its header", source->path);
     cursor c = {.path = source->path, .start = text, .at = text, .end = text + size};
     if (!status)
-        status = parse(&c, h);
+        status = parse_dictionary(&c, h);
     free(text);
     return status;
 }
@@ -272,7 +272,7 @@ tally_status tl_npy_read(const char *path, tl_array_use use, tl_array *array) {
     size_t element = 0, count = 0;
     status = read_header(&source, &h);
     if (!status)
-        status = check(path, &h, use, array, &element, &count);
+        status = check_header(path, &h, use, array, &element, &count);
     if (!status)
         status = tl_source_read_rest(&source, count, elements[element].width, &array->values);
     tl_source_close(&source);

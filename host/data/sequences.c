@@ -11,16 +11,16 @@
 #include <tally/data.h>
 
 struct tally_sequences {
-    char *x_path, *labels_path; /* for errors; labels_path may be NULL */
+    char *x_path, *labels_path; /* for error texts; labels_path may be NULL */
     tl_array x;
     int32_t *labels;  /* [N], or NULL */
     int32_t *lengths; /* [N], or NULL */
-    uint32_t *order;  /* [N] the kept ones, then the held out ones; NULL: as in the file */
+    uint32_t *order;  /* [N] the kept sequences, then those held out; NULL: in the order of the file */
     float mean, factor;
     tally_dataset kept, held_out;
     struct part {
         const tally_sequences *sequences;
-        size_t first; /* in order */
+        size_t first; /* index in order */
     } kept_part, held_out_part;
 };
 
@@ -29,13 +29,13 @@ static size_t number_in_file(const struct part *part, size_t number) {
     return order ? order[part->first + number] : part->first + number;
 }
 
-/* Values of a sequence that count. */
+/* The number of values within a sequence's length. */
 static size_t values_of(const tally_sequences *s, size_t n) {
     return (s->lengths ? (size_t)s->lengths[n] : s->x.shape[1]) * s->x.shape[2];
 }
 
-/* count values from a place on, as floats. */
-static void load(const tl_array *x, size_t at, size_t count, float *values) {
+/* Converts count values, from index at, to floats. */
+static void load_floats(const tl_array *x, size_t at, size_t count, float *values) {
     if (x->element == TL_U8) {
         const unsigned char *from = (const unsigned char *)x->values + at;
         for (size_t i = 0; i < count; i++)
@@ -61,7 +61,7 @@ static tally_status read_part(const tally_dataset *dataset, const size_t *number
         if (!x)
             continue;
         size_t here = values_of(s, n);
-        load(&s->x, n * values, here, x);
+        load_floats(&s->x, n * values, here, x);
         for (size_t v = 0; v < here; v++)
             x[v] = (x[v] - s->mean) * s->factor;
         memset(x + here, 0, (values - here) * sizeof *x);
@@ -77,7 +77,7 @@ static tally_status read_lengths(const tally_dataset *dataset, const size_t *num
     return TALLY_OK;
 }
 
-/* A whole number of an array. Those beyond int64_t are cut off at its end; text has them as they are. */
+/* An element of an integer array. Larger ones than int64_t are clamped; text shows the actual number. */
 static int64_t whole_number(const tl_array *a, size_t i, char text[24]) {
     uint64_t large = 0;
     int64_t number = 0;
@@ -114,14 +114,14 @@ static int64_t whole_number(const tl_array *a, size_t i, char text[24]) {
     return large > INT64_MAX ? INT64_MAX : (int64_t)large;
 }
 
-/* One number for each sequence: what (label, length) it is, and its range. */
+/* An array with one integer per sequence: its name (label or length) and range. */
 typedef struct wanted_numbers {
     const char *what, *what_plural;
     int64_t low, high;
 } wanted_numbers;
 
-static tally_status take_numbers(const tl_array *a, const char *path, const char *x_path, size_t count,
-                                 const wanted_numbers *wanted, int32_t **numbers) {
+static tally_status convert_numbers(const tl_array *a, const char *path, const char *x_path, size_t count,
+                                    const wanted_numbers *wanted, int32_t **numbers) {
     if (a->shape[0] != count)
         return tl_fail(TALLY_DATA, "%s: %zu %s, but %s has %zu sequences", path, a->shape[0], wanted->what_plural,
                        x_path, count);
@@ -147,7 +147,7 @@ static tally_status read_numbers(read_file *read, const char *path, const char *
     tl_array array;
     tally_status status = read(path, TL_NUMBERS, &array);
     if (!status)
-        status = take_numbers(&array, path, x_path, count, wanted, numbers);
+        status = convert_numbers(&array, path, x_path, count, wanted, numbers);
     free(array.values);
     return status;
 }
@@ -178,8 +178,8 @@ static void set_parts(tally_sequences *s, size_t kept) {
     s->held_out_part.first = kept;
 }
 
-/* All that the files say is in s: what follows from it. */
-static void finish(tally_sequences *s) {
+/* Initialises what follows from the contents of the files. */
+static void init_datasets(tally_sequences *s) {
     int32_t largest = 1;
     for (size_t n = 0; s->labels && n < s->x.shape[0]; n++)
         largest = s->labels[n] > largest ? s->labels[n] : largest;
@@ -229,7 +229,7 @@ static tally_status read_sequences(read_file *read, const char *x, const char *l
         tally_sequences_free(s);
         return status;
     }
-    finish(s);
+    init_datasets(s);
     *out = s;
     return TALLY_OK;
 }
@@ -293,8 +293,8 @@ tally_status tally_sequences_set_classes(tally_sequences *s, size_t classes) {
     return TALLY_OK;
 }
 
-/* Of the kept part's values, or of the squares of their distances from mean. */
-static double sum(const tally_sequences *s, bool squares, double mean) {
+/* The sum of the kept part's values, or of their squared distances from mean. */
+static double sum_values(const tally_sequences *s, bool squares, double mean) {
     float values[256];
     const size_t room = sizeof values / sizeof values[0];
     double total = 0.0;
@@ -302,7 +302,7 @@ static double sum(const tally_sequences *s, bool squares, double mean) {
         size_t n = number_in_file(&s->kept_part, k), at = n * s->x.shape[1] * s->x.shape[2];
         for (size_t left = values_of(s, n), count; left > 0; left -= count, at += count) {
             count = left < room ? left : room;
-            load(&s->x, at, count, values);
+            load_floats(&s->x, at, count, values);
             for (size_t i = 0; i < count; i++) {
                 double distance = (double)values[i] - mean;
                 total += squares ? distance * distance : (double)values[i];
@@ -316,8 +316,8 @@ tally_normalization tally_sequences_measure(const tally_sequences *s) {
     size_t count = 0;
     for (size_t k = 0; k < s->kept.size; k++)
         count += values_of(s, number_in_file(&s->kept_part, k));
-    tally_normalization n = {.mean = sum(s, false, 0.0) / (double)count};
-    n.deviation = sqrt(sum(s, true, n.mean) / (double)count);
+    tally_normalization n = {.mean = sum_values(s, false, 0.0) / (double)count};
+    n.deviation = sqrt(sum_values(s, true, n.mean) / (double)count);
     return n;
 }
 

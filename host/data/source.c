@@ -10,14 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What is read of a packed file at a time, and what memory begins with for what comes out. */
+/* The buffer size for compressed input, and the initial size of the buffer for decompressed output. */
 enum { CHUNK = 1 << 16, ANY_WRAPPER_OF_GZIP = 16 };
 
-static tally_status no_memory(const tl_source *source, size_t bytes) {
+static tally_status fail_memory(const tl_source *source, size_t bytes) {
     return tl_fail(TALLY_MEMORY, "cannot read %s: no memory left for %zu bytes", source->path, bytes);
 }
 
-/* Of the file itself. */
+/* Reads raw bytes from the file. */
 static tally_status read_file(tl_source *source, void *to, size_t bytes, size_t *got) {
     *got = 0;
     while (*got < bytes && source->left > 0) {
@@ -40,7 +40,7 @@ static bool ends_with(const char *text, const char *end) {
     return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
-static tally_status start(tl_source *source) {
+static tally_status detect_gzip(tl_source *source) {
     unsigned char first[2];
     if (source->left == 0)
         return tl_fail(TALLY_DATA, "%s: it is empty", source->path);
@@ -54,11 +54,11 @@ static tally_status start(tl_source *source) {
                    : TALLY_OK;
     source->input = malloc(CHUNK);
     if (!source->input)
-        return no_memory(source, CHUNK);
+        return fail_memory(source, CHUNK);
     if (inflateInit2(&source->stream, MAX_WBITS + ANY_WRAPPER_OF_GZIP) == Z_OK)
         return TALLY_OK;
     free(source->input);
-    return no_memory(source, sizeof source->stream);
+    return fail_memory(source, sizeof source->stream);
 }
 
 tally_status tl_source_open(const char *path, tl_source *source) {
@@ -66,21 +66,21 @@ tally_status tl_source_open(const char *path, tl_source *source) {
     tally_status status = tl_open_regular(path, &source->fd, &source->left);
     if (status)
         return status;
-    status = start(source);
+    status = detect_gzip(source);
     if (status)
         close(source->fd);
     return status;
 }
 
 void tl_source_close(tl_source *source) {
-    close(source->fd); /* only read from: nothing can be lost */
+    close(source->fd); /* opened for reading only, so nothing can be lost */
     if (!source->packed)
         return;
     inflateEnd(&source->stream);
     free(source->input);
 }
 
-/* Sees to it that there is packed input, or that the file has ended. */
+/* Ensures that there is compressed input unless the file has ended. */
 static tally_status fill_input(tl_source *source) {
     if (source->stream.avail_in > 0)
         return TALLY_OK;
@@ -91,15 +91,15 @@ static tally_status fill_input(tl_source *source) {
     return status;
 }
 
-/* Between two members there is nothing, or the next one begins. */
-static tally_status next_member(tl_source *source) {
+/* Starts the next member of a gzip file. Nothing else may follow a member. */
+static tally_status start_member(tl_source *source) {
     if (source->stream.next_in[0] != 0x1f)
         return tl_fail(TALLY_DATA, "%s: there are bytes after the end of its gzip data", source->path);
     source->between = false;
-    return inflateReset(&source->stream) == Z_OK ? TALLY_OK : no_memory(source, sizeof source->stream);
+    return inflateReset(&source->stream) == Z_OK ? TALLY_OK : fail_memory(source, sizeof source->stream);
 }
 
-static tally_status unpack(tl_source *source) {
+static tally_status inflate_some(tl_source *source) {
     const char *path = source->path;
     switch (inflate(&source->stream, Z_NO_FLUSH)) {
     case Z_OK:
@@ -110,7 +110,7 @@ static tally_status unpack(tl_source *source) {
     case Z_BUF_ERROR:
         return tl_fail(TALLY_DATA, "%s: it is truncated within its gzip data", path);
     case Z_MEM_ERROR:
-        return no_memory(source, CHUNK);
+        return fail_memory(source, CHUNK);
     default:
         return tl_fail(TALLY_DATA, "%s: its gzip data is damaged: %s", path,
                        source->stream.msg ? source->stream.msg : "it does not unpack");
@@ -125,13 +125,13 @@ static tally_status read_packed(tl_source *source, void *to, size_t bytes, size_
         if (!status && source->between && stream->avail_in == 0)
             return TALLY_OK;
         if (!status && source->between)
-            status = next_member(source);
+            status = start_member(source);
         if (status)
             return status;
         size_t room = bytes - *got < UINT_MAX ? bytes - *got : UINT_MAX;
         stream->next_out = (unsigned char *)to + *got;
         stream->avail_out = (uInt)room;
-        status = unpack(source);
+        status = inflate_some(source);
         if (status)
             return status;
         *got += room - stream->avail_out;
@@ -143,7 +143,7 @@ tally_status tl_source_read(tl_source *source, void *to, size_t bytes, size_t *g
     return source->packed ? read_packed(source, to, bytes, got) : read_file(source, to, bytes, got);
 }
 
-/* As many bytes as come, at most bytes; memory grows with them. */
+/* Reads at most bytes, growing the buffer as they arrive. */
 static tally_status read_growing(tl_source *source, size_t bytes, void **values, size_t *got) {
     size_t room = 0;
     *got = 0;
@@ -152,7 +152,7 @@ static tally_status read_growing(tl_source *source, size_t bytes, void **values,
         grown = grown < bytes ? grown : bytes;
         void *larger = realloc(*values, grown);
         if (!larger)
-            return no_memory(source, grown);
+            return fail_memory(source, grown);
         *values = larger;
         room = grown;
         size_t more;
@@ -163,16 +163,16 @@ static tally_status read_growing(tl_source *source, size_t bytes, void **values,
     }
 }
 
-/* A file says how many bytes it has before any is read. */
+/* Reads from an uncompressed file, whose size is known before reading. */
 static tally_status read_counted(tl_source *source, size_t bytes, void **values, size_t *got) {
     *got = source->left;
     if (source->left < bytes)
         return TALLY_OK;
     *values = malloc(bytes);
-    return *values ? read_file(source, *values, bytes, got) : no_memory(source, bytes);
+    return *values ? read_file(source, *values, bytes, got) : fail_memory(source, bytes);
 }
 
-/* Nothing may follow; of a packed source this also checks the sum at its end. */
+/* Nothing may follow. In a compressed source this also verifies the checksum at its end. */
 static tally_status check_end(tl_source *source) {
     unsigned char byte;
     size_t got;

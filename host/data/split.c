@@ -6,18 +6,18 @@
 
 typedef struct part {
     const tally_dataset *whole;
-    const uint32_t *numbers; /* in the whole, ascending */
+    const uint32_t *numbers; /* in the whole data set, ascending */
     tally_dataset data;
 } part;
 
 struct tally_split {
     part train, valid;
-    uint32_t *numbers; /* of both */
+    uint32_t *numbers; /* of both parts */
 };
 
 enum { AT_A_TIME = 64 };
 
-/* lengths: NULL for x and labels. */
+/* Reads x and labels if lengths is NULL, otherwise lengths. */
 static tally_status read_part(const part *p, const size_t *numbers, size_t count, float *x, int32_t *labels,
                               int32_t *lengths) {
     const tally_dataset *whole = p->whole;
@@ -45,7 +45,7 @@ static tally_status read_lengths(const tally_dataset *data, const size_t *number
     return read_part(data->context, numbers, count, NULL, NULL, lengths);
 }
 
-static void make_part(part *p, const tally_dataset *whole, const uint32_t *numbers, size_t size) {
+static void init_part(part *p, const tally_dataset *whole, const uint32_t *numbers, size_t size) {
     *p = (part){.whole = whole, .numbers = numbers, .data = *whole};
     p->data.size = size;
     p->data.read = read_both;
@@ -71,8 +71,8 @@ tally_status tally_split_new(const tally_dataset *whole, double share, uint64_t 
         return tl_fail(TALLY_MEMORY, "no memory left for the order of %zu sequences", whole->size);
     }
     s->numbers = numbers;
-    make_part(&s->train, whole, numbers, whole->size - valid);
-    make_part(&s->valid, whole, numbers + s->train.data.size, valid);
+    init_part(&s->train, whole, numbers, whole->size - valid);
+    init_part(&s->valid, whole, numbers + s->train.data.size, valid);
     tl_random random;
     tl_random_start(&random, seed, TL_STREAM_VALID, 0);
     tl_random_part(&random, numbers, whole->size, valid);

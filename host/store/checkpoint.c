@@ -1,4 +1,4 @@
-/* A run of training in a model's file. */
+/* Training runs saved in a model's file. */
 #include <tally/store.h>
 
 #include "backend/optimizer.h"
@@ -14,11 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the state's form and of the order in which gradients are added: a run goes on in the order it was begun in. */
+/* Of the state's format and of the order in which gradients are summed. A run must be resumed with the order it was
+ * started with. */
 enum { VERSION = 2 };
 
-/* All that the note has beside its version: the options, under the names of tally_train_settings, and what the run has
- * come to. */
+/* The contents of the note, apart from its version: the options, under the names of tally_train_settings, and the
+ * progress of the run. */
 typedef struct record {
     tally_train_options options;
     size_t sequences, valid_sequences;
@@ -51,7 +52,8 @@ static const tally_setting progress[] = {
 #undef NUMBER
 enum { PROGRESS = sizeof progress / sizeof *progress };
 
-/* The number-th of all rows, over a record; false behind the last. Options may be beyond the range of what is typed. */
+/* Sets *field to a row for a member of record; false if number is past the last one. Options may exceed the ranges
+ * that apply to command-line arguments. */
 static bool field_at(size_t number, tally_setting *field) {
     size_t options;
     const tally_setting *rows = tally_train_settings(&options);
@@ -68,7 +70,7 @@ static bool field_at(size_t number, tally_setting *field) {
     return true;
 }
 
-/* A number that is not known is null. */
+/* An unknown number is null. */
 static json_t *pack_field(const tally_setting *f, const record *r) {
     char buffer[TALLY_SETTING_TEXT_SIZE];
     bool unknown =
@@ -84,8 +86,8 @@ static bool unpack_field(const tally_setting *f, const json_t *value, record *r)
     return true;
 }
 
-/* NULL without memory. */
-static json_t *pack(const record *r) {
+/* NULL if out of memory. */
+static json_t *pack_record(const record *r) {
     json_t *object = json_pack("{s:i}", "version", VERSION);
     tally_setting field;
     for (size_t i = 0; object && field_at(i, &field); i++)
@@ -96,15 +98,15 @@ static json_t *pack(const record *r) {
     return object;
 }
 
-static record describe(const tally_training *t) {
+static record record_of(const tally_training *t) {
     return (record){.options = t->options,
                     .sequences = t->data->size,
                     .valid_sequences = t->valid ? t->valid->size : 0,
                     .at = t->at};
 }
 
-/* Whether the kept weights are the present ones. */
-static bool is_at_kept(const tl_training_place *at) {
+/* Whether the kept weights are the current ones. */
+static bool kept_is_current(const tl_training_place *at) {
     return at->kept.epoch == at->epoch && at->batch == 0;
 }
 
@@ -116,12 +118,12 @@ tally_status tally_training_save(const tally_training *t, const char *path, bool
         return tl_model_file_write(t->model, kept, NULL, path);
     if (t->failed)
         return tl_fail(t->failed, "cannot write %s: the run has failed and has no state to resume from", path);
-    const record now = describe(t);
-    json_t *object = pack(&now);
+    const record now = record_of(t);
+    json_t *object = pack_record(&now);
     char *note = object ? json_dumps(object, JSON_COMPACT) : NULL;
     const tally_optimizer_options *optimizer = &t->options.optimizer;
     tl_model_state state = {.note = note,
-                            .flats = {[TL_EXTRA_PRESENT] = is_at_kept(&t->at) ? NULL : tl_training_present(t)}};
+                            .flats = {[TL_EXTRA_PRESENT] = kept_is_current(&t->at) ? NULL : tl_training_present(t)}};
     for (size_t s = 0; s < tally_optimizer_states(optimizer); s++)
         state.flats[tl_extra_state(optimizer->kind, s)] = &t->states[s];
     tally_status status = note ? tl_model_file_write(t->model, kept, &state, path)
@@ -131,7 +133,7 @@ tally_status tally_training_save(const tally_training *t, const char *path, bool
     return status;
 }
 
-static tally_status unpack(const char *path, const json_t *object, record *r) {
+static tally_status unpack_record(const char *path, const json_t *object, record *r) {
     tally_setting field;
     *r = (record){0};
     for (size_t i = 0; field_at(i, &field); i++) {
@@ -147,7 +149,7 @@ static tally_status unpack(const char *path, const json_t *object, record *r) {
     return TALLY_OK;
 }
 
-/* The tensors of one kind are all there, or none is where the state has none. */
+/* The tensors of one kind are all present, or all absent if the state does not need them. */
 static tally_status check_extra(const char *path, const tl_model_file *file, size_t extra, bool needed) {
     for (size_t part = 0; part < file->count; part++)
         if ((file->extra[extra][part] != NULL) != needed)
@@ -165,11 +167,11 @@ static tally_status check_squares(const char *path, const tl_saved_tensor *tenso
     return TALLY_OK;
 }
 
-/* The optimizer's states, and no other's; and the present weights unless they are the kept ones. */
+/* There are the states of the run's optimizer and no other's, and the current weights unless they are the kept ones. */
 static tally_status check_extras(const char *path, const tl_model_file *file, const record *r) {
     const tally_optimizer_options *optimizer = &r->options.optimizer;
     size_t first = tl_extra_state(optimizer->kind, 0), states = tally_optimizer_states(optimizer);
-    tally_status status = check_extra(path, file, TL_EXTRA_PRESENT, !is_at_kept(&r->at));
+    tally_status status = check_extra(path, file, TL_EXTRA_PRESENT, !kept_is_current(&r->at));
     for (size_t extra = 0; extra < TL_EXTRA_PRESENT && !status; extra++)
         status = check_extra(path, file, extra, extra >= first && extra < first + states);
     for (size_t s = 0; s < states && !status; s++)
@@ -178,7 +180,7 @@ static tally_status check_extras(const char *path, const tl_model_file *file, co
     return status;
 }
 
-static tally_status check_place(const char *path, const tl_training_place *at, size_t batches) {
+static tally_status check_progress(const char *path, const tl_training_place *at, size_t batches) {
     size_t steps;
     bool right = tl_size_mul(at->epoch, batches, &steps) && tl_size_add(steps, at->batch, &steps) &&
                  steps == at->step && at->batch < batches && at->kept.epoch <= at->epoch &&
@@ -191,9 +193,9 @@ static tally_status check_place(const char *path, const tl_training_place *at, s
                            path, TALLY_TRAINING_NOTE, at->epoch, at->batch, batches, at->step, at->best.epoch);
 }
 
-/* What must be as it was. */
-static tally_status check_same(const char *path, const record *theirs, const tally_training *t) {
-    const record ours = describe(t);
+/* Checks that the options and data sizes that must not change have not changed. */
+static tally_status check_unchanged(const char *path, const record *theirs, const tally_training *t) {
+    const record ours = record_of(t);
     tally_setting field;
     for (size_t i = 0; field_at(i, &field); i++) {
         char before[TALLY_SETTING_TEXT_SIZE], now[TALLY_SETTING_TEXT_SIZE];
@@ -206,21 +208,21 @@ static tally_status check_same(const char *path, const record *theirs, const tal
     return TALLY_OK;
 }
 
-/* Everything but the run's options is in place. */
-static tally_status take(const char *path, const tl_model_file *file, const record *r, tally_training *t) {
-    tally_status status = check_place(path, &r->at, t->batches);
+/* Loads everything but the options into the run. */
+static tally_status load_run(const char *path, const tl_model_file *file, const record *r, tally_training *t) {
+    tally_status status = check_progress(path, &r->at, t->batches);
     if (!status)
         status = check_extras(path, file, r);
     if (status)
         return status;
-    const tl_saved_tensor *const *present = is_at_kept(&r->at) ? file->found : file->extra[TL_EXTRA_PRESENT];
+    const tl_saved_tensor *const *present = kept_is_current(&r->at) ? file->found : file->extra[TL_EXTRA_PRESENT];
     t->at = r->at;
-    status = tl_model_file_take(file->found, t->model, tl_training_kept(t));
+    status = tl_model_file_load(file->found, t->model, tl_training_kept(t));
     if (!status)
-        status = tl_model_file_take(present, t->model, tl_training_present(t));
+        status = tl_model_file_load(present, t->model, tl_training_present(t));
     const tally_optimizer_options *optimizer = &r->options.optimizer;
     for (size_t s = 0; s < tally_optimizer_states(optimizer) && !status; s++)
-        status = tl_model_file_take(file->extra[tl_extra_state(optimizer->kind, s)], t->model, &t->states[s]);
+        status = tl_model_file_load(file->extra[tl_extra_state(optimizer->kind, s)], t->model, &t->states[s]);
     return status;
 }
 
@@ -235,8 +237,8 @@ static tally_status check_model(const char *path, const tl_model_file *file, con
     return TALLY_OK;
 }
 
-/* The note's object, which the caller frees, if a run can go on from it. The text of a failure goes behind a file's
- * name. */
+/* Parses the note. The caller frees the object. TALLY_MODEL: the run cannot be resumed; the caller puts the file's
+ * name in front of the text. */
 static tally_status read_note(const char *note, json_t **object) {
     *object = NULL;
     if (!note)
@@ -279,18 +281,18 @@ static tally_status read_state(const char *path, const tl_model_file *file, json
     return TALLY_OK;
 }
 
-static tally_status resume(tally_model *model, const tally_dataset *data, const tally_dataset *valid,
-                           const tally_train_options *options, const char *path, const tl_model_file *file,
-                           const json_t *object, tally_training **training) {
+static tally_status resume_run(tally_model *model, const tally_dataset *data, const tally_dataset *valid,
+                               const tally_train_options *options, const char *path, const tl_model_file *file,
+                               const json_t *object, tally_training **training) {
     record r;
-    tally_status status = unpack(path, object, &r);
+    tally_status status = unpack_record(path, object, &r);
     if (!status)
         status = check_model(path, file, model);
     if (!status)
         status = tally_training_new(model, data, valid, options ? options : &r.options, training);
     if (!status)
-        status = check_same(path, &r, *training);
-    return status ? status : take(path, file, &r, *training);
+        status = check_unchanged(path, &r, *training);
+    return status ? status : load_run(path, file, &r, *training);
 }
 
 tally_status tally_training_resume(tally_model *model, const tally_dataset *data, const tally_dataset *valid,
@@ -305,7 +307,7 @@ tally_status tally_training_resume(tally_model *model, const tally_dataset *data
     json_t *object = NULL;
     status = read_state(path, &file, &object);
     if (!status)
-        status = resume(model, data, valid, options, path, &file, object, training);
+        status = resume_run(model, data, valid, options, path, &file, object, training);
     json_decref(object);
     tl_model_file_free(&file);
     if (status) {

@@ -56,20 +56,20 @@ static tl_state_digest digest_state(const char *note, const unsigned char *const
     return digest;
 }
 
-/* Written anew into each file. */
-static bool is_own(const char *key) {
+/* Notes that are generated for each file. */
+static bool is_generated(const char *key) {
     return strcmp(key, TALLY_TRAINING_NOTE) == 0 || strcmp(key, TL_TRAINING_DIGEST) == 0 ||
            strcmp(key, TALLY_CELL_NOTE) == 0;
 }
 
-/* state, digest: NULL for none. What was noted of an earlier state is not of this file. */
+/* state and digest may be NULL. Notes of an earlier training state are not copied. */
 static tally_status make_metadata(const tally_model *model, const tl_model_state *state, const tl_state_digest *digest,
                                   const char *path, json_t **metadata) {
     *metadata = json_object();
     bool failed = !*metadata;
     for (size_t i = 0; i < model->note_count && !failed; i++) {
         json_error_t error;
-        if (is_own(model->notes[i].key))
+        if (is_generated(model->notes[i].key))
             continue;
         json_t *note = json_pack_ex(&error, 0, "{s:s}", model->notes[i].key, model->notes[i].value);
         if (!note && json_error_code(&error) == json_error_invalid_utf8)
@@ -83,22 +83,22 @@ static tally_status make_metadata(const tally_model *model, const tl_model_state
                  json_object_set_new(*metadata, TL_TRAINING_DIGEST, json_string(digest->hex)) != 0;
     failed = failed ||
              json_object_set_new(*metadata, TALLY_CELL_NOTE, json_string(tally_cell_name(model->config.cell))) != 0;
-    /* What tools that read PyTorch's files look for. */
+    /* Tools that read PyTorch's files check this. */
     if (failed || json_object_set_new(*metadata, "format", json_string("pt")) != 0)
         return tl_fail(TALLY_MEMORY, "cannot write %s: no memory left", path);
     return TALLY_OK;
 }
 
-/* A file that is being put together: its tensors, in the order of their data. */
+/* A file under construction: its tensors in the order of their data. */
 typedef struct draft {
     const char *path;
     size_t count, bytes;
     tl_saved_tensor *tensors;
-    char (*names)[64]; /* of extra tensors */
+    char (*names)[64]; /* of the tensors */
     unsigned char *data;
 } draft;
 
-/* A parameter of a flat tensor, named after it behind a prefix. */
+/* Adds a parameter in a flat tensor, named after the parameter with a prefix. */
 static tally_status add_tensor(draft *d, const tally_model *model, const tally_tensor *flat, size_t index,
                                const char *prefix) {
     const tl_parameter *p = &model->parameters[index];
@@ -134,7 +134,7 @@ tally_status tl_model_file_write(const tally_model *model, const tally_tensor *w
     for (size_t extra = 0; extra < TL_EXTRAS && state; extra++)
         flats += state->flats[extra] != NULL;
     for (size_t i = 0; i < model->parameter_count; i++)
-        bytes += model->parameters[i].elements * F32_BYTES; /* fits: the model is in memory, and so is a state */
+        bytes += model->parameters[i].elements * F32_BYTES; /* cannot overflow: the weights and states are in memory */
     draft d = {.path = path};
     json_t *metadata = NULL;
     d.tensors = calloc(flats * model->parameter_count, sizeof *d.tensors);
@@ -169,8 +169,8 @@ tally_status tally_model_save(const tally_model *model, const char *path) {
     return tl_model_file_write(model, &model->weights, NULL, path);
 }
 
-/* The layer that a name ends with, _l and its number; false for another ending. */
-static bool layer_of(const char *name, size_t *layer) {
+/* Parses the layer number at the end of a name, _lN; false if the name ends differently. */
+static bool parse_layer(const char *name, size_t *layer) {
     const char *digits = name + strlen(name);
     while (digits > name && digits[-1] >= '0' && digits[-1] <= '9')
         digits--;
@@ -181,13 +181,13 @@ static bool layer_of(const char *name, size_t *layer) {
     return true;
 }
 
-/* How many layers the names say that there are; at least one is needed. */
+/* Counts the layers by the tensors' names. There must be at least one. */
 static tally_status count_layers(const char *path, const tl_safetensors *file, size_t *layers) {
     *layers = 1;
     for (size_t i = 0; i < file->count; i++) {
         const char *name = file->tensors[i].name;
         size_t layer = 0;
-        if (strncmp(name, "rnn.", strlen("rnn.")) != 0 || !layer_of(name, &layer))
+        if (strncmp(name, "rnn.", strlen("rnn.")) != 0 || !parse_layer(name, &layer))
             continue;
         if (layer >= TALLY_MAX_LAYERS)
             return tl_fail(TALLY_MODEL, "%s: tensor %s belongs to a layer beyond the %d that a model may have", path,
@@ -198,8 +198,8 @@ static tally_status count_layers(const char *path, const tl_safetensors *file, s
     return TALLY_OK;
 }
 
-/* Where a tensor of such a name belongs; NULL if nowhere. */
-static const tl_saved_tensor **place_of(tl_model_file *m, const char *name) {
+/* Where to store a tensor of this name; NULL if it is not part of a model. */
+static const tl_saved_tensor **slot_of(tl_model_file *m, const char *name) {
     const tl_saved_tensor **row = m->found;
     for (size_t extra = 0; extra < TL_EXTRAS; extra++) {
         tl_extra_prefix prefix = tl_extra_prefix_of(extra);
@@ -216,7 +216,8 @@ static const tl_saved_tensor **place_of(tl_model_file *m, const char *name) {
     return NULL;
 }
 
-/* All of the parts, none missing and nothing else but extra ones. Their shapes are not known yet. */
+/* Finds all parts. None may be missing, and there may be no others except the extra ones. Their shapes are not known
+ * yet. */
 static tally_status find_parts(const char *path, tl_model_file *m) {
     tally_model_config names = {0};
     tally_status status = count_layers(path, &m->file, &names.layers);
@@ -224,11 +225,11 @@ static tally_status find_parts(const char *path, tl_model_file *m) {
         return status;
     m->count = tl_model_list(&names, m->parameters);
     for (size_t i = 0; i < m->file.count; i++) {
-        const tl_saved_tensor **place = place_of(m, m->file.tensors[i].name);
-        if (!place)
+        const tl_saved_tensor **slot = slot_of(m, m->file.tensors[i].name);
+        if (!slot)
             return tl_fail(TALLY_MODEL, "%s: tensor %s is not part of a model", path,
                            tl_printable(m->file.tensors[i].name).text);
-        *place = &m->file.tensors[i];
+        *slot = &m->file.tensors[i];
     }
     for (size_t part = 0; part < m->count; part++)
         if (!m->found[part])
@@ -265,7 +266,8 @@ static shape_text show_shape(const size_t *shape, size_t ndim) {
     return shown;
 }
 
-/* The first cell whose weights have as many rows as weight_hh; the LSTM if there is none, and its shape will be found wrong. */
+/* The first cell whose weights have the number of rows of weight_hh. If there is none, the LSTM, whose shape will
+ * then be reported as wrong. */
 static tally_cell cell_of_shape(const tl_saved_tensor *weight_hh) {
     for (int cell = 0; cell < TALLY_CELLS && weight_hh->ndim == 2 && weight_hh->shape[1] > 0; cell++)
         if (weight_hh->shape[0] % weight_hh->shape[1] == 0 &&
@@ -274,7 +276,7 @@ static tally_cell cell_of_shape(const tl_saved_tensor *weight_hh) {
     return TALLY_LSTM;
 }
 
-/* The cell that the note names. Without one, the shapes say which it is as far as they can. */
+/* The cell that the note names. Without the note, the cell that the shapes suggest. */
 static tally_status find_cell(const char *path, tl_model_file *p) {
     static const tally_setting setting = {TALLY_CHOICE_AT(tally_model_config, cell, tl_cell_names)};
     const char *name = tl_model_file_note(p, TALLY_CELL_NOTE);
@@ -294,7 +296,7 @@ static tally_status find_cell(const char *path, tl_model_file *p) {
     return TALLY_OK;
 }
 
-/* H hidden units, I inputs, C classes: "[4H, H]". */
+/* A shape in terms of H hidden units, I inputs and C classes, such as "[4H, H]". */
 static shape_text name_shape(tally_cell cell, const tl_parameter *p) {
     shape_text shown;
     char rows[24] = "C";
@@ -308,7 +310,7 @@ static shape_text name_shape(tally_cell cell, const tl_parameter *p) {
     return shown;
 }
 
-/* Of one type, and of as many dimensions as they must be. */
+/* Checks the dtypes and numbers of dimensions. */
 static tally_status check_types(const char *path, const tl_model_file *p) {
     for (size_t i = 0; i < p->count; i++) {
         const tl_saved_tensor *found = p->found[i];
@@ -450,7 +452,7 @@ tl_state_digest tl_model_file_state_digest(const tl_model_file *m) {
     return digest_state(note ? note : "", parts, bytes, count);
 }
 
-static tally_status take_parameter(const tl_saved_tensor *tensor, const tally_model *model, const tally_tensor *flat,
+static tally_status load_parameter(const tl_saved_tensor *tensor, const tally_model *model, const tally_tensor *flat,
                                    size_t index) {
     size_t count = tensor->bytes / F32_BYTES;
     float *values = calloc(count, sizeof *values);
@@ -463,12 +465,12 @@ static tally_status take_parameter(const tl_saved_tensor *tensor, const tally_mo
     return status;
 }
 
-/* From the last on: bias_hh is added to bias_ih, which must be there. */
-tally_status tl_model_file_take(const tl_saved_tensor *const *tensors, const tally_model *model,
+/* Backwards, because bias_hh is added to bias_ih, which must be set first. */
+tally_status tl_model_file_load(const tl_saved_tensor *const *tensors, const tally_model *model,
                                 const tally_tensor *flat) {
     tally_status status = TALLY_OK;
     for (size_t part = model->parameter_count; part-- > 0 && !status;)
-        status = take_parameter(tensors[part], model, flat, part);
+        status = load_parameter(tensors[part], model, flat, part);
     return status;
 }
 
@@ -476,7 +478,7 @@ static tally_status build_model(tally_device *device, const char *path, const tl
     tally_status status = tally_model_new(device, &m->config, model);
     if (status)
         return tl_fail_within(status == TALLY_USAGE ? TALLY_MODEL : status, "%s: ", path);
-    status = tl_model_file_take(m->found, *model, &(*model)->weights);
+    status = tl_model_file_load(m->found, *model, &(*model)->weights);
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)m->file.metadata, key, value) {

@@ -1,4 +1,4 @@
-/* printable.h: text from a file, made safe to show. */
+/* printable.h: makes text from a file safe to print. */
 #ifndef TALLY_STORE_PRINTABLE_H
 #define TALLY_STORE_PRINTABLE_H
 
@@ -8,8 +8,8 @@ typedef struct tl_printable_text {
     char text[120];
 } tl_printable_text;
 
-/* Its start, or "" in quotes, with a '?' for each byte that is not printable ASCII: no file sends control sequences to
- * a terminal. */
+/* The beginning of a text, or quotes if it is empty, with '?' for every byte that is not printable ASCII, so that a
+ * file cannot send control sequences to a terminal. */
 static inline tl_printable_text tl_printable(const char *text) {
     tl_printable_text shown = {""};
     if (!text[0])

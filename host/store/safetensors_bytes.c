@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* 0 if the format has no such type. */
+/* The bits of an element; 0 if the format has no such type. */
 static unsigned bits_of(const char *dtype) {
     static const struct {
         const char *name;

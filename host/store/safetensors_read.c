@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PREFIX = 8 }; /* bytes that hold the header's size */
+enum { PREFIX = 8 }; /* bytes before the header, with its size */
 
 static tally_status read_exactly(const char *path, int fd, unsigned char *data, size_t bytes) {
     while (bytes > 0) {
@@ -28,11 +28,11 @@ static tally_status read_exactly(const char *path, int fd, unsigned char *data, 
     return TALLY_OK;
 }
 
-static tally_status no_memory(const char *path, size_t bytes) {
+static tally_status fail_memory(const char *path, size_t bytes) {
     return tl_fail(TALLY_MEMORY, "cannot read %s: no memory left for %zu bytes", path, bytes);
 }
 
-static bool whole_number(const json_t *value, size_t *number) {
+static bool parse_size(const json_t *value, size_t *number) {
     if (!json_is_integer(value) || json_integer_value(value) < 0 || (uintmax_t)json_integer_value(value) > SIZE_MAX)
         return false;
     *number = (size_t)json_integer_value(value);
@@ -42,15 +42,15 @@ static bool whole_number(const json_t *value, size_t *number) {
 static tally_status parse_header(const char *path, int fd, size_t header_size, json_t **header) {
     char *text = malloc(header_size);
     if (!text)
-        return no_memory(path, header_size);
+        return fail_memory(path, header_size);
     tally_status status = read_exactly(path, fd, (unsigned char *)text, header_size);
     if (!status && text[0] != '{')
         status = tl_fail(TALLY_MODEL, "%s: the header does not begin with '{'", path);
     if (!status) {
         json_error_t error = {.text = ""};
         *header = json_loadb(text, header_size, JSON_REJECT_DUPLICATES, &error);
-        if (!*header && !error.text[0]) /* jansson has no text for that */
-            status = no_memory(path, header_size);
+        if (!*header && !error.text[0]) /* jansson has no text for this error */
+            status = fail_memory(path, header_size);
         else if (!*header)
             status = tl_fail(TALLY_MODEL, "%s: the header is not valid JSON: %s at its byte %d", path,
                              tl_printable(error.text).text, error.position);
@@ -91,7 +91,7 @@ static tally_status check_keys(const char *path, const char *name, json_t *info)
     return TALLY_OK;
 }
 
-/* shape has room for the sizes that json_array_size() promises. */
+/* shape has space for json_array_size() elements. */
 static tally_status parse_tensor(const char *path, const char *key, json_t *info, const unsigned char *data,
                                  size_t data_size, size_t *shape, tl_saved_tensor *tensor) {
     const tl_printable_text shown = tl_printable(key);
@@ -109,14 +109,14 @@ static tally_status parse_tensor(const char *path, const char *key, json_t *info
         return tl_fail(TALLY_MODEL, "%s: tensor %s has a shape that is not an array", path, name);
     size_t ndim = json_array_size(sizes);
     for (size_t i = 0; i < ndim; i++)
-        if (!whole_number(json_array_get(sizes, i), &shape[i]))
+        if (!parse_size(json_array_get(sizes, i), &shape[i]))
             return tl_fail(TALLY_MODEL, "%s: tensor %s has a size in its shape that is not a whole number from 0", path,
                            name);
 
     const json_t *offsets = json_object_get(info, "data_offsets");
     size_t begin, end, bytes;
-    if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !whole_number(json_array_get(offsets, 0), &begin) ||
-        !whole_number(json_array_get(offsets, 1), &end))
+    if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !parse_size(json_array_get(offsets, 0), &begin) ||
+        !parse_size(json_array_get(offsets, 1), &end))
         return tl_fail(TALLY_MODEL, "%s: tensor %s has data_offsets that are not two whole numbers from 0", path, name);
     if (begin > end)
         return tl_fail(TALLY_MODEL, "%s: tensor %s ends at byte %zu, before it begins at byte %zu", path, name, end,
@@ -134,14 +134,14 @@ static tally_status parse_tensor(const char *path, const char *key, json_t *info
     return TALLY_OK;
 }
 
-static int by_place(const void *left, const void *right) {
+static int compare_begin(const void *left, const void *right) {
     const tl_saved_tensor *a = left, *b = right;
     if (a->data != b->data)
         return a->data < b->data ? -1 : 1;
     return (a->bytes > b->bytes) - (a->bytes < b->bytes);
 }
 
-/* No holes, no overlaps, nothing behind. */
+/* The tensors cover the data without gaps, overlaps or a remainder. */
 static tally_status check_contiguous(const char *path, const tl_safetensors *file, size_t data_size) {
     size_t next = 0;
     for (size_t i = 0; i < file->count; i++) {
@@ -160,7 +160,7 @@ static tally_status check_contiguous(const char *path, const tl_safetensors *fil
 static tally_status parse_tensors(const char *path, size_t data_size, tl_safetensors *file) {
     const char *key;
     json_t *info;
-    /* Each size is a byte of the header at least, so no sum here overflows. */
+    /* Each size takes at least a byte of the header, so that these sums cannot overflow. */
     size_t entries = 0, sizes = 0;
     json_object_foreach(file->header, key, info) {
         entries++;
@@ -169,7 +169,7 @@ static tally_status parse_tensors(const char *path, size_t data_size, tl_safeten
     file->tensors = calloc(entries + 1, sizeof *file->tensors);
     file->sizes = calloc(sizes + 1, sizeof *file->sizes);
     if (!file->tensors || !file->sizes)
-        return no_memory(path, entries * sizeof *file->tensors + sizes * sizeof *file->sizes);
+        return fail_memory(path, entries * sizeof *file->tensors + sizes * sizeof *file->sizes);
 
     size_t *shape = file->sizes;
     json_object_foreach(file->header, key, info) {
@@ -186,11 +186,11 @@ static tally_status parse_tensors(const char *path, size_t data_size, tl_safeten
         if (status)
             return status;
     }
-    qsort(file->tensors, file->count, sizeof *file->tensors, by_place);
+    qsort(file->tensors, file->count, sizeof *file->tensors, compare_begin);
     return check_contiguous(path, file, data_size);
 }
 
-static tally_status read_open(const char *path, int fd, size_t size, tl_safetensors *file) {
+static tally_status read_opened(const char *path, int fd, size_t size, tl_safetensors *file) {
     if (size < PREFIX)
         return tl_fail(TALLY_MODEL, "%s: %zu bytes are too few for a safetensors file, which has at least %d", path,
                        size, PREFIX);
@@ -216,7 +216,7 @@ static tally_status read_open(const char *path, int fd, size_t size, tl_safetens
         return status;
     file->data = malloc(data_size ? data_size : 1);
     if (!file->data)
-        return no_memory(path, data_size);
+        return fail_memory(path, data_size);
     status = parse_tensors(path, data_size, file);
     return status ? status : read_exactly(path, fd, file->data, data_size);
 }
@@ -228,8 +228,8 @@ tally_status tl_safetensors_read(const char *path, tl_safetensors *file) {
     tally_status status = tl_open_regular(path, &fd, &size);
     if (status)
         return status;
-    status = read_open(path, fd, size, file);
-    close(fd); /* only read from: nothing can be lost */
+    status = read_opened(path, fd, size, file);
+    close(fd); /* opened for reading only, so nothing can be lost */
     if (status)
         tl_safetensors_free(file);
     return status;

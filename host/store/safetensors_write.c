@@ -10,7 +10,7 @@
 /* TL_SAFETENSORS_MAX_HEADER is a multiple of the alignment. */
 enum { PREFIX = 8, ALIGNMENT = 8, DUMP = JSON_COMPACT | JSON_SORT_KEYS };
 
-static json_t *describe(const tl_saved_tensor *tensor, size_t begin, size_t end) {
+static json_t *tensor_json(const tl_saved_tensor *tensor, size_t begin, size_t end) {
     json_t *shape = json_array();
     bool failed = !shape;
     for (size_t i = 0; i < tensor->ndim && !failed; i++)
@@ -22,14 +22,14 @@ static json_t *describe(const tl_saved_tensor *tensor, size_t begin, size_t end)
     return info;
 }
 
-/* NULL without memory. */
+/* NULL if out of memory. */
 static json_t *make_header(const tl_saved_tensor *tensors, size_t count, const json_t *metadata) {
     json_t *header = json_object();
     bool failed = !header || (metadata && json_object_set(header, "__metadata__", (json_t *)metadata) != 0);
     size_t begin = 0, end;
     for (size_t i = 0; i < count && !failed; i++) {
         failed = !tl_size_add(begin, tensors[i].bytes, &end) ||
-                 json_object_set_new(header, tensors[i].name, describe(&tensors[i], begin, end)) != 0;
+                 json_object_set_new(header, tensors[i].name, tensor_json(&tensors[i], begin, end)) != 0;
         begin = end;
     }
     if (!failed)
@@ -38,7 +38,8 @@ static json_t *make_header(const tl_saved_tensor *tensors, size_t count, const j
     return NULL;
 }
 
-/* The whole file; header_size is a multiple of the alignment and has room for the header. NULL without memory. */
+/* The contents of the file; header_size is a multiple of the alignment and at least the size of the header. NULL if
+ * out of memory. */
 static unsigned char *make_file(const json_t *header, size_t header_size, const tl_saved_tensor *tensors, size_t count,
                                 size_t *bytes) {
     bool fits = tl_size_add(header_size, PREFIX, bytes);
@@ -67,7 +68,7 @@ static unsigned char *make_file(const json_t *header, size_t header_size, const 
 tally_status tl_safetensors_write(const char *path, const tl_saved_tensor *tensors, size_t count,
                                   const json_t *metadata) {
     json_t *header = make_header(tensors, count, metadata);
-    size_t text = header ? json_dumpb(header, NULL, 0, DUMP) : 0; /* 0 without memory */
+    size_t text = header ? json_dumpb(header, NULL, 0, DUMP) : 0; /* 0 if out of memory */
     unsigned char *file = NULL;
     size_t bytes;
     tally_status status;
