@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """pytorch_to_tally.py MODEL.safetensors X.npy [lstm|gru|rnn]
 
-Saves a PyTorch model so that tally has it: layers named rnn, the linear layer behind them named head, as state_dict() names them. X gets
-sequences, and what PyTorch makes of them is printed as `tally predict MODEL.safetensors --npy X.npy --json` has it:
+Saves a PyTorch model so that tally can load it: the recurrent layers must be named rnn and the linear layer after them
+head. Writes random sequences to X.npy and prints PyTorch's predictions for them, for comparison with those of tally:
 
     python3 examples/pytorch_to_tally.py model.safetensors x.npy gru
     tally predict model.safetensors --npy x.npy --json
@@ -18,7 +18,7 @@ CELLS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
 
 
 class Classifier(torch.nn.Module):
-    """What tally trains: layers, and a linear layer on the last one's last output."""
+    """tally's model: recurrent layers, and a linear layer on the last output of the last one."""
 
     def __init__(self, cell, inputs, hidden, classes, layers):
         super().__init__()

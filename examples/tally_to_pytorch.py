@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """tally_to_pytorch.py MODEL.safetensors X.npy
 
-Loads a model that tally trained into PyTorch's own modules, which the shapes say, and prints what it makes of the sequences in X
-[sequences, time steps, inputs]:
+Loads a model trained by tally into PyTorch's modules, which are chosen by the shapes of the weights, and prints its
+predictions for the sequences in X [sequences, time steps, inputs]:
 
     tally train npy --x X.npy --y Y.npy --cell gru --out model.safetensors
     python3 examples/tally_to_pytorch.py model.safetensors X.npy
@@ -14,7 +14,7 @@ import numpy
 import torch
 from safetensors import safe_open
 
-CELLS = {4: torch.nn.LSTM, 3: torch.nn.GRU, 1: torch.nn.RNN}  # by rows of weights a unit
+CELLS = {4: torch.nn.LSTM, 3: torch.nn.GRU, 1: torch.nn.RNN}  # by the rows of weights per unit
 
 
 def part(tensors, prefix):
@@ -22,7 +22,7 @@ def part(tensors, prefix):
 
 
 def load(path):
-    """The layers, the head, and the notes. What training alone needs, in tensors of other names, is left where it is."""
+    """Returns the recurrent layers, the head and the notes. Tensors of the training state are ignored."""
     with safe_open(path, framework="pt") as file:
         notes = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}
