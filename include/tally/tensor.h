@@ -194,8 +194,8 @@ typedef struct tally_layer_state {
  * caller frees it. */
 TALLY_API tally_status tally_layer_state_new(tally_device *device, tally_cell cell, size_t inputs, size_t hidden,
                                              size_t steps, size_t columns, tally_layer_state *state);
-/* The same for forward alone: without dh and dc, and with memory of one step for gates, c and tanh_c, so that each step replaces what the
- * one before has left (their stride over time is 0). The values are those of forward with the other form. */
+/* A state for inference: without dh and dc, and with one time step of memory for gates, c and tanh_c, whose stride over
+ * time is 0, so that each time step overwrites the previous one's. tally_layer_forward computes the same values. */
 TALLY_API tally_status tally_layer_state_new_inference(tally_device *device, tally_cell cell, size_t inputs,
                                                        size_t hidden, size_t steps, size_t columns,
                                                        tally_layer_state *state);
