@@ -4,6 +4,8 @@
 #include "parity/checks.h"
 #include "parity/layer_record.h"
 
+#include <math.h>
+
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* inputs, hidden, steps, columns. For the last two, work-groups of GPUs (lstm_group.c) keep fewer weights in local
@@ -19,6 +21,11 @@ static const struct {
               {"denormal", 0x1p-127f, 0x1p-127f},
               {"zero", 0, 0}};
 enum { OF_A_CELL = COUNT(shapes) * COUNT(ranges), CASES = OF_A_CELL * TALLY_CELLS };
+
+/* A rectifier does not saturate: over 20 time steps the weights that saturate other cells would make its states overflow. */
+static float largest_weight(tally_cell cell, size_t range) {
+    return cell == TALLY_RNN_RELU ? fminf(ranges[range].weights, 2) : ranges[range].weights;
+}
 
 static tally_cell cell_of(size_t number) {
     return (tally_cell)(number / OF_A_CELL);
@@ -97,7 +104,7 @@ static void prepare(tl_case *c, sequence *q) {
             continue;
         bool spaced = q->spaced && parts[p].ndim == 3;
         q->part[p] = tl_case_operand(c, parts[p].name, spaced, parts[p].ndim, parts[p].shape);
-        float most = p == W_IH || p == W_HH || p == BIAS ? ranges[range].weights : ranges[range].states;
+        float most = p == W_IH || p == W_HH || p == BIAS ? largest_weight(q->cell, range) : ranges[range].states;
         if (p < GATES)
             tl_case_uniform(c, q->part[p], -most, most);
     }
