@@ -36,7 +36,8 @@ TL_FN TL_F TL_NAME(exp_reduced)(TL_F x, TL_F rounded) {
     return TL_FMA(q * r, r, r);
 }
 
-/* e^x for x <= 0, down to the smallest denormal: 2^n in two factors, so that the result is rounded once. At most 1.06 ULP. */
+/* e^x for x <= 0, down to the smallest denormal: 2^n in two factors, so that the result is rounded once. At most 1.06
+ * ULP. */
 TL_FN TL_F TL_NAME(exp_negative)(TL_F x) {
     x = TL_PICK_LESS(x, TL_SPLAT(-104.0f), TL_SPLAT(-104.0f), x);
     TL_F rounded = TL_FMA(x, TL_SPLAT(TL_LOG2_E), TL_SPLAT(TL_ROUNDER));

@@ -1,5 +1,6 @@
-/* arith_opencl.h: arith.h over TL_W neighbouring columns in the hands of one work-item: a vector of 4, 8 or 16 where the device computes with
- * vectors, one where it has a work-item for each. The build sets TL_W; every width gives the same bits. */
+/* arith_opencl.h: arith.h over TL_W neighbouring columns in the hands of one work-item: a vector of 4, 8 or 16 where
+ * the device computes with vectors, one where it has a work-item for each. The build sets TL_W; every width gives the
+ * same bits. */
 #pragma OPENCL FP_CONTRACT OFF
 
 #define TL_JOIN_(a, b) a##b

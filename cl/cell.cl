@@ -33,7 +33,8 @@ kernel void tally_gates_backward(ulong hidden, global float *gates, VIEW2(gates)
     tl_gate_math_backward(TL_CELL, &m, get_global_id(1), column, columns - column);
 }
 
-/* Packs the blocks of that number of a layer's weights, as far as there are: those of forward, then the transposes of w_hh and w_ih. */
+/* Packs the blocks of that number of a layer's weights, as far as there are: those of forward, then the transposes of
+ * w_hh and w_ih. */
 static void pack_layer(ulong inputs, ulong hidden, global const float *bias, global const float *w_ih,
                        global const float *w_hh, ulong block, global float *packed, global float *packed_hh,
                        global float *packed_ih) {

@@ -1,14 +1,15 @@
-/* cell_arith.h: the arithmetic of the recurrent cells over arith.h, two functions for each row of TL_CELLS in cell_list.h.
+/* cell_arith.h: the arithmetic of the recurrent cells over arith.h, two functions for each row of TL_CELLS in
+ * cell_list.h.
  *
- * NAME_cell: gate[] holds the pre-activations, replaced by the activated gates; previous is what the cell reads of the time step before;
- * *c and *saved are set by cells with a state, *h by all.
- * NAME_cell_backward: gate[] holds the activated gates, replaced by the gradients of their pre-activations; *dh is the gradient of h,
- * replaced where the cell has a bypass; *dc is the gradient of c from later steps, replaced by that of the c before.
+ * NAME_cell: gate[] holds the pre-activations, replaced by the activated gates; previous is what the cell reads of the
+ * time step before; *c and *saved are set by cells with a state, *h by all. NAME_cell_backward: gate[] holds the
+ * activated gates, replaced by the gradients of their pre-activations; *dh is the gradient of h, replaced where the
+ * cell has a bypass; *dc is the gradient of c from later steps, replaced by that of the c before.
  */
 
-/* A gradient that is carried back through time is 0 below 2^-95. A million such gradients together are below 2^-75, whose square is 0 for
- * Adam. Where gradients vanish, in long sequences, they would otherwise end as denormals and stay, which many processors compute with a
- * hundred times as slowly. */
+/* A gradient that is carried back through time is 0 below 2^-95. A million such gradients together are below 2^-75,
+ * whose square is 0 for Adam. Where gradients vanish, in long sequences, they would otherwise end as denormals and
+ * stay, which many processors compute with a hundred times as slowly. */
 TL_FN TL_F TL_NAME(carried)(TL_F gradient) {
     return TL_PICK_LESS(TL_NAME(abs)(gradient), TL_SPLAT(0x1p-95f), TL_SPLAT(0.0f), gradient);
 }
@@ -36,8 +37,8 @@ TL_FN void TL_NAME(lstm_cell_backward)(TL_F gate[4], TL_F previous, TL_F saved, 
     *dc = dcell * f;
 }
 
-/* The GRU with its reset gate behind the product, as PyTorch and cuDNN have it. Its gates are n, r, z and a, what n reads of h: n has no
- * product with h and a none with x. */
+/* The GRU with its reset gate behind the product, as PyTorch and cuDNN have it. Its gates are n, r, z and a, what n
+ * reads of h: n has no product with h and a none with x. */
 TL_FN void TL_NAME(gru_cell)(TL_F gate[4], TL_F previous, TL_F *c, TL_F *saved, TL_F *h) {
     (void)c, (void)saved;
     gate[1] = TL_NAME(sigmoid)(gate[1]);
@@ -83,7 +84,7 @@ TL_FN void TL_NAME(rnn_relu_cell_backward)(TL_F gate[1], TL_F previous, TL_F sav
 }
 
 /* The functions of a cell by its number, which is a constant wherever speed matters. */
-#define TL_CELL_FORWARD(ID, name, gates, weights, first_hh, state, past, bypass, torch_ih, torch_hh, label)                   \
+#define TL_CELL_FORWARD(ID, name, gates, weights, first_hh, state, past, bypass, torch_ih, torch_hh, label)            \
     case TL_##ID:                                                                                                      \
         TL_NAME(name##_cell)(gate, previous, c, saved, h);                                                             \
         break;
@@ -91,7 +92,7 @@ TL_FN void TL_NAME(cell)(unsigned int cell, TL_F gate[TL_MOST_GATES], TL_F previ
     switch (cell) { TL_CELLS(TL_CELL_FORWARD) }
 }
 
-#define TL_CELL_BACKWARD(ID, name, gates, weights, first_hh, state, past, bypass, torch_ih, torch_hh, label)                  \
+#define TL_CELL_BACKWARD(ID, name, gates, weights, first_hh, state, past, bypass, torch_ih, torch_hh, label)           \
     case TL_##ID:                                                                                                      \
         TL_NAME(name##_cell_backward)(gate, previous, saved, dh, dc);                                                  \
         break;

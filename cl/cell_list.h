@@ -1,5 +1,5 @@
-/* cell_list.h: the recurrent cells, read by the C compiler and by the OpenCL compiler. A cell is a row of TL_CELLS and its two functions in
- * cell_arith.h; tally/tensor.h describes it to users.
+/* cell_list.h: the recurrent cells, read by the C compiler and by the OpenCL compiler. A cell is a row of TL_CELLS and
+ * its two functions in cell_arith.h; tally/tensor.h describes it to users.
  *
  *   name      begins the names of the cell's functions
  *   gates     rows of pre-activations and of the bias for each hidden unit

@@ -1,5 +1,5 @@
-/* chain.h: products whose elements are one chain of fma over k; see tally_gemm with B as it is. Read by the C compiler and by the OpenCL
- * compiler; needs what recurrent.h needs. */
+/* chain.h: products whose elements are one chain of fma over k; see tally_gemm with B as it is. Read by the C compiler
+ * and by the OpenCL compiler; needs what recurrent.h needs. */
 
 /* Rows and columns any distance apart. */
 typedef struct tl_matrix {
@@ -7,8 +7,8 @@ typedef struct tl_matrix {
     tl_size row, column; /* strides */
 } tl_matrix;
 
-/* C = alpha A B + beta C for TL_CHAIN_ROWS rows, of which `rows` are there (the others repeat the last and are not stored), and TL_W
- * columns, of which n are. A has k columns. beta 0 does not read C. */
+/* C = alpha A B + beta C for TL_CHAIN_ROWS rows, of which `rows` are there (the others repeat the last and are not
+ * stored), and TL_W columns, of which n are. A has k columns. beta 0 does not read C. */
 TL_TEMPLATE void tl_chain_block(tl_size rows, tl_size k, float alpha, tl_matrix a, tl_matrix b, float beta, tl_matrix c,
                                 tl_size n) {
     TL_F acc[TL_CHAIN_ROWS];

@@ -1,4 +1,5 @@
-/* constants.h: numbers that the host and the kernels must agree on, read by the C compiler and by the OpenCL compiler. */
+/* constants.h: numbers that the host and the kernels must agree on, read by the C compiler and by the OpenCL compiler.
+ */
 #ifndef TL_CONSTANTS_H
 #define TL_CONSTANTS_H
 
@@ -6,13 +7,14 @@
 #define TL_MICRO_BATCH 64
 #define TL_LANES 16
 
-/* The blocks of recurrent.h by the number of columns in a vector: as many sums as the registers hold. The rows left over by whole
- * blocks are done in smaller blocks. */
+/* The blocks of recurrent.h by the number of columns in a vector: as many sums as the registers hold. The rows left
+ * over by whole blocks are done in smaller blocks. */
 #define TL_BLOCK_ROWS_OF(width) ((width) == 16 || (width) == 1 ? 12 : 4)
 #define TL_SMALL_BLOCK_ROWS_OF(width) ((width) == 16 || (width) == 1 ? 4 : 1)
 #define TL_BLOCK_VECTORS_OF(width) ((width) == 1 ? 1 : 2)
 
-/* weight_gradients.h: the block of the result that is summed at a time, and the columns of its operands that are packed at a time. */
+/* weight_gradients.h: the block of the result that is summed at a time, and the columns of its operands that are packed
+ * at a time. */
 #define TL_SUM_ROWS 96
 #define TL_SUM_COLUMNS 72
 #define TL_SUM_PANEL 384
@@ -31,8 +33,8 @@
 /* sums.cl: rows and columns of the result that a work-item computes. */
 #define TL_DOTS_TILE_OF(width) ((width) == 1 ? 1 : 4)
 
-/* sums_group.cl: rows and columns of a tile, sixteen elements for as many lanes; and the floats between two elements' lanes in local
- * memory, so that neighbouring work-items meet different banks. */
+/* sums_group.cl: rows and columns of a tile, sixteen elements for as many lanes; and the floats between two elements'
+ * lanes in local memory, so that neighbouring work-items meet different banks. */
 #define TL_GROUP_TILE 4
 #define TL_GROUP_LANES (TL_LANES + 1)
 

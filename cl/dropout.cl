@@ -3,8 +3,8 @@
 #include "view.h"
 
 /* See tally_dropout: TL_W columns of four features at one time step a work-item. */
-kernel void tally_dropout(global const float *x, VIEW3(x), global float *out, VIEW3(out), uint key0, uint key1, uint first,
-                          uint threshold, float scale, uint features, ulong columns) {
+kernel void tally_dropout(global const float *x, VIEW3(x), global float *out, VIEW3(out), uint key0, uint key1,
+                          uint first, uint threshold, float scale, uint features, ulong columns) {
     ulong column = get_global_id(0) * TL_W, group = get_global_id(1), step = get_global_id(2);
     if (column >= columns)
         return;

@@ -1,7 +1,9 @@
-/* dropout.h: dropout, TL_W columns of four features at a time; see tally_dropout. Read by the C compiler and by the OpenCL compiler.
+/* dropout.h: dropout, TL_W columns of four features at a time; see tally_dropout. Read by the C compiler and by the
+ * OpenCL compiler.
  *
- * Needs what recurrent.h needs, and TL_U, unsigned integers like TL_I; TL_HIGH(a, b), the upper half of the product of an unsigned int and
- * a TL_U; TL_SPLAT_WORD(c), all lanes; TL_GET_WORDS(p), as TL_GET_LANES; and TL_PICK_BELOW(x, limit, a, b): x < limit ? a : b in each lane. */
+ * Needs what recurrent.h needs, and TL_U, unsigned integers like TL_I; TL_HIGH(a, b), the upper half of the product of
+ * an unsigned int and a TL_U; TL_SPLAT_WORD(c), all lanes; TL_GET_WORDS(p), as TL_GET_LANES; and TL_PICK_BELOW(x,
+ * limit, a, b): x < limit ? a : b in each lane. */
 #include "philox_block.h"
 
 TL_DEFINE_PHILOX_BLOCK(tl_philox_columns, TL_U, TL_HIGH)
@@ -22,8 +24,8 @@ TL_TEMPLATE TL_U tl_count_from(unsigned int first) {
     return TL_GET_WORDS(lanes);
 }
 
-/* Features 4 group to 4 group + 3, as far as there are, at one time step: n columns from column on. x and out are at the step; a row is a
- * feature. out may be x. */
+/* Features 4 group to 4 group + 3, as far as there are, at one time step: n columns from column on. x and out are at
+ * the step; a row is a feature. out may be x. */
 TL_TEMPLATE void tl_drop(const tl_dropout *d, tl_size features, tl_size group, tl_size step, TL_GLOBAL const float *x,
                          tl_size x_row, tl_size x_column, TL_GLOBAL float *out, tl_size row, tl_size out_column,
                          tl_size column, tl_size n) {

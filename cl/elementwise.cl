@@ -1,5 +1,5 @@
-/* Kernels over every element of a view of up to three dimensions: the inner ones are the launch's first two, the outer is its third.
- * columns: the elements of a row, without the padding. */
+/* Kernels over every element of a view of up to three dimensions: the inner ones are the launch's first two, the outer
+ * is its third. columns: the elements of a row, without the padding. */
 #include "arith_opencl.h"
 #include "view.h"
 

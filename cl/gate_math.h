@@ -1,5 +1,5 @@
-/* gate_math.h: the cell alone, one hidden unit and TL_W columns at a time, for views of any strides; see tally_cell_forward. Read by the C
- * compiler and by the OpenCL compiler; needs what recurrent.h needs. */
+/* gate_math.h: the cell alone, one hidden unit and TL_W columns at a time, for views of any strides; see
+ * tally_cell_forward. Read by the C compiler and by the OpenCL compiler; needs what recurrent.h needs. */
 
 /* [row][column]; without data where the cell has none. */
 typedef struct tl_gate_view {

@@ -1,7 +1,8 @@
-/* A layer where a work-item has one column, as on GPUs: a work-group takes `wide` neighbouring columns through all time steps. Consecutive
- * work-items have consecutive columns of a unit, then the next unit's, so that each has a (unit, column) or several. What a step hands to
- * the next is in local memory, and as many of the weights as fit: the first `kept` of what a chain goes through. Every work-item reaches
- * every barrier; one beyond the last column does nothing between them. */
+/* A layer where a work-item has one column, as on GPUs: a work-group takes `wide` neighbouring columns through all time
+ * steps. Consecutive work-items have consecutive columns of a unit, then the next unit's, so that each has a (unit,
+ * column) or several. What a step hands to the next is in local memory, and as many of the weights as fit: the first
+ * `kept` of what a chain goes through. Every work-item reaches every barrier; one beyond the last column does nothing
+ * between them. */
 #include "arith_opencl.h"
 #include "cell.cl"
 
@@ -29,15 +30,16 @@ static group_item group_item_of(uint wide, ulong columns) {
     return g;
 }
 
-/* The weights of a unit for value k of a step's inputs and hidden values, in global memory: one for each of WEIGHTS gates. */
+/* The weights of a unit for value k of a step's inputs and hidden values, in global memory: one for each of WEIGHTS
+ * gates. */
 static float weight_of(global const float *w_ih, global const float *w_hh, uint inputs, uint hidden, uint unit, uint k,
                        uint row) {
     return k < inputs ? w_ih[((ulong)row * hidden + unit) * inputs + k]
                       : w_hh[((ulong)row * hidden + unit) * hidden + k - inputs];
 }
 
-/* See tally_layer_forward. A step's inputs and the hidden values before it are rows of `wide` columns, twice: of this step and of the next;
- * the cells' are behind them. */
+/* See tally_layer_forward. A step's inputs and the hidden values before it are rows of `wide` columns, twice: of this
+ * step and of the next; the cells' are behind them. */
 kernel void tally_group_forward(ulong inputs, ulong hidden, ulong steps, global const float *w_ih, ulong w_ih_offset,
                                 global const float *w_hh, ulong w_hh_offset, global const float *bias,
                                 ulong bias_offset, global float *x, VIEW3(x), global float *gates, VIEW3(gates),
@@ -106,8 +108,8 @@ kernel void tally_group_forward(ulong inputs, ulong hidden, ulong steps, global 
     }
 }
 
-/* See tally_layer_backward, but for dx and the gradients of the weights, which are products that follow. In local memory: a step's gradients
- * of the gates, and of h and c, which only the work-item of their (unit, column) reads. */
+/* See tally_layer_backward, but for dx and the gradients of the weights, which are products that follow. In local
+ * memory: a step's gradients of the gates, and of h and c, which only the work-item of their (unit, column) reads. */
 kernel void tally_group_backward(ulong hidden, ulong steps, global const float *w_hh, ulong w_hh_offset,
                                  global float *gates, VIEW3(gates), global float *previous, VIEW3(previous),
                                  global float *saved, VIEW3(saved), int has_dy, global float *dy, VIEW3(dy),

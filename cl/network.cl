@@ -1,6 +1,6 @@
-/* A whole network for devices whose work-items have vectors of columns, processors: a work-item for each core takes micro-batch after
- * micro-batch, whichever is next, through forward, loss, backward and the gradients of all weights, while its activations are in the core's
- * cache. The same arithmetic in the same order as the operations one by one. */
+/* A whole network for devices whose work-items have vectors of columns, processors: a work-item for each core takes
+ * micro-batch after micro-batch, whichever is next, through forward, loss, backward and the gradients of all weights,
+ * while its activations are in the core's cache. The same arithmetic in the same order as the operations one by one. */
 #include "cell.cl"
 #include "dropout.h"
 #include "network.h"
@@ -201,8 +201,8 @@ static void layer_gradients(const worker *w, bool drops, ulong layer, tl_steps x
     }
 }
 
-/* From dh, and dy below the last layer, to the gradients of the gates and, above the first layer, of what the layer below puts out, which
- * replaces dy. */
+/* From dh, and dy below the last layer, to the gradients of the gates and, above the first layer, of what the layer
+ * below puts out, which replaces dy. */
 static void layer_backward(const worker *w, const dropout_step *d, ulong layer, global const int *starts,
                            ulong first_column, ulong columns) {
     global const tl_layer_layout *l = &w->layers[layer];
@@ -286,14 +286,14 @@ static void train_micro_batch(const worker *w, const dropout_step *d, tl_steps x
     }
 }
 
-/* The next micro-batch for whoever asks first, so that none waits for one whose core has other things to do. taken: counts on from launch to
- * launch, from taken_before. */
+/* The next micro-batch for whoever asks first, so that none waits for one whose core has other things to do. taken:
+ * counts on from launch to launch, from taken_before. */
 static ulong next_micro_batch(global uint *taken, uint taken_before) {
     return atomic_inc(taken) - taken_before;
 }
 
-/* Micro-batches first to end - 1, each by the work-item that is free first; the sums of micro-batch m go to sums + (m - first)
- * parameters. x as [step][input][column] or in any other order. */
+/* Micro-batches first to end - 1, each by the work-item that is free first; the sums of micro-batch m go to sums + (m -
+ * first) parameters. x as [step][input][column] or in any other order. */
 kernel void tally_train(global const tl_network_layout *network, global const float *weights, ulong weights_offset,
                         global const float *packed, global float *x, VIEW3(x), global const int *labels,
                         ulong labels_offset, int late, global const int *starts, ulong starts_offset, int drops,
@@ -313,7 +313,8 @@ kernel void tally_train(global const tl_network_layout *network, global const fl
     }
 }
 
-/* The same for probabilities alone, a time step of all layers after another: a layer's h of this step and of the one before alternate. */
+/* The same for probabilities alone, a time step of all layers after another: a layer's h of this step and of the one
+ * before alternate. */
 kernel void tally_predict(global const tl_network_layout *network, global const float *weights, ulong weights_offset,
                           global const float *packed, global float *x, VIEW3(x), int late, global const int *starts,
                           ulong starts_offset, global float *probabilities, VIEW2(probabilities),

@@ -1,5 +1,5 @@
-/* packed_sizes.h: how many floats the packed weights of recurrent.h take, for the host and the kernels. block_rows and small_rows are
- * TL_BLOCK_ROWS_OF and TL_SMALL_BLOCK_ROWS_OF of the width. Sizes are the caller's to check. */
+/* packed_sizes.h: how many floats the packed weights of recurrent.h take, for the host and the kernels. block_rows and
+ * small_rows are TL_BLOCK_ROWS_OF and TL_SMALL_BLOCK_ROWS_OF of the width. Sizes are the caller's to check. */
 #ifndef TL_PACKED_SIZES_H
 #define TL_PACKED_SIZES_H
 

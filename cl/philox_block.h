@@ -1,7 +1,8 @@
 /* philox_block.h: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw 2011), read by the C compiler and by the OpenCL compiler.
  *
- * TL_DEFINE_PHILOX_BLOCK(name, word, high) defines name(counter, key0, key1), by which counter becomes ten rounds of itself under the key.
- * word: an unsigned integer of 32 bits, or a vector of them; high(a, b): the upper half of their product. */
+ * TL_DEFINE_PHILOX_BLOCK(name, word, high) defines name(counter, key0, key1), by which counter becomes ten rounds of
+ * itself under the key. word: an unsigned integer of 32 bits, or a vector of them; high(a, b): the upper half of their
+ * product. */
 #ifndef TL_PHILOX_BLOCK_H
 #define TL_PHILOX_BLOCK_H
 

@@ -1,21 +1,19 @@
 /* recurrent.h: the time steps of a recurrent layer, read by the C compiler and by the OpenCL compiler.
  *
- * Weights are packed in the order in which they are used. Forward, the pre-activations of a block of rows, those of a few hidden units,
- * are summed in registers for all columns, a few vectors of columns after another while the block's weights are in the first cache, and
- * the cell follows. Backward, the gradients of the gates replace the gates, and the gradients of h and x before the step are their
- * products with the transposed weights, again a block of rows at a time.
+ * Weights are packed in the order in which they are used. Forward, the pre-activations of a block of rows, those of a
+ * few hidden units, are summed in registers for all columns, a few vectors of columns after another while the block's
+ * weights are in the first cache, and the cell follows. Backward, the gradients of the gates replace the gates, and the
+ * gradients of h and x before the step are their products with the transposed weights, again a block of rows at a time.
  *
- * Whoever includes this has read cell_arith.h and weight_gradients.h's requirements: TL_F and its arithmetic, TL_W columns to a vector, and
- *   TL_GLOBAL                      the address space of tensors
- *   TL_TEMPLATE                    a function that is inlined everywhere, so that its arguments may be constants
- *   TL_FUNCTION                    a function that need not be used
- *   TL_UNROLL                      unrolls the loop behind it
- *   tl_size                        the type of sizes
- *   TL_GET(p), TL_PUT(v, p)        the TL_W floats at p
- *   TL_GET_LANES(p), TL_PUT_LANES(v, p)  the same of a local array
- *   TL_LOAD(p, stride, n), TL_STORE(p, stride, n, v)  the first n of TL_W floats, stride apart; the others are loaded as 0
- *   TL_SUMS_IN_MEMORY              1, with TL_CELL for the cell: pre-activations go through memory before the cell. LLVM keeps all of a block's sums in memory,
- *                                  throughout, if the cell is part of the same function; other compilers are faster without it.
+ * Whoever includes this has read cell_arith.h and weight_gradients.h's requirements: TL_F and its arithmetic, TL_W
+ * columns to a vector, and TL_GLOBAL                      the address space of tensors TL_TEMPLATE                    a
+ * function that is inlined everywhere, so that its arguments may be constants TL_FUNCTION                    a function
+ * that need not be used TL_UNROLL                      unrolls the loop behind it tl_size                        the
+ * type of sizes TL_GET(p), TL_PUT(v, p)        the TL_W floats at p TL_GET_LANES(p), TL_PUT_LANES(v, p)  the same of a
+ * local array TL_LOAD(p, stride, n), TL_STORE(p, stride, n, v)  the first n of TL_W floats, stride apart; the others
+ * are loaded as 0 TL_SUMS_IN_MEMORY              1, with TL_CELL for the cell: pre-activations go through memory before
+ * the cell. LLVM keeps all of a block's sums in memory, throughout, if the cell is part of the same function; other
+ * compilers are faster without it.
  */
 #define TL_BLOCK_ROWS TL_BLOCK_ROWS_OF(TL_W)
 #define TL_SMALL_BLOCK_ROWS TL_SMALL_BLOCK_ROWS_OF(TL_W)
@@ -69,7 +67,8 @@ TL_TEMPLATE bool tl_has_weight(const unsigned int cell, const int from, tl_size 
     return gate >= first && gate < first + tl_cell_weights(cell);
 }
 
-/* Packs the weights of a block's rows for one operand, count values of it: for each value those of all rows. Returns the end. */
+/* Packs the weights of a block's rows for one operand, count values of it: for each value those of all rows. Returns
+ * the end. */
 TL_TEMPLATE TL_GLOBAL float *tl_pack_operand(const unsigned int cell, const int from, tl_size hidden,
                                              TL_GLOBAL const float *w, tl_size count, tl_size first_unit,
                                              TL_GLOBAL float *packed) {
@@ -83,8 +82,8 @@ TL_TEMPLATE TL_GLOBAL float *tl_pack_operand(const unsigned int cell, const int 
     return packed;
 }
 
-/* Packs block number `block` of a layer: its biases, then its weights for each input, then for each hidden unit. Units beyond the last
- * repeat it. packed has tl_packed_forward_size floats for all blocks. */
+/* Packs block number `block` of a layer: its biases, then its weights for each input, then for each hidden unit. Units
+ * beyond the last repeat it. packed has tl_packed_forward_size floats for all blocks. */
 TL_TEMPLATE void tl_pack_block(const unsigned int cell, tl_size inputs, tl_size hidden, TL_GLOBAL const float *bias,
                                TL_GLOBAL const float *w_ih, TL_GLOBAL const float *w_hh, tl_size block,
                                TL_GLOBAL float *packed) {
@@ -96,8 +95,8 @@ TL_TEMPLATE void tl_pack_block(const unsigned int cell, tl_size inputs, tl_size 
     tl_pack_operand(cell, TL_FROM_H, hidden, w_hh, hidden, first_unit, packed);
 }
 
-/* Packs block number `block` of the transpose of w [sums, rows]: blocks of TL_BLOCK_ROWS of its rows, then smaller ones. Rows beyond the
- * last repeat it. packed has tl_packed_transpose_size floats for all blocks. */
+/* Packs block number `block` of the transpose of w [sums, rows]: blocks of TL_BLOCK_ROWS of its rows, then smaller
+ * ones. Rows beyond the last repeat it. packed has tl_packed_transpose_size floats for all blocks. */
 TL_TEMPLATE void tl_pack_transpose_block(TL_GLOBAL const float *w, tl_size rows, tl_size sums, tl_size block,
                                          TL_GLOBAL float *packed) {
     tl_size whole = rows / TL_BLOCK_ROWS, count = block < whole ? TL_BLOCK_ROWS : TL_SMALL_BLOCK_ROWS;
@@ -201,8 +200,8 @@ TL_NOINLINE void tl_store_sums(const tl_forward_step *at, TL_GLOBAL const float 
         tl_store_block(TL_CELL, 1, at->columns - column, at, packed, column);
 }
 
-TL_TEMPLATE void tl_block_forward(const unsigned int cell, const bool plain, const tl_forward_step *at, TL_GLOBAL const float *packed,
-                                  tl_size first_unit) {
+TL_TEMPLATE void tl_block_forward(const unsigned int cell, const bool plain, const tl_forward_step *at,
+                                  TL_GLOBAL const float *packed, tl_size first_unit) {
     tl_size gates = tl_cell_gates(cell);
     tl_store_sums(at, packed);
     for (tl_size u = 0; u < TL_BLOCK_ROWS / gates && first_unit + u < at->hidden; u++)
@@ -237,8 +236,8 @@ TL_TEMPLATE void tl_block_part(const unsigned int cell, const bool plain, const 
     }
 }
 
-TL_TEMPLATE void tl_block_forward(const unsigned int cell, const bool plain, const tl_forward_step *at, TL_GLOBAL const float *packed,
-                                  tl_size first_unit) {
+TL_TEMPLATE void tl_block_forward(const unsigned int cell, const bool plain, const tl_forward_step *at,
+                                  TL_GLOBAL const float *packed, tl_size first_unit) {
     tl_size column = 0;
     for (; at->columns - column >= TL_BLOCK_VECTORS * TL_W; column += TL_BLOCK_VECTORS * TL_W)
         tl_block_part(cell, plain, TL_BLOCK_VECTORS, TL_W, at, packed, first_unit, column);
@@ -267,8 +266,8 @@ TL_TEMPLATE void tl_step_forward(const unsigned int cell, const tl_forward_step 
         tl_blocks_forward(cell, false, at);
 }
 
-/* A product of a packed transpose with in [sums][columns]: out [rows][columns], each element a chain over the sums, ascending, that begins
- * with what out holds (onto) or with 0. */
+/* A product of a packed transpose with in [sums][columns]: out [rows][columns], each element a chain over the sums,
+ * ascending, that begins with what out holds (onto) or with 0. */
 typedef struct tl_product {
     tl_size rows, sums, columns;
     TL_GLOBAL const float *packed; /* by tl_pack_transpose_block */

@@ -1,5 +1,5 @@
-/* softmax.h: softmax over classes and cross-entropy, TL_W columns at a time, classes and columns any distance apart. Read by the C compiler
- * and by the OpenCL compiler; needs what recurrent.h needs. */
+/* softmax.h: softmax over classes and cross-entropy, TL_W columns at a time, classes and columns any distance apart.
+ * Read by the C compiler and by the OpenCL compiler; needs what recurrent.h needs. */
 
 /* The loss of a probability below this is that of this, as the guide has it. */
 #define TL_LEAST_PROBABILITY 1e-10f

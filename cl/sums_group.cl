@@ -1,12 +1,13 @@
-/* Sums over columns where a work-item has one column, as on GPUs: sixteen neighbouring work-items have a lane each of a tile of the
- * result, over one micro-batch, so that they read neighbouring columns; tally_merge adds the micro-batches. */
+/* Sums over columns where a work-item has one column, as on GPUs: sixteen neighbouring work-items have a lane each of a
+ * tile of the result, over one micro-batch, so that they read neighbouring columns; tally_merge adds the micro-batches.
+ */
 #include "arith_opencl.h"
 #include "view.h"
 
 #if TL_W == 1
 
-/* sums[slice][row][column] of left and right, or of left and ones; every work-item reaches the barrier. m, columns: rows of left
- * and of right. */
+/* sums[slice][row][column] of left and right, or of left and ones; every work-item reaches the barrier. m, columns:
+ * rows of left and of right. */
 kernel void tally_dots_group(ulong m, ulong runs, ulong n, ulong slice, global const float *left, VIEW3(left),
                              int has_right, global const float *right, VIEW3(right), global float *sums,
                              local float *room, ulong columns) {

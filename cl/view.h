@@ -1,5 +1,5 @@
-/* view.h: views of tensors as kernels take them, after their buffer: the offset of the first element and the strides of the last
- * one, two or three dimensions, in elements. */
+/* view.h: views of tensors as kernels take them, after their buffer: the offset of the first element and the strides of
+ * the last one, two or three dimensions, in elements. */
 #define VIEW1(t) ulong t##_offset, ulong t##_column
 #define VIEW2(t) ulong t##_offset, ulong t##_row, ulong t##_column
 #define VIEW3(t) ulong t##_offset, ulong t##_plane, ulong t##_row, ulong t##_column

@@ -1,9 +1,10 @@
-/* weight_gradients.h: sums of products over columns, the gradients of weights, read by the C compiler and by the OpenCL compiler.
+/* weight_gradients.h: sums of products over columns, the gradients of weights, read by the C compiler and by the OpenCL
+ * compiler.
  *
- * An element of the result is the sum over time steps and columns of a row of the left operand times a row of the right one. It has 16
- * lanes, column n in lane n mod 16, which are halved 8, 4, 2, 1 at the end. A tile of a few rows and columns of the result is in registers
- * while a panel of packed columns is added to it; between panels the tiles of a block are in memory, 64 bytes an element, which stay in the
- * second cache.
+ * An element of the result is the sum over time steps and columns of a row of the left operand times a row of the right
+ * one. It has 16 lanes, column n in lane n mod 16, which are halved 8, 4, 2, 1 at the end. A tile of a few rows and
+ * columns of the result is in registers while a panel of packed columns is added to it; between panels the tiles of a
+ * block are in memory, 64 bytes an element, which stay in the second cache.
  *
  * Needs what recurrent.h needs, and tl_lanes_sum of TL_PARTS vectors.
  */
@@ -47,7 +48,8 @@ typedef struct tl_panel {
     tl_size column, columns, step, steps;
 } tl_panel;
 
-/* Memory for the sums of a block of rows by columns, and for a panel of either operand: TL_SUM_WORKSPACE_OF(rows, columns) floats. */
+/* Memory for the sums of a block of rows by columns, and for a panel of either operand: TL_SUM_WORKSPACE_OF(rows,
+ * columns) floats. */
 typedef struct tl_sum_workspace {
     tl_size rows, columns;
     TL_GLOBAL float *sums, *left, *right;
@@ -75,8 +77,8 @@ TL_TEMPLATE void tl_pack_lanes(TL_GLOBAL const float *from, tl_size column, tl_s
         to[l] = l >= n ? pad : from ? alpha * from[l * column] : 1.0f;
 }
 
-/* Rows from row on for the tiles: [tile][step][16 columns][row of the tile][lane]. Rows beyond the last repeat it. They are read in the
- * order in which the rows of a step lie in memory. */
+/* Rows from row on for the tiles: [tile][step][16 columns][row of the tile][lane]. Rows beyond the last repeat it. They
+ * are read in the order in which the rows of a step lie in memory. */
 TL_FUNCTION void tl_pack_left(const tl_left_operand *left, tl_size row, tl_size rows, const tl_panel *p,
                          TL_GLOBAL float *to) {
     tl_size step_floats = tl_lane_groups(p->columns) * TL_TILE_ROWS * TL_LANES;
@@ -98,8 +100,8 @@ TL_FUNCTION tl_size tl_tile_width(tl_size left) {
     return left >= TL_TILE_COLUMNS ? TL_TILE_COLUMNS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-/* The same for the right operand, in tiles of tl_tile_width. A column that there is not adds 0 times -0, which changes no sum, not even
- * -0. */
+/* The same for the right operand, in tiles of tl_tile_width. A column that there is not adds 0 times -0, which changes
+ * no sum, not even -0. */
 TL_FUNCTION void tl_pack_right(const tl_right_row *right, tl_size columns, const tl_panel *p, TL_GLOBAL float *to) {
     tl_size groups = tl_lane_groups(p->columns);
     for (tl_size step = 0; step < p->steps; step++)
@@ -237,7 +239,8 @@ TL_TEMPLATE float tl_block_sum(const tl_sum_workspace *at, tl_size columns, tl_s
     return tl_lanes_sum(part);
 }
 
-/* The next rows of the right operands, at most `most`: where they are, counted on in *operand and *row. Returns how many. */
+/* The next rows of the right operands, at most `most`: where they are, counted on in *operand and *row. Returns how
+ * many. */
 TL_FUNCTION tl_size tl_next_right_rows(const tl_right_operand *operands, tl_size count, tl_size most, tl_size *operand,
                                   tl_size *row, tl_right_row *rows) {
     tl_size n = 0;

@@ -12,7 +12,7 @@ extern const char *const tl_cell_names[TALLY_CELLS + 1];
 typedef size_t tl_size;
 #include "cell_list.h"
 
-#define TL_CELL_NUMBER(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)                \
+#define TL_CELL_NUMBER(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)         \
     static_assert((int)TL_##ID == (int)TALLY_##ID, "cells have the numbers of tally_cell");
 TL_CELLS(TL_CELL_NUMBER)
 #undef TL_CELL_NUMBER

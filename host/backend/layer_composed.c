@@ -110,8 +110,8 @@ tally_status tl_layer_backward_composed(const tally_layer_weights *weights, cons
             status = table->cell_backward(weights->cell, &gates, at.previous_or, at.tanh_c_or, &state->dh,
                                           tl_cell_state(weights->cell) ? &state->dc : NULL);
         if (!status)
-            status = table->gemm(true, false, 1.0f, &weights->w_hh, &from_h, tl_cell_bypass(weights->cell) ? 1.0f : 0.0f,
-                                 &state->dh);
+            status = table->gemm(true, false, 1.0f, &weights->w_hh, &from_h,
+                                 tl_cell_bypass(weights->cell) ? 1.0f : 0.0f, &state->dh);
     }
 
     tally_tensor h_prev = tl_view_steps(&state->h, steps);

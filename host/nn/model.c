@@ -189,8 +189,8 @@ static tally_status check_access(const char *what, const tally_model *model, siz
     return TALLY_OK;
 }
 
-/* A parameter is read and written a gate at a time, the head's at once. In a flat tensor the gates have the cell's order, in files and for
- * the caller PyTorch's. */
+/* A parameter is read and written a gate at a time, the head's at once. In a flat tensor the gates have the cell's
+ * order, in files and for the caller PyTorch's. */
 static size_t blocks_of(const tally_model *model, const tl_parameter *p) {
     return p->role < TL_BIAS_HH ? 1 : tl_cell_weights(model->config.cell);
 }

@@ -34,8 +34,8 @@ typedef struct tl_parameter {
         stored; /* where it is in a flat tensor, and how much: bias_ih has both biases there, bias_hh nothing */
 } tl_parameter;
 
-/* All parameters of such a model in the order of their names' bytes; returns how many, at most TL_MAX_PARAMETERS. layers must be a
- * number that a model may have; a layer's rows are SIZE_MAX if they do not fit. */
+/* All parameters of such a model in the order of their names' bytes; returns how many, at most TL_MAX_PARAMETERS.
+ * layers must be a number that a model may have; a layer's rows are SIZE_MAX if they do not fit. */
 size_t tl_model_list(const tally_model_config *config, tl_parameter *list);
 
 struct tally_model {
@@ -70,7 +70,8 @@ tally_status tl_model_flat_new(const tally_model *model, tally_tensor *flat);
 /* tally_model_digest of a flat tensor. */
 tally_status tl_model_digest(const tally_model *model, const tally_tensor *flat, char hex[65]);
 
-/* Whether bias_ih and bias_hh of a block of rows, in PyTorch's order, are added to one bias: where the gate has products with x and h. */
+/* Whether bias_ih and bias_hh of a block of rows, in PyTorch's order, are added to one bias: where the gate has
+ * products with x and h. */
 bool tl_model_shares_bias(tally_cell cell, size_t block);
 
 /* The name of the parameter that has this element of a flat tensor, and the element's number in it. */

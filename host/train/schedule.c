@@ -1,7 +1,8 @@
 #include "train/schedule.h"
 
 double tl_cosine(double left) {
-    /* Taylor's series of sin(pi x / 2): term k is (-1)^k (pi/2)^(2k+1) / (2k+1)!, and the first one left out below 2^-59. */
+    /* Taylor's series of sin(pi x / 2): term k is (-1)^k (pi/2)^(2k+1) / (2k+1)!, and the first one left out below
+     * 2^-59. */
     static const double terms[] = {
         0x1.921fb54442d18p+0,  -0x1.4abbce625be53p-1,  0x1.466bc6775aae2p-4,  -0x1.32d2cce62bd86p-8,
         0x1.50783487ee782p-13, -0x1.e3074fde8871fp-19, 0x1.e8f434d018d63p-25, -0x1.6fadb9f155744p-31,

@@ -1,5 +1,5 @@
-/* A layer backward through all time steps by the blocks of cl/recurrent.h; the gradients of the weights follow, in one pass over the
- * sequence. */
+/* A layer backward through all time steps by the blocks of cl/recurrent.h; the gradients of the weights follow, in one
+ * pass over the sequence. */
 #include "backend/cpu/layer.h"
 #include "backend/cpu/sums.h"
 
@@ -63,7 +63,7 @@ TL_INLINE void sequence_backward(unsigned cell, const tally_tensor *x, const tal
 }
 
 /* A function for each cell, of which the cell is a constant. */
-#define CELL_BACKWARD(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)                 \
+#define CELL_BACKWARD(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)          \
     static void name##_backward(const tally_tensor *x, const tally_tensor *dy, const tally_layer_state *s,             \
                                 const tally_tensor *dx, const float *packed[2]) {                                      \
         sequence_backward(TL_##ID, x, dy, s, dx, packed);                                                              \
@@ -75,7 +75,8 @@ tally_status TL_ISA_NAME(layer_backward)(const tally_layer_weights *weights, con
                                          const tally_layer_weights *gradients, const tally_tensor *dx) {
     typedef void backward(const tally_tensor *x, const tally_tensor *dy, const tally_layer_state *s,
                           const tally_tensor *dx, const float *packed[2]);
-#define CELL_NAME(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label) name##_backward,
+#define CELL_NAME(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)              \
+    name##_backward,
     static backward *const forms[TALLY_CELLS] = {TL_CELLS(CELL_NAME)};
     size_t hidden = state->h.shape[0], rows = weight_rows(weights->cell, hidden);
     float *packed_hh = tl_view_floats(&state->scratch);

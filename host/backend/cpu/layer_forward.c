@@ -35,7 +35,7 @@ TL_INLINE void sequence_forward(unsigned cell, const tally_layer_weights *weight
 }
 
 /* A function for each cell, of which the cell is a constant. */
-#define CELL_FORWARD(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)                  \
+#define CELL_FORWARD(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)           \
     static void name##_forward(const tally_layer_weights *w, const tally_tensor *x, const tally_layer_state *s) {      \
         sequence_forward(TL_##ID, w, x, s);                                                                            \
     }
@@ -44,7 +44,8 @@ TL_CELLS(CELL_FORWARD)
 tally_status TL_ISA_NAME(layer_forward)(const tally_layer_weights *weights, const tally_tensor *x,
                                         const tally_layer_state *state) {
     typedef void forward(const tally_layer_weights *w, const tally_tensor *x, const tally_layer_state *s);
-#define CELL_NAME(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label) name##_forward,
+#define CELL_NAME(ID, name, gates, weights, first_hh, state, previous, bypass, torch_ih, torch_hh, label)              \
+    name##_forward,
     static forward *const forms[TALLY_CELLS] = {TL_CELLS(CELL_NAME)};
     forms[weights->cell](weights, x, state);
     return TALLY_OK;

@@ -1,4 +1,5 @@
-/* What the processor's vector units do at most: chains of fused multiply-adds that never leave their registers, in all threads. */
+/* What the processor's vector units do at most: chains of fused multiply-adds that never leave their registers, in all
+ * threads. */
 #include "backend/cpu/kernels.h"
 #include "core/clock.h"
 #include "core/fail.h"

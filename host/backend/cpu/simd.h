@@ -1,7 +1,7 @@
 /* simd.h: float vectors of the instruction set this file is compiled for, and cl/arith.h over them.
  *
- * The kernels of the C path are compiled once for each set (host/meson.build), with TL_ISA naming it. Every lane gives the same bits
- * in all of them: only the number of lanes differs.
+ * The kernels of the C path are compiled once for each set (host/meson.build), with TL_ISA naming it. Every lane gives
+ * the same bits in all of them: only the number of lanes differs.
  */
 #ifndef TALLY_BACKEND_CPU_SIMD_H
 #define TALLY_BACKEND_CPU_SIMD_H

@@ -1,4 +1,5 @@
-/* Sums over columns by the tiles of cl/weight_gradients.h, micro-batches by the tree; see tally_gemm with B transposed, tally_reduce and tally_accumulate. */
+/* Sums over columns by the tiles of cl/weight_gradients.h, micro-batches by the tree; see tally_gemm with B transposed,
+ * tally_reduce and tally_accumulate. */
 #include "backend/cpu/sums.h"
 
 #include "weight_gradients.h"

@@ -50,7 +50,8 @@ tally_status tl_cl_clblast_gemm(bool transpose_a, bool transpose_b, float alpha,
                                 const tally_tensor *b, float beta, const tally_tensor *c) {
     tl_cl_device *device = tl_cl_device_of(c);
     size_t k = a->shape[transpose_a ? 0 : 1];
-    /* Its loops would be cut short like any, where a chain of tally's goes on in the next launch; tally's kernels count in 64 bits. */
+    /* Its loops would be cut short like any, where a chain of tally's goes on in the next launch; tally's kernels count
+     * in 64 bits. */
     if (!tl_cl_sum_supports(device, k) || !tl_cl_clblast_counts(a, b, c, k))
         return tl_cl_gemm(transpose_a, transpose_b, alpha, a, b, beta, c);
     pthread_mutex_lock(&clblast);

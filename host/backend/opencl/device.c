@@ -93,7 +93,8 @@ static size_t layer_scratch(tally_device *device, tally_cell cell, size_t inputs
 #define COMMON_SLOTS                                                                                                   \
     .close = close_device, .storage_new = tl_cl_storage_new, .storage_free = tl_cl_storage_free,                       \
     .storage_map = tl_cl_storage_map, .storage_unmap = tl_cl_storage_unmap, .write = tl_cl_write, .load = tl_cl_load,  \
-    .read = tl_cl_read, .flush = tl_cl_flush, .supports = supports, .layer_scratch = layer_scratch, .peak = tl_cl_peak TL_OPERATIONS(SLOT)
+    .read = tl_cl_read, .flush = tl_cl_flush, .supports = supports, .layer_scratch = layer_scratch,                    \
+    .peak = tl_cl_peak TL_OPERATIONS(SLOT)
 
 /* What comes behind the common slots replaces one of them; NULL there gives the operation to the C path. */
 #pragma GCC diagnostic push
@@ -120,8 +121,8 @@ void tl_cl_take_route(tl_cl_device *device, tally_route route) {
     device->base.backend = route == TALLY_ROUTE_CLBLAST ? &clblast_backend : &exact_backend;
 }
 
-/* As many columns a work-item as the device's vectors have floats; one where it has none or makes them of work-items itself.
- * TALLY_CL_COLUMNS sets it, so that every form can be tried on any device. */
+/* As many columns a work-item as the device's vectors have floats; one where it has none or makes them of work-items
+ * itself. TALLY_CL_COLUMNS sets it, so that every form can be tried on any device. */
 static tally_status choose_width(tl_cl_device *device) {
     const char *wanted = getenv("TALLY_CL_COLUMNS");
     if (!wanted || !*wanted) {

@@ -1,12 +1,14 @@
-/* kernels.h: the kernels of cl/ and the texts of their programs, which scripts/embed-kernels writes when tally is built. */
+/* kernels.h: the kernels of cl/ and the texts of their programs, which scripts/embed-kernels writes when tally is
+ * built. */
 #ifndef TALLY_BACKEND_OPENCL_KERNELS_H
 #define TALLY_BACKEND_OPENCL_KERNELS_H
 
-/* One program has the kernels that do not depend on a cell; the others are built for one cell, TL_CELL, when it is first used. */
+/* One program has the kernels that do not depend on a cell; the others are built for one cell, TL_CELL, when it is
+ * first used. */
 extern const char tl_common_text[], tl_cell_text[];
 
-/* X(name, program, columns): a kernel tally_NAME, the program that it is in, and whether it is there for work-items with one column,
- * with a vector of columns, or both. */
+/* X(name, program, columns): a kernel tally_NAME, the program that it is in, and whether it is there for work-items
+ * with one column, with a vector of columns, or both. */
 #define TL_CL_KERNEL_LIST(X)                                                                                           \
     X(add, COMMON, ANY)                                                                                                \
     X(copy, COMMON, ANY)                                                                                               \

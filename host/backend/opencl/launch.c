@@ -88,7 +88,8 @@ tally_status tl_launch_run_items(tl_launch *l, size_t columns, size_t items) {
 
 tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows, size_t outer) {
     tl_launch_number(l, columns);
-    /* A work-item with a vector of columns is enough for a processor's core; several in a group are run one after another. */
+    /* A work-item with a vector of columns is enough for a processor's core; several in a group are run one after
+     * another. */
     size_t items = columns / per + (columns % per != 0), group = per > 1 ? 1 : l->device->group;
     const size_t global[3] = {(items + group - 1) / group * group, rows, outer}, local[3] = {group, 1, 1};
     return enqueue(l, global, local);

@@ -30,9 +30,9 @@ void tl_launch_local(tl_launch *l, size_t bytes);
 /* Buffer, offset, and the strides of the last dims dimensions, 0 where the view has none. */
 void tl_launch_view(tl_launch *l, const tally_tensor *t, int dims);
 
-/* Adds the last argument, columns, and runs rows times outer times as many work-items as columns needs: each takes per of them.
- * The range is padded to whole groups of one size, because drivers choose poor groups for odd sizes, and PoCL compiles a
- * kernel anew for every size of group. */
+/* Adds the last argument, columns, and runs rows times outer times as many work-items as columns needs: each takes per
+ * of them. The range is padded to whole groups of one size, because drivers choose poor groups for odd sizes, and PoCL
+ * compiles a kernel anew for every size of group. */
 tally_status tl_launch_run(tl_launch *l, size_t columns, size_t per, size_t rows, size_t outer);
 /* The same for a flat tensor's elements, of which a work-item takes TL_FLAT. */
 tally_status tl_launch_run_flat(tl_launch *l, size_t elements);

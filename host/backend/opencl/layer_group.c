@@ -2,8 +2,9 @@
 #include "backend/cells.h"
 #include "backend/opencl/launch.h"
 
-/* A group's local memory: what every device has at least, so that the same sizes go the same way on all of them, and small enough that a
- * GPU's unit runs several groups. Its work-items: a multiple of the widths in which GPUs run them. */
+/* A group's local memory: what every device has at least, so that the same sizes go the same way on all of them, and
+ * small enough that a GPU's unit runs several groups. Its work-items: a multiple of the widths in which GPUs run them.
+ */
 enum { LOCAL_BYTES = 32 << 10, MOST_ITEMS = 256, LEAST_ITEMS = 32 };
 /* Columns of a group: a transfer of GPUs is 32 bytes. Half as many where so many do not fit. */
 enum { WIDE = 8, LEAST_WIDE = 4 };

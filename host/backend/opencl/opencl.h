@@ -28,13 +28,14 @@ typedef struct tl_cl_device {
     tl_cl_program common, cells[TALLY_CELLS];
     size_t group; /* work-items of a group, along columns */
     size_t width; /* columns a work-item: 1, or 4, 8 or 16 in a vector; TL_W of cl/ */
-    /* Work-items and bytes of local memory of a group whose work-items share them; no items where there are no such groups. */
+    /* Work-items and bytes of local memory of a group whose work-items share them; no items where there are no such
+     * groups. */
     size_t shared_items, shared_bytes;
     /* Of micro-batches before they are added, and partial sums of the tree; as large as was needed so far, NULL if
      * they never were. */
     tl_storage *sums, *partials;
-    /* How many elements of a sum a work-item may go through, 0 for any number: Mesa's llvmpipe silently ends all loops of a kernel
-     * after 65,535 iterations. Found by the self-test. */
+    /* How many elements of a sum a work-item may go through, 0 for any number: Mesa's llvmpipe silently ends all loops
+     * of a kernel after 65,535 iterations. Found by the self-test. */
     size_t longest_sum;
     tally_device_options options;
 } tl_cl_device;
@@ -52,8 +53,8 @@ static inline cl_mem tl_cl_memory(const tally_tensor *t) {
     return ((tl_cl_storage *)t->storage)->memory;
 }
 
-/* errors.c. TALLY_OK for CL_SUCCESS; else TALLY_DEVICE, or TALLY_MEMORY where the host has none left, with the call, the
- * error's name and number, and the device. */
+/* errors.c. TALLY_OK for CL_SUCCESS; else TALLY_DEVICE, or TALLY_MEMORY where the host has none left, with the call,
+ * the error's name and number, and the device. */
 tally_status tl_cl_check(const tl_cl_device *device, const char *call, cl_int error);
 const char *tl_cl_error_name(cl_int error);
 
@@ -77,7 +78,8 @@ extern const tl_registration tl_opencl_registration;
 tally_status tl_cl_list(tally_device_info **infos, size_t *count, char *note, size_t note_size);
 tally_status tl_cl_find(const char *selector, cl_platform_id *platform_id, cl_device_id *id, tally_device_info *info);
 
-/* program.c: builds what is in cl/. The device's common program, when it is opened, and that of a cell, if it is not built yet. */
+/* program.c: builds what is in cl/. The device's common program, when it is opened, and that of a cell, if it is not
+ * built yet. */
 const char *tl_cl_kernel_name(tl_cl_kernel kernel);
 tally_status tl_cl_common_program(tl_cl_device *device);
 tally_status tl_cl_cell_program(tl_cl_device *device, tally_cell cell);
@@ -85,9 +87,9 @@ void tl_cl_programs_free(tl_cl_device *device);
 /* Keeps all programs for the next start. */
 void tl_cl_programs_keep(tl_cl_device *device);
 
-/* program_cache.c: programs as the driver built them, kept from one run to the next. What is not there or does not load gives NULL.
- * A name is that of what depends on a text, the device and the options; "" where nothing is kept. A driver with a cache of its own is not
- * asked for what it built: an entry without data says that it was compiled before. */
+/* program_cache.c: programs as the driver built them, kept from one run to the next. What is not there or does not load
+ * gives NULL. A name is that of what depends on a text, the device and the options; "" where nothing is kept. A driver
+ * with a cache of its own is not asked for what it built: an entry without data says that it was compiled before. */
 void tl_cl_cache_name(const tl_cl_device *device, const char *ending, const char *text, const char *options,
                       char name[TL_CACHE_NAME]);
 cl_program tl_cl_program_load(const tl_cl_device *device, const char *name, bool *compiled);
@@ -128,8 +130,8 @@ tally_status tl_cl_merge(const tl_storage *sums, size_t count, size_t first_leaf
 
 /* clblast.c: products through CLBlast. */
 bool tl_cl_clblast_supports(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c);
-/* Whether the matrices of a product of sums over k, and CLBlast's copies of them, are small enough for it: its kernels count in 32
- * bits, and it does not check. */
+/* Whether the matrices of a product of sums over k, and CLBlast's copies of them, are small enough for it: its kernels
+ * count in 32 bits, and it does not check. */
 bool tl_cl_clblast_counts(const tally_tensor *a, const tally_tensor *b, const tally_tensor *c, size_t k);
 __typeof__(tally_gemm) tl_cl_clblast_gemm;
 __typeof__(tally_accumulate) tl_cl_clblast_accumulate;
@@ -141,8 +143,8 @@ void tl_cl_clblast_end(void);
 __typeof__(tally_layer_forward) tl_cl_clblast_layer_forward;
 __typeof__(tally_layer_backward) tl_cl_clblast_layer_backward;
 
-/* layer_group.c: what a group of work-items may share, as far as the kernels of a program allow; and a layer by such groups, but for dx and
- * the gradients of weights. False, and nothing done, where it does not fit. */
+/* layer_group.c: what a group of work-items may share, as far as the kernels of a program allow; and a layer by such
+ * groups, but for dx and the gradients of weights. False, and nothing done, where it does not fit. */
 tally_status tl_cl_group_limits(tl_cl_device *device, const tl_cl_program *program);
 bool tl_cl_group_forward(const tally_layer_weights *weights, const tally_tensor *x, const tally_layer_state *state,
                          tally_status *status);

@@ -48,8 +48,8 @@ cl_program tl_cl_program_load(const tl_cl_device *device, const char *name, bool
     return NULL;
 }
 
-/* PoCL keeps what it compiles itself. Asked for it, it compiles every kernel once more, for groups of any size, which takes it three
- * seconds. */
+/* PoCL keeps what it compiles itself. Asked for it, it compiles every kernel once more, for groups of any size, which
+ * takes it three seconds. */
 static bool driver_keeps(const tl_cl_device *device) {
     return strcmp(device->base.info.platform, "Portable Computing Language") == 0;
 }

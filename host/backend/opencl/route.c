@@ -128,8 +128,8 @@ static tally_status measure(tl_cl_device *device, tl_cl_route_times *times) {
     return status;
 }
 
-/* Why the exact route is taken without measuring, or NULL. On a processor CLBlast, which is written for GPUs, takes several times as long
- * as tally's kernels. TALLY_MEASURE_ROUTE=any measures everywhere. */
+/* Why the exact route is taken without measuring, or NULL. On a processor CLBlast, which is written for GPUs, takes
+ * several times as long as tally's kernels. TALLY_MEASURE_ROUTE=any measures everywhere. */
 static const char *not_measured(const tl_cl_device *device) {
     const char *wanted = getenv("TALLY_MEASURE_ROUTE");
     if (wanted && strcmp(wanted, "any") == 0)
@@ -151,7 +151,8 @@ static bool kept_times(const char *name, tl_cl_route_times *times) {
     return good;
 }
 
-/* What fails here fails again in the first step and is reported there, unless it is CLBlast's and the exact route does without. */
+/* What fails here fails again in the first step and is reported there, unless it is CLBlast's and the exact route does
+ * without. */
 static bool new_times(tl_cl_device *device, const char *name, tl_cl_route_times *times) {
     char text[TL_CL_ROUTE_TEXT], said[256];
     snprintf(said, sizeof said, "measuring which route is faster on %s%s", device->base.info.name,

@@ -19,7 +19,8 @@ typedef struct trial {
 #define INFINITE "it does not keep infinities and NaNs apart"
 #define FUNCTIONS "its exp, log, sigmoid or tanh is not made of IEEE 754's operations"
 
-/* Where approximate arithmetic goes wrong: results next to the middle of two floats, below 2^-126, and special values. */
+/* Where approximate arithmetic goes wrong: results next to the middle of two floats, below 2^-126, and special values.
+ */
 static const trial trials[] = {
     {TALLY_PRODUCT, 0x1p-130f, 1.0f, 0, DENORMALS},
     {TALLY_PRODUCT, 0x1p-149f, 0x1p100f, 0, DENORMALS},
@@ -160,7 +161,8 @@ static size_t iterations_until(uint32_t state) {
     return done;
 }
 
-/* What ends after fewer iterations is given sums of a sixteenth of that, and of one at least: a sum's element takes several. */
+/* What ends after fewer iterations is given sums of a sixteenth of that, and of one at least: a sum's element takes
+ * several. */
 static tally_status try_loop(tl_cl_device *device, tl_storage *storage) {
     uint32_t state = SEED;
     tally_tensor at = part(storage, 0, 1);
