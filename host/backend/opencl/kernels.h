@@ -8,7 +8,8 @@
 extern const char tl_common_text[], tl_cell_text[];
 
 /* X(name, program, columns): a kernel tally_NAME, the program that it is in, and whether it is there for work-items
- * with one column, with a vector of columns, or both. */
+ * with one column, with a vector of columns, or both. SEQUENCE: in a cell's program, but only made where loops are not
+ * limited, as whole sequences are composed of steps there; all of a cell's take Mesa a minute of a processor. */
 #define TL_CL_KERNEL_LIST(X)                                                                                           \
     X(add, COMMON, ANY)                                                                                                \
     X(copy, COMMON, ANY)                                                                                               \
@@ -28,14 +29,14 @@ extern const char tl_common_text[], tl_cell_text[];
     X(dots_group, COMMON, ONE)                                                                                         \
     X(gates, CELL, ANY)                                                                                                \
     X(gates_backward, CELL, ANY)                                                                                       \
-    X(pack_layer, CELL, ANY)                                                                                           \
-    X(layer_forward, CELL, ANY)                                                                                        \
-    X(layer_backward, CELL, ANY)                                                                                       \
-    X(pack_network, CELL, VECTOR)                                                                                      \
-    X(train, CELL, VECTOR)                                                                                             \
-    X(predict, CELL, VECTOR)                                                                                           \
-    X(group_forward, CELL, ONE)                                                                                        \
-    X(group_backward, CELL, ONE)
+    X(pack_layer, SEQUENCE, ANY)                                                                                       \
+    X(layer_forward, SEQUENCE, ANY)                                                                                    \
+    X(layer_backward, SEQUENCE, ANY)                                                                                   \
+    X(pack_network, SEQUENCE, VECTOR)                                                                                  \
+    X(train, SEQUENCE, VECTOR)                                                                                         \
+    X(predict, SEQUENCE, VECTOR)                                                                                       \
+    X(group_forward, SEQUENCE, ONE)                                                                                    \
+    X(group_backward, SEQUENCE, ONE)
 
 typedef enum tl_cl_kernel {
 #define TL_CL_KERNEL_NUMBER(name, program, columns) TL_CL_##name,

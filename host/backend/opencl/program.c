@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum program_of { COMMON, CELL } program_of;
+typedef enum program_of { COMMON, CELL, SEQUENCE } program_of;
 typedef enum columns_of { ANY, ONE, VECTOR } columns_of;
 
 typedef struct kernel_entry {
@@ -80,7 +80,8 @@ static tally_status limit_group(tl_cl_device *device, cl_kernel kernel) {
 
 static bool has_kernel(const tl_cl_device *device, const kernel_entry *kernel, program_of program) {
     bool vector = device->width > 1;
-    return kernel->program == program && (kernel->columns == ANY || vector == (kernel->columns == VECTOR));
+    bool in_it = kernel->program == program || (kernel->program == SEQUENCE && program == CELL && !device->longest_sum);
+    return in_it && (kernel->columns == ANY || vector == (kernel->columns == VECTOR));
 }
 
 static tally_status make_kernels(tl_cl_device *device, program_of which, tl_cl_program *program) {
