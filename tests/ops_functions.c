@@ -41,7 +41,7 @@ static void every_function(void **state) {
     static float operands[3][COUNT], got[COUNT], want[COUNT];
     for (int f = 0; f < TALLY_FUNCTIONS; f++)
         for (int how = TL_FLAT; how <= TL_STRIDED; how++) {
-            suite_case("function %s, %s", function_names[f], tl_layout_name(how));
+            suite_case("function %s, %s", function_names[f], tl_layout_name((tl_layout)how));
             for (int o = 0; o < 3; o++)
                 for (size_t i = 0; i < COUNT; i++)
                     operands[o][i] = draw_operand((tally_function)f);
