@@ -32,7 +32,7 @@ typedef struct tl_steps {
 } tl_steps;
 
 TL_TEMPLATE tl_rows tl_rows_at(tl_steps steps, tl_size step) {
-    tl_rows rows = {steps.data + step * steps.step, steps.row};
+    tl_rows rows = {steps.data ? steps.data + step * steps.step : 0, steps.row};
     return rows;
 }
 

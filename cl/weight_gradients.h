@@ -187,9 +187,11 @@ TL_TEMPLATE tl_left_tile tl_left_tile_at(const tl_left_operand *left, tl_size ro
     tl_size groups = tl_lane_groups(p->columns);
     tl_left_tile in_place = {left->from.data + (row + i) * left->from.row + p->step * left->from.step + p->column,
                              left->from.step, TL_LANES, left->from.row};
+    if (!packed)
+        return in_place;
     tl_left_tile in_panel = {packed + i * p->steps * groups * TL_LANES, groups * TL_TILE_ROWS * TL_LANES,
                              TL_TILE_ROWS * TL_LANES, TL_LANES};
-    return packed ? in_panel : in_place;
+    return in_panel;
 }
 
 /* Adds a panel to the sums [tile of rows][column][row of the tile][lane] of the rows from row on. */
