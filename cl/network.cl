@@ -43,12 +43,10 @@ kernel void tally_pack_network(global const tl_network_layout *network, global c
                    get_global_id(0), packed + l->packed, packed + l->packed_hh, packed + l->packed_ih);
 }
 
-/* A time step of an activation with so many rows. */
-static tl_rows rows_of(const worker *w, ulong start, ulong rows, ulong step) {
-    ulong stride = w->network->stride;
-    tl_rows at = {w->workspace + start + step * rows * stride, stride};
-    return at;
-}
+/* A time step of an activation with so many rows. A macro, as what a function returns in memory is marked noalias where
+ * the function is inlined, and Oclgrind refuses kernels with such marks. */
+#define rows_of(w, start, rows, step)                                                                                  \
+    ((tl_rows){(w)->workspace + (start) + (step) * (rows) * (w)->network->stride, (w)->network->stride})
 
 static void fill_zero(tl_rows to, ulong rows) {
     for (ulong i = 0; i < rows * to.row; i += TL_W)
