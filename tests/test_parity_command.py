@@ -19,7 +19,7 @@ STEPS = "2"
 EVERY = (*CPU, "--steps", STEPS)
 TRAINING = (*EVERY, "--op", "training")
 COLUMNS = 120
-CELLS = ("lstm", "gru", "rnn")
+CELLS = ("lstm", "gru", "rnn", "rnn-relu")
 TRAINED = (*CELLS, "lstm of two layers")
 
 
